@@ -1,0 +1,25 @@
+# syntax=docker/dockerfile:1
+FROM golang:1.26.8-bookworm AS build
+WORKDIR /src
+ENV CGO_ENABLED=0 GOTOOLCHAIN=local
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY . .
+ARG VERSION=dev
+RUN --mount=type=cache,target=/go/pkg/mod \
+    --mount=type=cache,target=/root/.cache/go-build \
+    go build -trimpath -ldflags="-s -w" -o /out/ ./worker ./starter ./sandbox && \
+    mkdir /sandbox
+
+FROM gcr.io/distroless/static-debian12:nonroot
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="sessionkeeper" \
+      org.opencontainers.image.description="Ends and inactivates Salesforce messaging sessions of partner-owned routing" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}"
+COPY --from=build /src/LICENSE /licenses/LICENSE
+COPY --from=build /out/ /usr/local/bin/
+# A new volume mounted here takes over the owner, so that the sandbox may write its key.
+COPY --from=build --chown=nonroot:nonroot /sandbox/ /run/sandbox/
+EXPOSE 9090
+ENTRYPOINT ["/usr/local/bin/worker"]

@@ -1,0 +1,57 @@
+# Every tool is pinned in tools/go.mod and built by Go: nothing to install.
+TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
+
+# The vulnerability database; a mirror or file:///path works as well.
+VULN_DB ?= https://vuln.go.dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit test-local bench fmt lint tidy-check vuln compose-check ci
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Play the example conversations on an embedded Temporal server, and go on serving
+	go run -C local .
+
+test: test-unit test-local ## Run every test with the race detector
+
+test-unit: ## Test the packages a deployment is built from
+	go test -race ./...
+
+test-local: ## Test end to end on an embedded Temporal server
+	go test -C local -race -timeout 30m ./...
+
+bench: ## Print cost and latency per conversation
+	go test -C local -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
+
+fmt: ## Format every Go file
+	$(TOOL) golangci-lint fmt
+
+lint: ## Check format, vet, linters and workflow determinism
+	$(TOOL) golangci-lint fmt --diff
+	go vet ./...
+	go vet -C local ./...
+	$(TOOL) golangci-lint run ./...
+	cd local && $(TOOL) golangci-lint run ./...
+	cd tools && $(TOOL) golangci-lint run ./...
+	$(TOOL) workflowcheck ./workflows/...
+
+tidy-check: ## Check that go mod tidy would change nothing
+	go mod tidy -diff
+	go -C local mod tidy -diff
+	go -C tools mod tidy -diff
+
+vuln: ## Look for known vulnerabilities (VULN_REQUIRED=1 fails without the database)
+	@if $(TOOL) govulncheck -db $(VULN_DB) -version | grep -q '^DB updated'; then \
+		set -ex; \
+		$(TOOL) govulncheck -db $(VULN_DB) ./...; \
+		cd local; $(TOOL) govulncheck -db $(VULN_DB) ./...; \
+	else \
+		echo "NOT CHECKED for vulnerabilities: no database at $(VULN_DB); set VULN_DB to a mirror" >&2; \
+		test -z "$(VULN_REQUIRED)"; \
+	fi
+
+compose-check: ## Check docker-compose.yml and the files in deploy/
+	go test -C tools ./...
+
+ci: lint tidy-check compose-check vuln test ## Everything above that decides whether a change is good

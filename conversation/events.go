@@ -1,0 +1,140 @@
+package conversation
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Start is the workflow's input and the payload of [SignalStart]. The latest
+// Start by event time wins, so a corrected identity or policy may be sent to a
+// running conversation.
+type Start struct {
+	Identity
+	Policy Policy `json:"policy,omitzero"`
+	// At is when it happened, by the routing system's clock. Absent or in the
+	// future means now.
+	At time.Time `json:"at,omitzero"`
+}
+
+// Validate reports every wrong field, as an [*InvalidError].
+func (s Start) Validate() error {
+	var p problems
+	p.include(s.Identity.Validate())
+	p.include(s.Policy.Validate())
+	return p.err()
+}
+
+// Message is the payload of [SignalMessage]: somebody wrote. The text itself
+// is of no interest here and has no field.
+type Message struct {
+	// SessionID is the session the message belongs to, where known.
+	SessionID string `json:"sessionId,omitempty"`
+	// At is when it was written. Absent or in the future means now; older than
+	// what is known never moves the clock back.
+	At time.Time `json:"at,omitzero"`
+}
+
+// Validate reports every wrong field, as an [*InvalidError].
+func (m Message) Validate() error {
+	var p problems
+	p.sessionID(m.SessionID)
+	return p.err()
+}
+
+// Close is the payload of [SignalClose] and [UpdateClose].
+type Close struct {
+	// By says whose doing it is: EndUser for a hang-up, System otherwise.
+	// Default System.
+	By By `json:"by,omitempty"`
+	// SessionID is the session that is over, where known. A close of an earlier
+	// session leaves the present one alone.
+	SessionID string `json:"sessionId,omitempty"`
+	// At is when it happened. Absent or in the future means now.
+	At time.Time `json:"at,omitzero"`
+}
+
+// Validate reports every wrong field, as an [*InvalidError].
+func (c Close) Validate() error {
+	var p problems
+	if c.By != "" && c.By != EndUser && c.By != System {
+		p.add("by", "must be EndUser or System")
+	}
+	p.sessionID(c.SessionID)
+	return p.err()
+}
+
+// Retry is the payload of [SignalRetry]. It has no fields.
+type Retry struct{}
+
+// SessionStatus is Salesforce's SessionStatusChanged entry, as a partner
+// receives it on its Pub/Sub API subscription, with the time it was sent.
+type SessionStatus struct {
+	SessionID                string    `json:"sessionId"`
+	ConversationIdentifier   string    `json:"conversationIdentifier,omitempty"`
+	ChannelAddressIdentifier string    `json:"channelAddressIdentifier,omitempty"`
+	Status                   string    `json:"sessionStatus"`
+	PreviousStatus           string    `json:"sessionStatusPrev,omitempty"`
+	EndedByRole              string    `json:"sessionEndedByRole,omitempty"`
+	StartTime                Timestamp `json:"sessionStartTime,omitzero"`
+	EndTime                  Timestamp `json:"sessionEndTime,omitzero"`
+	// At is when the entry was sent. Absent means EndTime, or now.
+	At time.Time `json:"at,omitzero"`
+}
+
+// Session statuses that move a conversation. Others are only recorded.
+const (
+	StatusNew      = "New"
+	StatusWaiting  = "Waiting"
+	StatusActive   = "Active"
+	StatusInactive = "Inactive"
+	StatusEnded    = "Ended"
+)
+
+// Validate reports every wrong field, as an [*InvalidError].
+func (s SessionStatus) Validate() error {
+	var p problems
+	if s.SessionID == "" {
+		p.add("sessionId", "is missing")
+	}
+	p.sessionID(s.SessionID)
+	if s.Status == "" {
+		p.add("sessionStatus", "is missing")
+	}
+	return p.err()
+}
+
+// Timestamp is a time in Salesforce's entries. How they are written is not
+// documented, so it reads RFC 3339, Salesforce's "+0000" zone form and
+// milliseconds since 1970. It writes RFC 3339.
+type Timestamp struct{ time.Time }
+
+// salesforceTime is RFC 3339 with the zone as "+0000".
+const salesforceTime = "2006-01-02T15:04:05.999999999Z0700"
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Timestamp) UnmarshalJSON(data []byte) error {
+	var millis int64
+	if err := json.Unmarshal(data, &millis); err == nil {
+		t.Time = time.Time{}
+		if millis != 0 {
+			t.Time = time.UnixMilli(millis).UTC()
+		}
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return fmt.Errorf("time %s: want RFC 3339 or milliseconds since 1970", data)
+	}
+	if text == "" {
+		t.Time = time.Time{}
+		return nil
+	}
+	for _, layout := range []string{time.RFC3339, salesforceTime} {
+		if parsed, err := time.Parse(layout, text); err == nil {
+			t.Time = parsed
+			return nil
+		}
+	}
+	return fmt.Errorf("time %q: want RFC 3339 or milliseconds since 1970", text)
+}

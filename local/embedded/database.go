@@ -1,0 +1,215 @@
+package embedded
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	persistencespb "go.temporal.io/server/api/persistence/v1"
+	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/common/log"
+	"go.temporal.io/server/common/metrics"
+	"go.temporal.io/server/common/persistence"
+	"go.temporal.io/server/common/persistence/serialization"
+	"go.temporal.io/server/common/persistence/sql"
+	"go.temporal.io/server/common/persistence/sql/sqlplugin"
+	"go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
+	"go.temporal.io/server/common/resolver"
+	"go.temporal.io/server/common/searchattribute/sadefs"
+	schema "go.temporal.io/server/schema/sqlite"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// ErrFileInUse is in Start's error when another process has the DBFile open.
+var ErrFileInUse = errors.New("another process uses the file")
+
+// sqliteBusy is SQLITE_BUSY of https://www.sqlite.org/rescode.html.
+const sqliteBusy = 5
+
+// sqlConfig names the database: the file, or one in memory of its own.
+func sqlConfig(file string) (*config.SQL, error) {
+	if file == "" {
+		return &config.SQL{
+			PluginName:        sqlite.PluginName,
+			DatabaseName:      uuid.NewString(),
+			ConnectAttributes: map[string]string{"mode": "memory", "cache": "shared"},
+		}, nil
+	}
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return nil, fail(fmt.Sprintf("find the database file %q", file), err)
+	}
+	return &config.SQL{
+		PluginName: sqlite.PluginName,
+		// The plugin makes a URI of it.
+		DatabaseName: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(),
+		ConnectAttributes: map[string]string{
+			"mode":         "rwc",
+			"journal_mode": "wal",
+			// A killed process loses nothing; a power cut may take the last
+			// transactions, but leaves the file sound.
+			"synchronous": "normal",
+			// Two servers on one file would ruin it.
+			"locking_mode": "exclusive",
+		},
+	}, nil
+}
+
+// prepareDatabase brings the schema, the namespace and its search attributes
+// into the database, as far as they are missing. Done before the server
+// starts, because a running one notices a namespace's new search attributes
+// only at its next refresh, seconds later.
+func prepareDatabase(ctx context.Context, cfg *config.SQL, o Options) error {
+	if err := ensureSchema(cfg); err != nil {
+		if sqliteErr, ok := errors.AsType[interface {
+			error
+			Code() int
+		}](err); ok && sqliteErr.Code() == sqliteBusy {
+			err = fmt.Errorf("%w: %w", ErrFileInUse, err)
+		}
+		return fail("prepare the database "+cmp.Or(o.DBFile, "in memory"), err)
+	}
+	if err := ensureNamespace(ctx, cfg, o); err != nil {
+		return fail("set up namespace "+o.Namespace, err)
+	}
+	return nil
+}
+
+func ensureSchema(cfg *config.SQL) (err error) {
+	db, err := sql.NewSQLAdminDB(sqlplugin.DbKindUnknown, cfg, resolver.NewNoopResolver(), log.NewNoopLogger(), metrics.NoopMetricsHandler)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+
+	tables, err := db.ListTables(cfg.DatabaseName)
+	switch {
+	case err != nil:
+		return err
+	case slices.Contains(tables, "namespaces"):
+		return nil
+	case len(tables) > 0:
+		return errors.New("it is an SQLite database, but not one of Temporal's")
+	}
+	// All or nothing, so that a kill half way does not leave half a schema.
+	if err := db.Exec("BEGIN"); err != nil {
+		return err
+	}
+	if err := schema.SetupSchemaOnDB(db); err != nil {
+		return errors.Join(err, db.Exec("ROLLBACK"))
+	}
+	return db.Exec("COMMIT")
+}
+
+func ensureNamespace(ctx context.Context, cfg *config.SQL, o Options) error {
+	serializer := serialization.NewSerializer()
+	factory := sql.NewFactory(*cfg, resolver.NewNoopResolver(), clusterName, log.NewNoopLogger(), metrics.NoopMetricsHandler, serializer)
+	defer factory.Close()
+	store, err := factory.NewMetadataStore()
+	if err != nil {
+		return err
+	}
+	manager := persistence.NewMetadataManagerImpl(store, serializer, log.NewNoopLogger(), clusterName)
+
+	found, err := manager.GetNamespace(ctx, &persistence.GetNamespaceRequest{Name: o.Namespace})
+	if _, missing := errors.AsType[*serviceerror.NamespaceNotFound](err); missing {
+		return createNamespace(ctx, manager, o)
+	}
+	if err != nil {
+		return err
+	}
+	return updateNamespace(ctx, manager, found.Namespace, o)
+}
+
+func createNamespace(ctx context.Context, manager persistence.MetadataManager, o Options) error {
+	made, err := schema.NewNamespaceConfig(clusterName, o.Namespace, false, nil)
+	if err != nil {
+		return err
+	}
+	if err := configure(made.Detail, o); err != nil {
+		return err
+	}
+	_, err = manager.CreateNamespace(ctx, &persistence.CreateNamespaceRequest{Namespace: made.Detail})
+	return err
+}
+
+func updateNamespace(ctx context.Context, manager persistence.MetadataManager, ns *persistencespb.NamespaceDetail, o Options) error {
+	if err := configure(ns, o); err != nil {
+		return err
+	}
+	meta, err := manager.GetMetadata(ctx)
+	if err != nil {
+		return err
+	}
+	ns.ConfigVersion++
+	return manager.UpdateNamespace(ctx, &persistence.UpdateNamespaceRequest{
+		Namespace:           ns,
+		NotificationVersion: meta.NotificationVersion,
+	})
+}
+
+func configure(ns *persistencespb.NamespaceDetail, o Options) error {
+	if o.RetentionPeriod < time.Hour {
+		return fmt.Errorf("retention period %v: at least 1h is needed", o.RetentionPeriod)
+	}
+	ns.Config.Retention = durationpb.New(o.RetentionPeriod)
+
+	aliases, err := withAliases(ns.Config.CustomSearchAttributeAliases, o.SearchAttributes)
+	if err != nil {
+		return err
+	}
+	ns.Config.CustomSearchAttributeAliases = aliases
+	return nil
+}
+
+// withAliases gives each wanted attribute that has no column yet a free one.
+// In an SQL database a namespace's attribute is an alias of one of the columns
+// (Keyword01, Keyword02, …) that every namespace has.
+func withAliases(aliases map[string]string, wanted map[string]enumspb.IndexedValueType) (map[string]string, error) {
+	columns := sadefs.GetDBIndexSearchAttributes(nil).CustomSearchAttributes
+	columnOf := make(map[string]string, len(aliases))
+	for column, name := range aliases {
+		columnOf[name] = column
+	}
+
+	aliases = maps.Clone(aliases)
+	if aliases == nil {
+		aliases = make(map[string]string, len(wanted))
+	}
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		kind := wanted[name]
+		if sadefs.IsReserved(name) {
+			return nil, fmt.Errorf("search attribute %q: the name is reserved", name)
+		}
+		if column, exists := columnOf[name]; exists {
+			if columns[column] != kind {
+				return nil, fmt.Errorf("search attribute %q is registered as %v, not %v", name, columns[column], kind)
+			}
+			continue
+		}
+		column, ok := freeColumn(columns, aliases, kind)
+		if !ok {
+			return nil, fmt.Errorf("search attribute %q: no room for one more of type %v", name, kind)
+		}
+		aliases[column] = name
+	}
+	return aliases, nil
+}
+
+func freeColumn(columns map[string]enumspb.IndexedValueType, aliases map[string]string, kind enumspb.IndexedValueType) (string, bool) {
+	for _, column := range slices.Sorted(maps.Keys(columns)) {
+		if _, used := aliases[column]; !used && columns[column] == kind {
+			return column, true
+		}
+	}
+	return "", false
+}

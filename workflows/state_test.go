@@ -1,0 +1,180 @@
+package workflows
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sessionkeeper/conversation"
+)
+
+var t0 = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+
+// at is a time of the tests, in seconds after their start.
+func at(seconds int) time.Time { return t0.Add(time.Duration(seconds) * time.Second) }
+
+const (
+	org = "00D000000000001"
+	s1  = "0Mw000000000001"
+	s2  = "0Mw000000000002"
+	s3  = "0Mw000000000003"
+	// s1Long is s1 with the case-insensitive suffix.
+	s1Long = s1 + "AAA"
+)
+
+func identity(session string) conversation.Identity {
+	return conversation.Identity{
+		OrgID: org, AuthorizationContext: "Partner1_ChannelDefinition1",
+		ChannelAddressIdentifier: "8f6c1c5e", EndUserClientID: "+4915112345678",
+		ConversationIdentifier: "conv-1", SessionID: session,
+	}
+}
+
+// started is a start of the tests: Inactive after 10 minutes, ended an hour later.
+func started(session string, seconds int) conversation.Start {
+	return conversation.Start{Identity: identity(session), At: at(seconds), Policy: conversation.Policy{
+		InactivateAfter: conversation.After(10 * time.Minute),
+		EndAfter:        conversation.After(time.Hour),
+		BlockedFor:      conversation.After(2 * time.Hour),
+	}}
+}
+
+func active(session string) *State { return newState(started(session, 0), at(0)) }
+
+func inactiveSince(seconds int) *State {
+	s := active(s1)
+	s.InactiveSince = at(seconds)
+	return s
+}
+
+func blocked(s *State, op conversation.Operation, seconds int) *State {
+	s.Blocked = &conversation.Answer{Operation: op, Reason: "NO_ACCESS", At: at(seconds)}
+	return s
+}
+
+func closing(s *State, by conversation.By, seconds int) *State {
+	s.Closing = &Closing{By: by, At: at(seconds)}
+	return s
+}
+
+func TestDue(t *testing.T) {
+	never := started(s1, 0)
+	never.Policy = conversation.Policy{
+		InactivateAfter: conversation.After(0), EndAfter: conversation.After(0), BlockedFor: conversation.After(0),
+	}
+	forever := func() *State { return newState(never, at(0)) }
+	ended := active(s1)
+	ended.over(conversation.Closed, "System", at(5), at(5))
+	quiet := forever()
+	quiet.InactiveSince = at(600)
+
+	for name, tt := range map[string]struct {
+		state    *State
+		now      int
+		phase    conversation.Phase
+		due      string
+		deadline time.Time
+	}{
+		"alive":                       {active(s1), 599, conversation.Active, "", at(600)},
+		"quiet for long enough":       {active(s1), 600, conversation.Active, "Inactivate by System", at(600)},
+		"never to be made Inactive":   {forever(), 1e6, conversation.Active, "", time.Time{}},
+		"Inactive":                    {inactiveSince(600), 4199, conversation.Inactive, "", at(4200)},
+		"Inactive for long enough":    {inactiveSince(600), 4200, conversation.Inactive, "End by System", at(4200)},
+		"left to Salesforce":          {quiet, 1e6, conversation.Inactive, "", time.Time{}},
+		"closed by the end user":      {closing(active(s1), conversation.EndUser, 5), 5, conversation.Active, "End by EndUser", time.Time{}},
+		"closed while Inactive":       {closing(inactiveSince(600), conversation.System, 5), 9999, conversation.Inactive, "End by System", time.Time{}},
+		"Blocked":                     {blocked(active(s1), conversation.Inactivate, 600), 9999, conversation.Blocked, "", at(7800)},
+		"Blocked, waiting for ever":   {blocked(forever(), conversation.Inactivate, 600), 1e6, conversation.Blocked, "", time.Time{}},
+		"Blocked at the end":          {blocked(closing(active(s1), conversation.System, 5), conversation.End, 6), 7, conversation.Blocked, "", at(7206)},
+		"ended":                       {ended, 9999, conversation.Ended, "", time.Time{}},
+		"heard of late, needs a look": {newState(started(s1, 0), at(5000)), 5000, conversation.Active, "", at(5001)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, tt.phase, tt.state.Phase())
+			due, any := tt.state.due(at(tt.now))
+			got := ""
+			if any {
+				got = string(due.Operation) + " by " + string(due.By)
+			}
+			require.Equal(t, tt.due, got)
+			require.Equal(t, tt.deadline, tt.state.deadline())
+		})
+	}
+}
+
+// Blocked for as long as it may be, a conversation gives up; for ever is never.
+func TestGaveUp(t *testing.T) {
+	s := blocked(active(s1), conversation.End, 0)
+	require.False(t, s.gaveUp(at(7199)))
+	require.True(t, s.gaveUp(at(7200)))
+	s.Policy.BlockedFor = conversation.After(0)
+	require.False(t, s.gaveUp(at(1e6)))
+	require.False(t, active(s1).gaveUp(at(1e6)))
+}
+
+// A start without a time, or with one in the future, is of now, and absent
+// policies are the defaults.
+func TestNewState(t *testing.T) {
+	for _, when := range []time.Time{{}, at(99)} {
+		s := newState(conversation.Start{Identity: identity(""), At: when}, at(5))
+		require.Equal(t, at(5), s.SessionSince)
+		require.Equal(t, at(5), s.LastActivityAt)
+		require.Equal(t, conversation.Policy{}.WithDefaults(), s.Policy)
+	}
+}
+
+// Continue-as-new carries the state as JSON: every field must survive it,
+// whatever fields there will be.
+func TestStateSurvivesJSON(t *testing.T) {
+	var s State
+	fill(t, reflect.ValueOf(&s).Elem(), 1, "State")
+	data, err := json.Marshal(s)
+	require.NoError(t, err)
+	var back State
+	require.NoError(t, json.Unmarshal(data, &back))
+	require.Equal(t, s, back)
+}
+
+// fill sets every field to something that is not its zero value, one level of
+// Next deep.
+func fill(t *testing.T, v reflect.Value, depth int, path string) {
+	t.Helper()
+	switch v.Interface().(type) {
+	case time.Time:
+		v.Set(reflect.ValueOf(at(len(path)).Add(123456789 * time.Nanosecond)))
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(path)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(int64(len(path)))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fill(t, v.Index(i), depth, path)
+		}
+	case reflect.Pointer:
+		if v.Type() == reflect.TypeFor[*State]() {
+			if depth == 0 {
+				return
+			}
+			depth--
+		}
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(t, v.Elem(), depth, path)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			field := v.Type().Field(i)
+			require.True(t, field.IsExported(), "%s.%s is not carried: it is not exported", path, field.Name)
+			fill(t, v.Field(i), depth, path+"."+field.Name)
+		}
+	default:
+		t.Fatalf("%s: nothing known about filling a %s", path, v.Kind())
+	}
+}
