@@ -8,7 +8,7 @@ COPY . .
 ARG VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
-    go build -trimpath -ldflags="-s -w" -o /out/ ./worker ./starter ./sandbox && \
+    go build -trimpath -ldflags="-s -w -X main.version=${VERSION}" -o /out/ ./worker ./starter ./sandbox && \
     mkdir /sandbox
 
 FROM gcr.io/distroless/static-debian12:nonroot
@@ -22,4 +22,6 @@ COPY --from=build /out/ /usr/local/bin/
 # A new volume mounted here takes over the owner, so that the sandbox may write its key.
 COPY --from=build --chown=nonroot:nonroot /sandbox/ /run/sandbox/
 EXPOSE 9090
+# The worker asks itself, at SESSIONKEEPER_LISTEN: the image has no shell.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["/usr/local/bin/worker", "-healthcheck"]
 ENTRYPOINT ["/usr/local/bin/worker"]

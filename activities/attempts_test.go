@@ -301,6 +301,7 @@ func TestInvalidRequestIsNotSent(t *testing.T) {
 			require.Equal(t, "INVALID_REQUEST", got.failure.Type())
 			require.True(t, got.failure.NonRetryable())
 			require.Contains(t, got.failure.Message(), "End was not sent: invalid request: "+field+" ")
+			require.Empty(t, got.answer.RequestID, "no request was made")
 			require.Empty(t, l.Journal())
 		})
 	}

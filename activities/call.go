@@ -77,6 +77,7 @@ func (a *Activities) call(ctx context.Context, op conversation.Operation, r Requ
 	past := earlier(ctx, answer.Attempt)
 	decision = past.settle(decision, err, time.Since(r.SessionSince) < startRace)
 	observe(ctx, op, decision.Verdict, decision.Reason)
+	note(ctx, answer, decision)
 	if decision.Verdict == Done {
 		answer.AlreadyOver = true
 		return answer, nil
@@ -123,10 +124,13 @@ func describe(answer *conversation.Answer, d Decision, err error) {
 	}
 }
 
+// failure is the attempt's error. One that is tried again is benign to the SDK,
+// which would else write each as an error of this worker.
 func failure(answer conversation.Answer, d Decision, err error) error {
 	options := temporal.ApplicationErrorOptions{NonRetryable: d.Verdict == Operator, Details: []any{answer}}
 	if !options.NonRetryable {
 		options.NextRetryDelay = max(d.Spacing, retryAfter(err))
+		options.Category = temporal.ApplicationErrorCategoryBenign
 	}
 	return temporal.NewApplicationErrorWithOptions(explain(answer.Operation, d, err), d.Reason, options)
 }
@@ -139,6 +143,24 @@ func retryAfter(err error) time.Duration {
 		return refused.RetryAfter
 	}
 	return 0
+}
+
+// note writes one line for each call that did not succeed at once. The SDK adds
+// which conversation and which attempt it was.
+func note(ctx context.Context, answer conversation.Answer, d Decision) {
+	log := activity.GetLogger(ctx)
+	facts := []any{
+		"verdict", string(d.Verdict), "reason", answer.Reason, "httpStatus", answer.HTTPStatus,
+		"code", answer.Code, "requestId", answer.RequestID, "message", answer.Message,
+	}
+	switch d.Verdict {
+	case Done:
+		log.Info("Session is over already", facts...)
+	case Operator:
+		log.Error("Call refused: an operator is needed", facts...)
+	default:
+		log.Warn("Call failed, will be tried again", facts...)
+	}
 }
 
 func observe(ctx context.Context, op conversation.Operation, verdict Verdict, reason string) {

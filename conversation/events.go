@@ -120,6 +120,9 @@ func (t *Timestamp) UnmarshalJSON(data []byte) error {
 		if millis != 0 {
 			t.Time = time.UnixMilli(millis).UTC()
 		}
+		if year := t.Year(); year < 0 || year > 9999 {
+			return fmt.Errorf("time %d: want milliseconds since 1970, of a year from 0 to 9999", millis)
+		}
 		return nil
 	}
 	var text string

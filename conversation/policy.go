@@ -3,6 +3,7 @@ package conversation
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -76,8 +77,18 @@ func After(d time.Duration) *Duration {
 	return &value
 }
 
-// String formats the duration as Go does.
-func (d Duration) String() string { return time.Duration(d).String() }
+// String formats the duration as Go does, without units that are zero: "10m",
+// not "10m0s".
+func (d Duration) String() string {
+	text := time.Duration(d).String()
+	if short, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = short + "m"
+	}
+	if short, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = short + "h"
+	}
+	return text
+}
 
 // MarshalJSON implements json.Marshaler.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }

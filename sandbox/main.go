@@ -53,6 +53,7 @@ func command(out io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8787", Usage: "`ADDRESS` to serve on; port 0 takes a free one"},
 			&cli.StringFlag{Name: "config", Usage: "YAML or JSON `FILE` with the orgs and their behaviour"},
 			&cli.StringFlag{Name: "key-out", Usage: "`FILE` to write the demo org's private key to"},
+			&cli.BoolFlag{Name: "adopt-unknown", Usage: "take sessions that nobody has created for existing ones"},
 		},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() {
@@ -62,6 +63,7 @@ func command(out io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
+			config.Behaviour.AdoptUnknown = config.Behaviour.AdoptUnknown || cmd.Bool("adopt-unknown")
 			return serve(ctx, out, cmd.String("listen"), cmd.String("key-out"), config)
 		},
 	}

@@ -1,46 +1,79 @@
 package sender
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
 	"sessionkeeper/conversation"
 )
 
-// CloseAndWait closes like [Sender.Close] and waits for the outcome. When an
-// operator is needed, the error is a [*temporal.ApplicationError] whose type is
-// the ErrorReason; the close then still stands. A conversation that had ended
-// already answers with its outcome. With only the two identifiers that name the
-// conversation in id, the error is a [*serviceerror.NotFound] when none runs.
+// CloseAndWait closes like [Sender.Close] and waits for the outcome, as long as
+// ctx allows. When an operator is needed, the error is a
+// [*temporal.ApplicationError] whose type is the ErrorReason; the close then
+// still stands. A conversation that had ended already answers with its outcome;
+// one whose workflow failed before is closed anew. With only the two identifiers
+// that name the conversation in id, the error is a [*serviceerror.NotFound] when
+// there is none.
 func (s *Sender) CloseAndWait(ctx context.Context, id conversation.Identity, c conversation.Close) (conversation.Outcome, error) {
 	e, err := s.closing(id, c)
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
+	ask := s.updateOrStart
 	if keyOnly(id) {
-		return s.updateRunning(ctx, e)
+		ask = s.updateKnown
 	}
-	outcome, err := s.updateWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
-	if last, ended := alreadyRan(err); ended {
-		before, _, lookErr := s.ended(ctx, e.start.WorkflowID(), last)
-		if lookErr == nil && before != nil && (e.start.At.IsZero() || !e.start.At.After(before.Covers)) {
-			return *before, nil
-		}
-		outcome, err = s.updateWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
-	}
+	outcome, err := ask(ctx, e)
 	if err != nil {
 		return conversation.Outcome{}, fmt.Errorf("close %s: %w", e.start.WorkflowID(), err)
 	}
 	return outcome, nil
+}
+
+// updateOrStart asks the conversation that runs, or starts one, unless the last
+// one answers by its outcome.
+func (s *Sender) updateOrStart(ctx context.Context, e event) (conversation.Outcome, error) {
+	outcome, err := s.updateWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
+	if notFound(err) {
+		// The conversation was completing when it was asked; now it has ended.
+		outcome, err = s.updateWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
+	}
+	runID, ended := alreadyRan(err)
+	if !ended {
+		return outcome, err
+	}
+	last, err := s.ending(ctx, e.start.WorkflowID(), runID)
+	switch {
+	case err != nil:
+		return outcome, err
+	case last.answers(e):
+		return *last.outcome, nil
+	default:
+		return s.updateWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
+	}
+}
+
+// updateKnown asks the conversation that runs, or the outcome of the last one.
+func (s *Sender) updateKnown(ctx context.Context, e event) (conversation.Outcome, error) {
+	outcome, err := s.update(ctx, e)
+	if !notFound(err) {
+		return outcome, err
+	}
+	last, lookErr := s.ending(ctx, e.start.WorkflowID(), "")
+	switch {
+	case lookErr != nil:
+		return outcome, lookErr
+	case last.answers(e):
+		return *last.outcome, nil
+	default:
+		return outcome, err
+	}
 }
 
 func (s *Sender) updateWithStart(ctx context.Context, e event, reuse enumspb.WorkflowIdReusePolicy) (conversation.Outcome, error) {
@@ -57,16 +90,13 @@ func (s *Sender) updateWithStart(ctx context.Context, e event, reuse enumspb.Wor
 	return outcome, err //nolint:wrapcheck // the caller wraps it
 }
 
-func (s *Sender) updateRunning(ctx context.Context, e event) (conversation.Outcome, error) {
+func (s *Sender) update(ctx context.Context, e event) (conversation.Outcome, error) {
 	var outcome conversation.Outcome
 	handle, err := s.temporal.UpdateWorkflow(ctx, closeUpdate(e))
 	if err == nil {
 		err = handle.Get(ctx, &outcome)
 	}
-	if err != nil {
-		return outcome, fmt.Errorf("close %s: %w", e.start.WorkflowID(), err)
-	}
-	return outcome, nil
+	return outcome, err //nolint:wrapcheck // the caller wraps it
 }
 
 func closeUpdate(e event) client.UpdateWorkflowOptions {
@@ -102,24 +132,29 @@ type BlockedFilter struct {
 	ErrorReason string
 }
 
-// plain is what may stand in a visibility query's quotes.
-var plain = regexp.MustCompile(`^[A-Za-z0-9_]*$`)
+// These may stand in a visibility query's quotes.
+var (
+	orgID       = regexp.MustCompile(`^([a-zA-Z0-9]{15})?$`)
+	errorReason = regexp.MustCompile(`^[a-zA-Z0-9_]*$`)
+)
 
 func (f BlockedFilter) query() (string, error) {
-	if !plain.MatchString(f.OrgID + f.ErrorReason) {
-		return "", errors.New("org id and error reason consist of letters, digits and _")
+	switch {
+	case !orgID.MatchString(f.OrgID):
+		return "", fmt.Errorf("org id %q: want its 15-character form", f.OrgID)
+	case !errorReason.MatchString(f.ErrorReason):
+		return "", fmt.Errorf("error reason %q: want letters, digits and _", f.ErrorReason)
 	}
 	terms := []string{
 		fmt.Sprintf("WorkflowType = '%s'", conversation.WorkflowType),
 		"ExecutionStatus = 'Running'",
 		fmt.Sprintf("%s = '%s'", conversation.SessionPhaseKey.GetName(), conversation.Blocked),
 	}
-	for key, value := range map[string]string{
-		conversation.OrgIDKey.GetName(): f.OrgID, conversation.ErrorReasonKey.GetName(): f.ErrorReason,
-	} {
-		if value != "" {
-			terms = append(terms, fmt.Sprintf("%s = '%s'", key, value))
-		}
+	if f.OrgID != "" {
+		terms = append(terms, fmt.Sprintf("%s = '%s'", conversation.OrgIDKey.GetName(), f.OrgID))
+	}
+	if f.ErrorReason != "" {
+		terms = append(terms, fmt.Sprintf("%s = '%s'", conversation.ErrorReasonKey.GetName(), f.ErrorReason))
 	}
 	return strings.Join(terms, " AND "), nil
 }
@@ -140,9 +175,8 @@ func (s *Sender) RetryBlocked(ctx context.Context, filter BlockedFilter) (told i
 		for _, execution := range found.GetExecutions() {
 			id := execution.GetExecution().GetWorkflowId()
 			err := s.temporal.SignalWorkflow(ctx, id, "", conversation.SignalRetry, conversation.Retry{})
-			var gone *serviceerror.NotFound
 			switch {
-			case errors.As(err, &gone):
+			case notFound(err):
 			case err != nil:
 				return told, fmt.Errorf("retry %s: %w", id, err)
 			default:
@@ -158,7 +192,7 @@ func (s *Sender) RetryBlocked(ctx context.Context, filter BlockedFilter) (told i
 // ParseKey reads a workflow id back into the two identifiers it is made of.
 func ParseKey(workflowID string) (conversation.Identity, error) {
 	org, identifier, _ := strings.Cut(workflowID, ":")
-	id := conversation.Identity{OrgID: cmp.Or(org, workflowID), ConversationIdentifier: identifier}
+	id := conversation.Identity{OrgID: org, ConversationIdentifier: identifier}
 	if err := id.ValidateKey(); err != nil {
 		return conversation.Identity{}, fmt.Errorf(`conversation %q: want "<orgId>:<conversationIdentifier>": %w`, workflowID, err)
 	}

@@ -14,10 +14,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
@@ -76,7 +76,7 @@ func (s *Sender) Start(ctx context.Context, start conversation.Start) (Receipt, 
 func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conversation.Message) (Receipt, error) {
 	m.SessionID = cmp.Or(m.SessionID, id.SessionID)
 	id.SessionID = m.SessionID
-	if err := errors.Join(validate(id), m.Validate()); err != nil {
+	if err := problems(validate(id), m.Validate(), s.options.Policy.Validate()); err != nil {
 		return "", fmt.Errorf("message: %w", err)
 	}
 	if keyOnly(id) {
@@ -85,9 +85,10 @@ func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conver
 	return s.tell(ctx, event{start: s.begin(id, m.At), signal: conversation.SignalMessage, payload: m})
 }
 
-// Close asks to End the session. c.SessionID defaults to id's. With only the
-// two identifiers that name the conversation in id, the close reaches it only
-// if it runs.
+// Close asks to End the session. c.SessionID defaults to id's. A close that
+// names the session which has ended does nothing, whatever its time. With only
+// the two identifiers that name the conversation in id, the close reaches it
+// only if it runs.
 func (s *Sender) Close(ctx context.Context, id conversation.Identity, c conversation.Close) (Receipt, error) {
 	e, err := s.closing(id, c)
 	if err != nil {
@@ -106,7 +107,7 @@ func (s *Sender) Close(ctx context.Context, id conversation.Identity, c conversa
 func (s *Sender) SessionStatus(ctx context.Context, id conversation.Identity, status conversation.SessionStatus) (Receipt, error) {
 	id.SessionID = status.SessionID
 	id.ChannelAddressIdentifier = cmp.Or(id.ChannelAddressIdentifier, status.ChannelAddressIdentifier)
-	if err := errors.Join(id.ValidateKey(), status.Validate()); err != nil {
+	if err := problems(id.ValidateKey(), status.Validate(), s.options.Policy.Validate()); err != nil {
 		return "", fmt.Errorf("session status: %w", err)
 	}
 	if status.Status != conversation.StatusEnded {
@@ -137,7 +138,7 @@ type event struct {
 	start   conversation.Start
 	signal  string
 	payload any
-	// endOf is the session that Salesforce says has ended.
+	// endOf is the session whose end this is, where the event names it.
 	endOf string
 }
 
@@ -148,10 +149,10 @@ func (s *Sender) begin(id conversation.Identity, at time.Time) conversation.Star
 func (s *Sender) closing(id conversation.Identity, c conversation.Close) (event, error) {
 	c.SessionID = cmp.Or(c.SessionID, id.SessionID)
 	id.SessionID = c.SessionID
-	if err := errors.Join(validate(id), c.Validate()); err != nil {
+	if err := problems(validate(id), c.Validate(), s.options.Policy.Validate()); err != nil {
 		return event{}, fmt.Errorf("close: %w", err)
 	}
-	return event{start: s.begin(id, c.At), signal: conversation.SignalClose, payload: c}, nil
+	return event{start: s.begin(id, c.At), signal: conversation.SignalClose, payload: c, endOf: c.SessionID}, nil
 }
 
 // keyOnly reports whether an identity only names a conversation.
@@ -166,19 +167,39 @@ func validate(id conversation.Identity) error {
 	return id.Validate()
 }
 
+// problems lists everything that is wrong, each once, as one
+// [*conversation.InvalidError].
+func problems(errs ...error) error {
+	var all conversation.InvalidError
+	for _, err := range errs {
+		var invalid *conversation.InvalidError
+		if !errors.As(err, &invalid) {
+			continue
+		}
+		for _, field := range invalid.Fields {
+			if !slices.Contains(all.Fields, field) {
+				all.Fields = append(all.Fields, field)
+			}
+		}
+	}
+	if len(all.Fields) == 0 {
+		return nil
+	}
+	return &all
+}
+
 // tell starts the conversation or signals the one that runs. Where the last one
 // has ended, the event's time tells whether it still belongs to that.
 func (s *Sender) tell(ctx context.Context, e event) (Receipt, error) {
 	err := s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
-	if last, ended := alreadyRan(err); ended {
-		covered, checkErr := s.covered(ctx, e, last)
-		if checkErr != nil {
-			return "", fmt.Errorf("%s %s: look up the last run: %w", e.signal, e.start.WorkflowID(), checkErr)
+	if runID, ended := alreadyRan(err); ended {
+		var last ending
+		if last, err = s.ending(ctx, e.start.WorkflowID(), runID); err == nil {
+			if last.covers(e) {
+				return AlreadyOver, nil
+			}
+			err = s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
 		}
-		if covered {
-			return AlreadyOver, nil
-		}
-		err = s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w", e.signal, e.start.WorkflowID(), err)
@@ -195,7 +216,6 @@ func (s *Sender) signalWithStart(ctx context.Context, e event, reuse enumspb.Wor
 // startOptions are those of a new conversation. What they set costs nothing;
 // what the workflow would set later is billed.
 func (s *Sender) startOptions(start conversation.Start, reuse enumspb.WorkflowIdReusePolicy) client.StartWorkflowOptions {
-	policy := start.Policy.WithDefaults()
 	return client.StartWorkflowOptions{
 		ID:                                       start.WorkflowID(),
 		TaskQueue:                                s.options.TaskQueue,
@@ -207,69 +227,34 @@ func (s *Sender) startOptions(start conversation.Start, reuse enumspb.WorkflowId
 			conversation.OrgIDKey.ValueSet(start.OrgID),
 		),
 		StaticSummary: fmt.Sprintf("Conversation %s of org %s", start.ConversationIdentifier, start.OrgID),
-		StaticDetails: fmt.Sprintf("Channel %s at address %s. Inactivate after %s of quiet, End %s later.",
+		StaticDetails: fmt.Sprintf("Channel %s at address %s. %s",
 			cmp.Or(start.AuthorizationContext, "(not known yet)"), cmp.Or(start.ChannelAddressIdentifier, "(not known yet)"),
-			policy.InactivateAfter, policy.EndAfter),
+			plan(start.Policy.WithDefaults())),
 		Priority: temporal.Priority{FairnessKey: start.OrgID},
+	}
+}
+
+// plan says what happens to a conversation that stays quiet.
+func plan(p conversation.Policy) string {
+	switch {
+	case *p.InactivateAfter == 0:
+		return "Never made Inactive."
+	case *p.EndAfter == 0:
+		return fmt.Sprintf("Inactivate after %s of quiet; Salesforce ends it.", p.InactivateAfter)
+	default:
+		return fmt.Sprintf("Inactivate after %s of quiet, End %s later.", p.InactivateAfter, p.EndAfter)
 	}
 }
 
 // tellRunning signals a conversation only if it runs.
 func (s *Sender) tellRunning(ctx context.Context, id conversation.Identity, signal string, payload any) (Receipt, error) {
 	err := s.temporal.SignalWorkflow(ctx, id.WorkflowID(), "", signal, payload)
-	var notFound *serviceerror.NotFound
 	switch {
-	case errors.As(err, &notFound):
+	case notFound(err):
 		return NotTracked, nil
 	case err != nil:
 		return "", fmt.Errorf("%s %s: %w", signal, id.WorkflowID(), err)
 	default:
 		return Sent, nil
 	}
-}
-
-// alreadyRan tells the run id of the last run, when the server refused to start
-// another one.
-func alreadyRan(err error) (runID string, ended bool) {
-	var refused *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &refused) {
-		return refused.RunId, true
-	}
-	return "", false
-}
-
-// covered reports whether an event belongs to a run that has ended. Without an
-// outcome, everything up to the run's end does.
-func (s *Sender) covered(ctx context.Context, e event, runID string) (bool, error) {
-	outcome, closedAt, err := s.ended(ctx, e.start.WorkflowID(), runID)
-	if err != nil {
-		return false, err
-	}
-	at := e.start.At
-	switch {
-	case outcome == nil:
-		return !closedAt.IsZero() && !at.IsZero() && !at.After(closedAt), nil
-	case e.endOf != "" && conversation.SameSession(e.endOf, outcome.SessionID):
-		return true, nil
-	default:
-		return !at.IsZero() && !at.After(outcome.Covers), nil
-	}
-}
-
-// ended is how a run ended: its outcome where it completed, and when. Both are
-// absent when it still runs.
-func (s *Sender) ended(ctx context.Context, workflowID, runID string) (*conversation.Outcome, time.Time, error) {
-	described, err := s.temporal.DescribeWorkflowExecution(ctx, workflowID, runID)
-	if err != nil {
-		return nil, time.Time{}, err //nolint:wrapcheck // callers wrap it
-	}
-	info := described.GetWorkflowExecutionInfo()
-	if info.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED {
-		return nil, info.GetCloseTime().AsTime(), nil
-	}
-	var outcome conversation.Outcome
-	if err := s.temporal.GetWorkflow(ctx, workflowID, runID).Get(ctx, &outcome); err != nil {
-		return nil, time.Time{}, err //nolint:wrapcheck // callers wrap it
-	}
-	return &outcome, info.GetCloseTime().AsTime(), nil
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -13,6 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
+	"go.uber.org/zap"
 
 	"sessionkeeper/worker/service"
 )
@@ -20,13 +22,20 @@ import (
 // version is set by the build: -ldflags "-X main.version=1.2.3".
 var version = "dev"
 
+// errLogged ends the program without another word.
+var errLogged = errors.New("the log says why")
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := app().Run(ctx, os.Args); err != nil {
-		fmt.Fprintln(os.Stderr, "worker:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, stop has nothing left to do
+	err := app().Run(ctx, os.Args)
+	stop()
+	if err == nil {
+		return
 	}
+	if !errors.Is(err, errLogged) {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+	}
+	os.Exit(1)
 }
 
 func app() *cli.Command {
@@ -40,7 +49,8 @@ func app() *cli.Command {
 			"Example:\n   worker -config deploy/worker.example.yaml -check-config",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "configuration `FILE` with the orgs", Value: "worker.yaml", Sources: cli.EnvVars("SESSIONKEEPER_CONFIG")},
-			&cli.BoolFlag{Name: "check-config", Usage: "check the configuration file and the secrets it names, and exit"},
+			&cli.BoolFlag{Name: "check-config", Usage: "check the settings, the configuration file and the secrets it names, and exit"},
+			&cli.BoolFlag{Name: "healthcheck", Usage: "ask the worker that listens on -listen whether it is ready, and exit"},
 			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` of /healthz, /readyz and /metrics", Value: ":9090", Sources: cli.EnvVars("SESSIONKEEPER_LISTEN")},
 			&cli.StringFlag{Name: "log-format", Usage: "`json or console`", Value: "json", Sources: cli.EnvVars("SESSIONKEEPER_LOG_FORMAT")},
 			&cli.StringFlag{Name: "log-level", Usage: "`debug, info, warn or error`", Value: "info", Sources: cli.EnvVars("SESSIONKEEPER_LOG_LEVEL")},
@@ -48,6 +58,7 @@ func app() *cli.Command {
 		Action: run,
 		// Errors are printed once, by main.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
+		OnUsageError:   func(_ context.Context, _ *cli.Command, err error, _ bool) error { return err },
 	}
 }
 
@@ -55,29 +66,60 @@ func run(ctx context.Context, c *cli.Command) error {
 	if c.Args().Present() {
 		return fmt.Errorf("unexpected argument %q", c.Args().First())
 	}
-	config, err := service.LoadConfig(c.String("config"))
-	if err != nil {
-		return err //nolint:wrapcheck // it names the file
-	}
-	if c.Bool("check-config") {
-		if _, err := config.Clients(version); err != nil {
-			return fmt.Errorf("configuration %s: %w", c.String("config"), err)
-		}
-		fmt.Fprintf(c.Root().Writer, "%s is good: %d orgs, task queue %s\n", c.String("config"), len(config.Orgs), config.TaskQueue)
-		return nil
+	if c.Bool("healthcheck") {
+		return healthcheck(ctx, c)
 	}
 	logger, err := service.NewLogger(c.String("log-format"), c.String("log-level"))
 	if err != nil {
 		return err //nolint:wrapcheck // it names the flag's value
 	}
 	defer logger.Sync() //nolint:errcheck // standard error cannot always be synced
-	connection, err := envconfig.LoadDefaultClientOptions()
+	temporal, err := connection()
 	if err != nil {
-		return fmt.Errorf("read Temporal's connection settings: %w", err)
+		return err
 	}
-	connection.HostPort = cmp.Or(connection.HostPort, client.DefaultHostPort)
-	connection.Namespace = cmp.Or(connection.Namespace, client.DefaultNamespace)
-	return service.Run(ctx, service.Options{ //nolint:wrapcheck // it says what failed
-		Config: config, Temporal: connection, Listen: c.String("listen"), Logger: logger, Version: version,
-	})
+	config, err := service.LoadConfig(c.String("config"))
+	if err != nil {
+		return err //nolint:wrapcheck // it names the file
+	}
+	if c.Bool("check-config") {
+		return checked(c, config)
+	}
+	if err := service.Run(ctx, service.Options{
+		Config: config, Temporal: temporal, Listen: c.String("listen"), Logger: logger, Version: version,
+	}); err != nil {
+		logger.Error("Worker failed", zap.Error(err))
+		return errLogged
+	}
+	return nil
+}
+
+func healthcheck(ctx context.Context, c *cli.Command) error {
+	if err := service.CheckReady(ctx, c.String("listen")); err != nil {
+		return err //nolint:wrapcheck // it names the address
+	}
+	fmt.Fprintln(c.Root().Writer, "ready")
+	return nil
+}
+
+// connection is how the environment says to connect to Temporal.
+func connection() (client.Options, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return options, fmt.Errorf("read Temporal's connection settings: %w", err)
+	}
+	options.HostPort = cmp.Or(options.HostPort, client.DefaultHostPort)
+	options.Namespace = cmp.Or(options.Namespace, client.DefaultNamespace)
+	return options, nil
+}
+
+func checked(c *cli.Command, config service.Config) error {
+	if _, err := config.Clients(version); err != nil {
+		return fmt.Errorf("configuration %s: %w", c.String("config"), err)
+	}
+	fmt.Fprintf(c.Root().Writer, "%s is good: task queue %s\n", c.String("config"), config.TaskQueue)
+	for _, org := range config.Orgs {
+		fmt.Fprintf(c.Root().Writer, "  org %s at %s\n", org.OrgID, org.APIBaseURL)
+	}
+	return nil
 }

@@ -58,8 +58,8 @@ func (s *State) goOn() {
 
 // wants reports whether a call is what is due now.
 func (s *State) wants(c call, now time.Time) bool {
-	due, any := s.due(now)
-	return any && due.same(c)
+	due, isDue := s.due(now)
+	return isDue && due.same(c)
 }
 
 func (s *State) heard(answer conversation.Answer) {
@@ -71,8 +71,7 @@ func (s *State) heard(answer conversation.Answer) {
 // error's own kind stands for it.
 func refusal(c call, err error, now time.Time) (conversation.Answer, bool) {
 	answer := conversation.Answer{Operation: c.Operation, By: c.By, At: now}
-	var application *temporal.ApplicationError
-	if errors.As(err, &application) {
+	if application, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		answer.Reason, answer.Message = application.Type(), application.Message()
 		if application.HasDetails() && application.Details(&answer) == nil {
 			answer.Message = application.Message()
@@ -80,8 +79,7 @@ func refusal(c call, err error, now time.Time) (conversation.Answer, bool) {
 		}
 		return answer, true
 	}
-	var timeout *temporal.TimeoutError
-	if errors.As(err, &timeout) {
+	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
 		answer.Reason, answer.Message = "TIMEOUT", timeout.Error()
 		return answer, true
 	}

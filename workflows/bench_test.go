@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -82,12 +81,12 @@ func newBench(t *testing.T) *bench {
 
 func (b *bench) called(op conversation.Operation, r activities.Request) (conversation.Answer, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.calls = append(b.calls, strings.TrimSpace(fmt.Sprintf("%s %s by %s", seconds(b.Now()), op, r.By)))
+	b.calls = append(b.calls, fmt.Sprintf("%s %s by %s", seconds(b.Now()), op, r.By))
 	say := reply(success)
 	if left := b.replies[op]; len(left) > 0 {
 		say, b.replies[op] = left[0], left[1:]
 	}
+	b.mu.Unlock()
 	answer, err := say()
 	answer.Operation, answer.By, answer.Attempt = op, r.By, max(answer.Attempt, 1)
 	return answer, err
@@ -110,9 +109,10 @@ func (b *bench) signal(seconds int, name string, payload any) {
 	b.after(seconds, func() { b.SignalWorkflow(name, payload) })
 }
 
-// before sends a signal that arrives in the workflow task of what comes next.
-func (b *bench) before(seconds int, name string, payload any) {
-	b.RegisterDelayedCallback(func() { b.SignalWorkflowSkippingWorkflowTask(name, payload) },
+// justBefore sends a message that arrives in the workflow task of what comes
+// next.
+func (b *bench) justBefore(seconds int, m conversation.Message) {
+	b.RegisterDelayedCallback(func() { b.SignalWorkflowSkippingWorkflowTask(conversation.SignalMessage, m) },
 		time.Duration(seconds)*time.Second-time.Millisecond)
 }
 

@@ -55,6 +55,6 @@ func (k *keeper) purpose(deadline time.Time) string {
 	case conversation.Inactive:
 		return "End at " + rfc3339(deadline) + " unless a message comes"
 	default:
-		return fmt.Sprintf("Inactivate if quiet for %s: look at %s", k.state.Policy.InactivateAfter, rfc3339(deadline))
+		return fmt.Sprintf("Inactivate after %s of quiet, next look at %s", k.state.Policy.InactivateAfter, rfc3339(deadline))
 	}
 }

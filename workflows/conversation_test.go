@@ -80,7 +80,8 @@ func TestLifecycle(t *testing.T) {
 			none, func(b *bench) {
 				b.signal(20, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Ended", EndedByRole: "Agent"})
 			},
-			nil, outcome{conversation.EndedInSalesforce, "Agent", 20},
+			nil,
+			outcome{conversation.EndedInSalesforce, "Agent", 20},
 		},
 		"Inactivate finds the session over": {
 			none, func(b *bench) { b.salesforce(conversation.Inactivate, alreadyOver) },

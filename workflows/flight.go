@@ -25,14 +25,14 @@ func (f *flight) landed() bool { return f != nil && f.future.IsReady() }
 // direct brings what is in the air in line with what is due: nothing is made
 // while another call is in the air, so Inactivate and End never run at once.
 func (k *keeper) direct(ctx workflow.Context, now time.Time) {
-	due, any := k.state.due(now)
+	due, isDue := k.state.due(now)
 	if k.crowded(ctx) && len(k.waiting) == 0 {
-		any = false
+		isDue = false
 	}
 	switch {
-	case k.flight == nil && any:
+	case k.flight == nil && isDue:
 		k.flight = take(ctx, due)
-	case k.flight != nil && !k.flight.recalled && !(any && due.same(k.flight.call)):
+	case k.flight != nil && !k.flight.recalled && (!isDue || !due.same(k.flight.call)):
 		k.flight.cancel()
 		k.flight.recalled = true
 	}

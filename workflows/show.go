@@ -40,9 +40,9 @@ func (k *keeper) showAttributes(ctx workflow.Context) {
 	if now.org != k.shown.org {
 		changes = append(changes, conversation.OrgIDKey.ValueSet(now.org))
 	}
-	switch {
-	case now.reason == k.shown.reason:
-	case now.reason == "":
+	switch now.reason {
+	case k.shown.reason:
+	case "":
 		changes = append(changes, conversation.ErrorReasonKey.ValueUnset())
 	default:
 		changes = append(changes, conversation.ErrorReasonKey.ValueSet(now.reason))
@@ -71,11 +71,14 @@ func attributes(ctx workflow.Context) shown {
 // what happens next.
 func (k *keeper) details() string {
 	s := k.state
-	var page strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&page, format+"\n\n", args...) }
+	var page []string
+	line := func(format string, args ...any) { page = append(page, fmt.Sprintf(format, args...)) }
 
 	line("**%s.** %s", s.Phase(), k.why())
 	line("**Next:** %s", k.next())
+	if s.Identity.SessionID != "" {
+		line("Session: `%s`", s.Identity.SessionID)
+	}
 	if !s.LastMessage.At.IsZero() {
 		line("Last message: %s", rfc3339(s.LastMessage.At))
 	}
@@ -88,7 +91,7 @@ func (k *keeper) details() string {
 	if s.Remark != "" {
 		line("Remark: %s", s.Remark)
 	}
-	return strings.TrimSpace(page.String())
+	return strings.Join(page, "\n\n")
 }
 
 // why says why the conversation is in its phase.
@@ -98,7 +101,7 @@ func (k *keeper) why() string {
 	case conversation.Ended:
 		return ended(*s.Outcome)
 	case conversation.Blocked:
-		return fmt.Sprintf("Salesforce refused to %s: **%s**. %s", s.Blocked.Operation, s.Blocked.Reason, s.Blocked.Message)
+		return fmt.Sprintf("An operator is needed: **%s**. %s", s.Blocked.Reason, s.Blocked.Message)
 	case conversation.Inactive:
 		return "Quiet since " + rfc3339(s.LastActivityAt) + ", Inactive in Salesforce since " + rfc3339(s.InactiveSince) + "."
 	default:

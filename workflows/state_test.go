@@ -44,9 +44,10 @@ func started(session string, seconds int) conversation.Start {
 
 func active(session string) *State { return newState(started(session, 0), at(0)) }
 
-func inactiveSince(seconds int) *State {
+// gone is a conversation that is Inactive since its deadline.
+func gone() *State {
 	s := active(s1)
-	s.InactiveSince = at(seconds)
+	s.InactiveSince = at(600)
 	return s
 }
 
@@ -81,11 +82,11 @@ func TestDue(t *testing.T) {
 		"alive":                       {active(s1), 599, conversation.Active, "", at(600)},
 		"quiet for long enough":       {active(s1), 600, conversation.Active, "Inactivate by System", at(600)},
 		"never to be made Inactive":   {forever(), 1e6, conversation.Active, "", time.Time{}},
-		"Inactive":                    {inactiveSince(600), 4199, conversation.Inactive, "", at(4200)},
-		"Inactive for long enough":    {inactiveSince(600), 4200, conversation.Inactive, "End by System", at(4200)},
+		"Inactive":                    {gone(), 4199, conversation.Inactive, "", at(4200)},
+		"Inactive for long enough":    {gone(), 4200, conversation.Inactive, "End by System", at(4200)},
 		"left to Salesforce":          {quiet, 1e6, conversation.Inactive, "", time.Time{}},
 		"closed by the end user":      {closing(active(s1), conversation.EndUser, 5), 5, conversation.Active, "End by EndUser", time.Time{}},
-		"closed while Inactive":       {closing(inactiveSince(600), conversation.System, 5), 9999, conversation.Inactive, "End by System", time.Time{}},
+		"closed while Inactive":       {closing(gone(), conversation.System, 5), 9999, conversation.Inactive, "End by System", time.Time{}},
 		"Blocked":                     {blocked(active(s1), conversation.Inactivate, 600), 9999, conversation.Blocked, "", at(7800)},
 		"Blocked, waiting for ever":   {blocked(forever(), conversation.Inactivate, 600), 1e6, conversation.Blocked, "", time.Time{}},
 		"Blocked at the end":          {blocked(closing(active(s1), conversation.System, 5), conversation.End, 6), 7, conversation.Blocked, "", at(7206)},
@@ -94,9 +95,9 @@ func TestDue(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, tt.phase, tt.state.Phase())
-			due, any := tt.state.due(at(tt.now))
+			due, isDue := tt.state.due(at(tt.now))
 			got := ""
-			if any {
+			if isDue {
 				got = string(due.Operation) + " by " + string(due.By)
 			}
 			require.Equal(t, tt.due, got)

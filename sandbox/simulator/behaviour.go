@@ -31,6 +31,10 @@ type Behaviour struct {
 	CapitalErrorReason bool `yaml:"capitalErrorReason"`
 	// ReuseTokens answers repeated grants with the same token while it works.
 	ReuseTokens bool `yaml:"reuseTokens"`
+	// AdoptUnknown takes a conversation or session that nobody has created for
+	// an existing, Active one, so that a routing system can be tried without
+	// creating its sessions here first. Salesforce does no such thing.
+	AdoptUnknown bool `yaml:"adoptUnknown"`
 	// SessionsAppearAfter hides a session made by POST /api/v1/conversation for
 	// this long: that call only promises to create it.
 	SessionsAppearAfter Duration `yaml:"sessionsAppearAfter"`

@@ -29,6 +29,16 @@ func TestOperationIsApplied(t *testing.T) {
 	require.JSONEq(t, `{"success":false,"errorReason":"SESSION_NOT_FOUND"}`, l.call(nil).raw, "ended already")
 }
 
+func TestUnknownSessionsAreAdopted(t *testing.T) {
+	unknown := m{"conversationIdentifier": "never-created", "sessionId": "0Mw000000000099AAA", "operation": "End"}
+
+	require.JSONEq(t, `{"success":false,"errorReason":"ACTIVE_CONVERSATION_NOT_FOUND"}`, newLab(t).call(unknown).raw, "unless asked to")
+
+	l := newLab(t, behaving(simulator.Behaviour{AdoptUnknown: true}))
+	require.JSONEq(t, `{"success":true}`, l.call(unknown).raw)
+	require.JSONEq(t, `{"success":false,"errorReason":"SESSION_NOT_FOUND"}`, l.call(unknown).raw, "once")
+}
+
 func TestRequestIsRefusedForItsForm(t *testing.T) {
 	l := newLab(t)
 	tokenA, tokenB := l.token, l.grantB()

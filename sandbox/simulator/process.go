@@ -84,6 +84,9 @@ func (s *Simulator) process(c *call) outcome {
 }
 
 func (s *Simulator) operate(c *call) outcome {
+	if s.config.Behaviour.AdoptUnknown {
+		c.org.sessions.adopt(c, s.now())
+	}
 	before, after, cause := c.org.sessions.operate(c, s.config.Behaviour.transition, s.now())
 	out := outcome{reply: success(), before: before, after: after}
 	if cause != "" {

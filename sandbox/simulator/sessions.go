@@ -119,6 +119,25 @@ func (all *sessions) open(s Session, now time.Time) (Session, error) {
 	return all.addLocked(s, now)
 }
 
+// adopt creates the session that a call names, if there is none. What the form
+// of its id does not allow stays unknown.
+func (all *sessions) adopt(c *call, now time.Time) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	id := c.fields["sessionId"]
+	known := all.ids[id]
+	if id == "" {
+		known = all.conversations[c.fields["conversationIdentifier"]] != nil
+	}
+	if known {
+		return
+	}
+	_, _ = all.addLocked(Session{
+		ID: id, ConversationIdentifier: c.fields["conversationIdentifier"], Status: StatusActive,
+		ChannelAddressIdentifier: c.fields["channelAddressIdentifier"], EndUserClientID: c.fields["endUserClientId"],
+	}, now)
+}
+
 // operate applies op to the session named by c, if the transition is allowed.
 // The statuses tell what it did; the cause is empty when it was allowed.
 func (all *sessions) operate(c *call, allowed func(Operation, Status) string, now time.Time) (before, after Status, cause Cause) {

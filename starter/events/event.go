@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
-
 	"sessionkeeper/conversation"
 	"sessionkeeper/sender"
 )
@@ -53,19 +51,15 @@ type data struct {
 	By     conversation.By `json:"by"`
 }
 
-// Parse reads one event in CloudEvents' JSON format. The error names the field
-// that is wrong. Unknown fields are ignored, except in policy, where a
-// misspelled one would pass for its default.
+// Parse reads one event in CloudEvents' JSON format. The error is one line that
+// names the field that is wrong, and repeats nothing of data. Unknown fields are
+// ignored, except in policy, where a misspelled one would pass for its default.
 func Parse(text []byte) (Event, error) {
-	var ce event.Event
-	if err := json.Unmarshal(text, &ce); err != nil {
+	ce, err := parseCloudEvent(text)
+	if err != nil {
 		return Event{}, fmt.Errorf("not a CloudEvent: %w", err)
 	}
-	if err := ce.Validate(); err != nil {
-		return Event{}, fmt.Errorf("not a valid CloudEvent: %s", oneLine(err))
-	}
 	e := Event{ID: ce.ID(), Type: ce.Type(), At: ce.Time()}
-	var err error
 	switch e.Type {
 	case TypeStarted, TypeMessage, TypeClosed:
 		err = e.readOwn(ce.Data())
@@ -73,10 +67,10 @@ func Parse(text []byte) (Event, error) {
 		org, _ := ce.Extensions()[OrgExtension].(string)
 		err = e.readStatus(ce.Data(), org)
 	default:
-		return Event{}, fmt.Errorf("type %q: want %s, %s, %s or %s", e.Type, TypeStarted, TypeMessage, TypeClosed, TypeSessionStatus)
+		return Event{}, fmt.Errorf("type %.100q: want %s, %s, %s or %s", e.Type, TypeStarted, TypeMessage, TypeClosed, TypeSessionStatus)
 	}
 	if err != nil {
-		return Event{}, fmt.Errorf("data: %w", err)
+		return Event{}, fmt.Errorf("data: %w", oneLine(err))
 	}
 	return e, nil
 }
@@ -125,8 +119,16 @@ func read(text []byte, into any) error {
 	return nil
 }
 
-// MovedTo is the event as if it had happened at another time.
-func (e Event) MovedTo(at time.Time) Event {
+// MovedTo is the event as if it had happened at another time. The times inside
+// Salesforce's own entry keep their distance, divided by speed.
+func (e Event) MovedTo(at time.Time, speed float64) Event {
+	move := func(t *conversation.Timestamp) {
+		if !t.IsZero() {
+			t.Time = at.Add(time.Duration(float64(t.Sub(e.At)) / speed))
+		}
+	}
+	move(&e.Status.StartTime)
+	move(&e.Status.EndTime)
 	e.At, e.Status.At = at, at
 	return e
 }
@@ -147,4 +149,7 @@ func (e Event) Tell(ctx context.Context, s *sender.Sender) (sender.Receipt, erro
 	}
 }
 
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// oneLine joins what several errors say.
+func oneLine(err error) error {
+	return errors.New(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+}

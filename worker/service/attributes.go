@@ -9,7 +9,6 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
 	"sessionkeeper/conversation"
@@ -17,12 +16,15 @@ import (
 
 // checkSearchAttributes reports the search attributes that the namespace lacks,
 // with the command that registers them: without them no conversation can start.
-func checkSearchAttributes(ctx context.Context, temporal client.Client, namespace string, logger *zap.Logger) error {
-	registered, err := temporal.OperatorService().ListSearchAttributes(ctx,
-		&operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+func checkSearchAttributes(ctx context.Context, operator operatorservice.OperatorServiceClient, namespace string, logger *zap.Logger) error {
+	registered, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if forbidden(err) {
 		logger.Warn("Search attributes not checked: the server does not let us list them", zap.Error(err))
 		return nil
+	}
+	if absent, ok := errors.AsType[*serviceerror.NamespaceNotFound](err); ok {
+		return fmt.Errorf("namespace %q does not exist; create it with: temporal operator namespace create --namespace %s: %w",
+			namespace, namespace, absent)
 	}
 	if err != nil {
 		return fmt.Errorf("list search attributes of namespace %q: %w", namespace, err)
@@ -47,7 +49,7 @@ func checkSearchAttributes(ctx context.Context, temporal client.Client, namespac
 	for _, name := range missing {
 		command += " --name " + name + " --type Keyword"
 	}
-	return fmt.Errorf("namespace %q lacks search attributes %s; register them with:\n  %s", namespace, strings.Join(missing, ", "), command)
+	return fmt.Errorf("namespace %q lacks search attributes %s; register them with: %s", namespace, strings.Join(missing, ", "), command)
 }
 
 func forbidden(err error) bool {

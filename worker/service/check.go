@@ -1,14 +1,16 @@
 package service
 
 import (
+	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/interaction"
 )
 
 // check finds what is wrong in a configuration, and on which line.
@@ -17,142 +19,191 @@ type check struct {
 	problems *problems
 }
 
-// wrong reports a problem at a path such as "orgs", "0", "orgId".
-func (c check) wrong(path []string, format string, args ...any) {
-	name := ""
-	for _, step := range path {
-		if _, err := strconv.Atoi(step); err == nil {
-			name += "[" + step + "]"
-			continue
+// place is where a setting is, such as "orgs", "0", "orgId".
+type place []string
+
+func (p place) at(steps ...string) place { return append(p[:len(p):len(p)], steps...) }
+
+// String returns it as an operator would write it: orgs[0].orgId.
+func (p place) String() string {
+	var text strings.Builder
+	for i, step := range p {
+		switch _, err := strconv.Atoi(step); {
+		case err == nil:
+			text.WriteString("[" + step + "]")
+		case i > 0:
+			text.WriteString("." + step)
+		default:
+			text.WriteString(step)
 		}
-		if name != "" {
-			name += "."
-		}
-		name += step
 	}
-	*c.problems = append(*c.problems, problem{
-		line: lineOf(c.root, path),
-		text: name + ": " + fmt.Sprintf(format, args...),
-	})
+	return text.String()
+}
+
+func (c check) wrong(where place, format string, args ...any) {
+	line := lineOf(c.root, where)
+	if c.problems.unread(line) {
+		return
+	}
+	*c.problems = append(*c.problems, problem{line: line, text: where.String() + ": " + fmt.Sprintf(format, args...)})
+}
+
+func (c check) wrongIf(err error, where place) {
+	if err != nil {
+		c.wrong(where, "%v", err)
+	}
 }
 
 func (c check) config(config Config) {
 	if config.CachedConversations < 0 {
-		c.wrong([]string{"cachedConversations"}, "must not be negative")
+		c.wrong(place{"cachedConversations"}, "must not be negative")
 	}
 	if config.CallsPerSecond < 0 {
-		c.wrong([]string{"callsPerSecond"}, "must not be negative")
+		c.wrong(place{"callsPerSecond"}, "must not be negative")
 	}
 	if config.StopTimeout < 0 {
-		c.wrong([]string{"stopTimeout"}, "must not be negative")
+		c.wrong(place{"stopTimeout"}, "must not be negative")
+	}
+	if d := config.Deployment; d != nil {
+		c.deployment(place{"deployment"}, *d)
 	}
 	if len(config.Orgs) == 0 {
-		c.wrong([]string{"orgs"}, "want at least one org")
+		c.wrong(place{"orgs"}, "want at least one org")
 	}
 	seen := map[string]int{}
 	for i, org := range config.Orgs {
-		path := []string{"orgs", strconv.Itoa(i)}
-		if first, twice := seen[org.OrgID]; twice && org.OrgID != "" {
-			c.wrong(append(path, "orgId"), "org %s is configured at orgs[%d] already", org.OrgID, first)
+		where := place{"orgs", strconv.Itoa(i)}
+		if first, twice := seen[org.OrgID]; twice {
+			c.wrong(where.at("orgId"), "org %s is configured at orgs[%d] already", org.OrgID, first)
+		} else if org.OrgID != "" {
+			seen[org.OrgID] = i
 		}
-		seen[org.OrgID] = i
-		c.org(path, org)
+		c.org(where, org)
 	}
 }
 
-func (c check) org(path []string, org Org) {
-	at := func(steps ...string) []string { return append(path[:len(path):len(path)], steps...) }
-	if err := (conversation.Identity{OrgID: org.OrgID, ConversationIdentifier: "any"}).ValidateKey(); err != nil {
-		c.wrong(at("orgId"), "want the org's 15-character id, such as 00D000000000001")
+func (c check) deployment(where place, d Deployment) {
+	c.present(where.at("name"), d.Name)
+	if strings.ContainsAny(d.Name, ".:") {
+		c.wrong(where.at("name"), `must not contain "." or ":"`)
 	}
-	c.url(at("apiBaseUrl"), org.APIBaseURL, org.PlainHTTP)
-	c.between(at("callTimeout"), org.CallTimeout, time.Millisecond, 20*time.Second)
-	c.between(at("tokenLifetime"), org.TokenLifetime, time.Second, 24*time.Hour)
+}
+
+func (c check) org(where place, org Org) {
+	if err := (conversation.Identity{OrgID: org.OrgID, ConversationIdentifier: "any"}).ValidateKey(); err != nil {
+		c.wrong(where.at("orgId"), "want the org's 15-character id, such as 00D000000000001")
+	}
+	c.url(where.at("apiBaseUrl"), org.APIBaseURL, org.PlainHTTP)
+	c.between(where.at("callTimeout"), org.CallTimeout, time.Millisecond, 20*time.Second)
+	c.between(where.at("tokenLifetime"), org.TokenLifetime, time.Second, 24*time.Hour)
 	switch {
 	case org.JWTBearer != nil && org.ClientCredentials != nil:
-		c.wrong(at("clientCredentials"), "want either jwtBearer or clientCredentials, not both")
+		c.wrong(where.at("clientCredentials"), "want either jwtBearer or clientCredentials, not both")
 	case org.JWTBearer != nil:
-		j := org.JWTBearer
-		c.present(at("jwtBearer", "consumerKey"), j.ConsumerKey)
-		c.present(at("jwtBearer", "username"), j.Username)
-		c.optionalURL(at("jwtBearer", "audience"), j.Audience, org.PlainHTTP)
-		c.optionalURL(at("jwtBearer", "tokenUrl"), j.TokenURL, org.PlainHTTP)
-		c.secret(at("jwtBearer", "key"), j.Key)
+		c.jwtBearer(where.at("jwtBearer"), *org.JWTBearer, org.PlainHTTP)
 	case org.ClientCredentials != nil:
-		cc := org.ClientCredentials
-		c.present(at("clientCredentials", "consumerKey"), cc.ConsumerKey)
-		c.url(at("clientCredentials", "tokenUrl"), cc.TokenURL, org.PlainHTTP)
-		c.secret(at("clientCredentials", "secret"), cc.Secret)
+		c.clientCredentials(where.at("clientCredentials"), *org.ClientCredentials, org.PlainHTTP)
 	default:
-		c.wrong(at("jwtBearer"), "is missing: want jwtBearer or clientCredentials")
+		c.wrong(where, "has no credentials: want jwtBearer or clientCredentials")
 	}
 }
 
-func (c check) present(path []string, value string) {
+func (c check) jwtBearer(where place, j JWTBearer, plainHTTP bool) {
+	c.present(where.at("consumerKey"), j.ConsumerKey)
+	c.present(where.at("username"), j.Username)
+	if j.Audience != "" {
+		c.url(where.at("audience"), j.Audience, plainHTTP)
+	}
+	if j.TokenURL != "" {
+		c.url(where.at("tokenUrl"), j.TokenURL, plainHTTP)
+	}
+	key, err := j.Key.read()
+	if err == nil {
+		err = keyProblem(key)
+	}
+	c.wrongIf(err, where.at("key"))
+}
+
+func (c check) clientCredentials(where place, cc ClientCredentials, plainHTTP bool) {
+	c.present(where.at("consumerKey"), cc.ConsumerKey)
+	c.url(where.at("tokenUrl"), cc.TokenURL, plainHTTP)
+	_, err := cc.Secret.read()
+	c.wrongIf(err, where.at("secret"))
+}
+
+func (c check) present(where place, value string) {
 	if value == "" {
-		c.wrong(path, "is missing")
+		c.wrong(where, "is missing")
 	}
 }
 
-func (c check) optionalURL(path []string, value string, plainHTTP bool) {
-	if value != "" {
-		c.url(path, value, plainHTTP)
+func (c check) url(where place, value string, plainHTTP bool) {
+	if value == "" {
+		c.wrong(where, "is missing")
+		return
 	}
+	c.wrongIf(urlProblem(value, plainHTTP), where)
 }
 
-func (c check) url(path []string, value string, plainHTTP bool) {
-	parsed, err := url.Parse(value)
-	switch {
-	case value == "":
-		c.wrong(path, "is missing")
-	case err != nil || parsed.Host == "" || parsed.Scheme != "https" && parsed.Scheme != "http":
-		c.wrong(path, "want a URL such as https://example.my.salesforce-scrt.com")
-	case parsed.Scheme == "http" && !plainHTTP && !loopback(parsed.Hostname()):
-		c.wrong(path, "want https: tokens would travel in the clear")
-	}
-}
-
-func (c check) between(path []string, value, least, most time.Duration) {
+func (c check) between(where place, value, least, most time.Duration) {
 	if value < least || value > most {
-		c.wrong(path, "must be between %s and %s", least, most)
+		c.wrong(where, "must be between %s and %s", least, most)
 	}
 }
 
-func (c check) secret(path []string, s Secret) {
-	switch {
-	case s.File == "" && s.Env == "":
-		c.wrong(path, "want file or env: where the secret is")
-	case s.File != "" && s.Env != "":
-		c.wrong(path, "want either file or env, not both")
-	default:
-		if _, err := s.read(); err != nil {
-			c.wrong(path, "%v", err)
+// What a URL or a key must be is for the client to say. These ask it about one
+// setting at a time, so that each problem gets its line.
+
+func urlProblem(value string, plainHTTP bool) error {
+	_, err := interaction.NewClient(value, struct{ interaction.TokenSource }{}, interaction.ClientOptions{PlainHTTP: plainHTTP})
+	return withoutPrefix(err, "base URL ")
+}
+
+func keyProblem(pem string) error {
+	_, err := interaction.NewJWTBearer(interaction.JWTBearerConfig{ConsumerKey: "any", Username: "any", PrivateKey: []byte(pem)})
+	return withoutPrefix(err, "PrivateKey ")
+}
+
+func withoutPrefix(err error, name string) error {
+	if err == nil {
+		return nil
+	}
+	if _, rest, ok := strings.Cut(err.Error(), name); ok {
+		return errors.New(rest)
+	}
+	return err
+}
+
+// lineOf is the line of the setting at a place, or of the nearest one above it.
+func lineOf(root *yaml.Node, where place) int {
+	line, node := 1, root
+	if root.Kind == yaml.DocumentNode {
+		node = root.Content[0]
+		line = node.Line
+	}
+	for _, step := range where {
+		found, at := childOf(node, step)
+		if found == nil {
+			break
 		}
+		node, line = found, at
 	}
+	return line
 }
 
-func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
-
-// lineOf is the line of the node at a path, or of the nearest one above it.
-func lineOf(node *yaml.Node, path []string) int {
-	line := max(node.Line, 1)
-	if node.Kind == yaml.DocumentNode && len(node.Content) > 0 {
-		return lineOf(node.Content[0], path)
-	}
-	if len(path) == 0 {
-		return line
-	}
+// childOf returns a node's child and the line on which its name stands.
+func childOf(node *yaml.Node, step string) (*yaml.Node, int) {
 	switch node.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(node.Content); i += 2 {
-			if node.Content[i].Value == path[0] {
-				return max(node.Content[i].Line, lineOf(node.Content[i+1], path[1:]))
+			if node.Content[i].Value == step {
+				return node.Content[i+1], node.Content[i].Line
 			}
 		}
 	case yaml.SequenceNode:
-		if i, err := strconv.Atoi(path[0]); err == nil && i < len(node.Content) {
-			return lineOf(node.Content[i], path[1:])
+		if i, err := strconv.Atoi(step); err == nil && i < len(node.Content) {
+			return node.Content[i], node.Content[i].Line
 		}
 	}
-	return line
+	return nil, 0
 }

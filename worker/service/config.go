@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +28,21 @@ type Config struct {
 	// StopTimeout is how long a stopping worker waits for the calls under way.
 	// Default 25s.
 	StopTimeout time.Duration `yaml:"stopTimeout"`
-	Orgs        []Org         `yaml:"orgs"`
+	// Deployment, where set, turns Worker Versioning on.
+	Deployment *Deployment `yaml:"deployment"`
+	// Orgs are the orgs whose conversations this worker may keep: at least one.
+	Orgs []Org `yaml:"orgs"`
+}
+
+// Deployment makes this worker a version of a Temporal Worker Deployment. It
+// gets work once the version is made the current or the ramping one; open
+// conversations then move to it by themselves.
+type Deployment struct {
+	// Name is the same for every version. It may not contain "." or ":", which
+	// Temporal reserves.
+	Name string `yaml:"name"`
+	// BuildID tells the versions apart. Default: the program's version.
+	BuildID string `yaml:"buildId"`
 }
 
 // Org is one Salesforce org.
@@ -74,35 +85,10 @@ type ClientCredentials struct {
 	Secret Secret `yaml:"secret"`
 }
 
-// Secret says where a secret is: never in the configuration file.
-type Secret struct {
-	File string `yaml:"file"`
-	Env  string `yaml:"env"`
-}
-
-// read returns the secret without white space around it.
-func (s Secret) read() (string, error) {
-	if s.Env != "" {
-		value, ok := os.LookupEnv(s.Env)
-		if !ok || strings.TrimSpace(value) == "" {
-			return "", fmt.Errorf("environment variable %s is not set", s.Env)
-		}
-		return strings.TrimSpace(value), nil
-	}
-	text, err := os.ReadFile(s.File)
-	if err != nil {
-		return "", err //nolint:wrapcheck // it names the file
-	}
-	if len(bytes.TrimSpace(text)) == 0 {
-		return "", fmt.Errorf("file %s is empty", s.File)
-	}
-	return string(bytes.TrimSpace(text)), nil
-}
-
-// LoadConfig reads and checks a configuration file. The error lists everything
-// that is wrong, each with its line.
+// LoadConfig reads and checks a configuration file of at most 1 MiB. The error
+// lists everything that is wrong, each with its line.
 func LoadConfig(path string) (Config, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	text, err := readFile(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration: %w", err)
 	}
@@ -126,15 +112,25 @@ func ParseConfig(text []byte) (Config, error) {
 	case errors.As(err, &mistyped):
 		found.mistyped(mistyped)
 	case err != nil:
-		return Config{}, fmt.Errorf("  %w", err)
+		return Config{}, notYAML(err)
+	}
+	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("  it has a second document: want one, without a line \"---\" in between")
+	}
+	if found.lost() {
+		return Config{}, found.err()
 	}
 	config.setDefaults()
 	var root yaml.Node
 	if err := yaml.Unmarshal(text, &root); err != nil {
-		return Config{}, fmt.Errorf("  %w", err)
+		return Config{}, notYAML(err)
 	}
 	check{root: &root, problems: &found}.config(config)
 	return config, found.err()
+}
+
+func notYAML(err error) error {
+	return fmt.Errorf("  it is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
 func (c *Config) setDefaults() {
@@ -145,52 +141,5 @@ func (c *Config) setDefaults() {
 		org := &c.Orgs[i]
 		org.CallTimeout = cmp.Or(org.CallTimeout, 10*time.Second)
 		org.TokenLifetime = cmp.Or(org.TokenLifetime, 10*time.Minute)
-	}
-}
-
-// problem is one thing that is wrong, with the line on which it stands.
-type problem struct {
-	line int
-	text string
-}
-
-type problems []problem
-
-func (p *problems) err() error {
-	if len(*p) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(*p, func(a, b problem) int { return cmp.Compare(a.line, b.line) })
-	lines := make([]string, len(*p))
-	for i, found := range *p {
-		lines[i] = fmt.Sprintf("  line %d: %s", found.line, found.text)
-	}
-	return errors.New(strings.Join(lines, "\n"))
-}
-
-// The library's own messages name Go types, which mean nothing to an operator.
-var (
-	atLine       = regexp.MustCompile(`^line (\d+): (.*)$`)
-	unknownField = regexp.MustCompile(`^field (\S+) not found in type .*$`)
-	wrongType    = regexp.MustCompile("^cannot unmarshal !!\\S+ (.*) into (.*)$")
-)
-
-func (p *problems) mistyped(err *yaml.TypeError) {
-	for _, message := range err.Errors {
-		var found problem
-		if parts := atLine.FindStringSubmatch(message); parts != nil {
-			_, _ = fmt.Sscan(parts[1], &found.line)
-			message = parts[2]
-		}
-		switch {
-		case unknownField.MatchString(message):
-			message = unknownField.ReplaceAllString(message, "unknown field $1")
-		case strings.HasSuffix(message, "time.Duration"):
-			message = wrongType.ReplaceAllString(message, `$1 is not a duration such as "10s"`)
-		default:
-			message = wrongType.ReplaceAllString(message, "$1 is not a value of the right type")
-		}
-		found.text = message
-		*p = append(*p, found)
 	}
 }

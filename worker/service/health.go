@@ -4,40 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	prometheusexporter "go.opentelemetry.io/otel/exporters/prometheus"
-	"go.opentelemetry.io/otel/sdk/metric"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/opentelemetry"
 	"go.uber.org/zap"
 )
 
-// newMetrics returns the SDK's metrics handler and the registry that shows what
-// it counts.
-func newMetrics(logger *zap.Logger) (client.MetricsHandler, *prometheus.Registry, error) {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	exporter, err := prometheusexporter.New(prometheusexporter.WithRegisterer(registry), prometheusexporter.WithoutScopeInfo())
-	if err != nil {
-		return nil, nil, fmt.Errorf("set up metrics: %w", err)
-	}
-	handler := opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
-		Meter:                metric.NewMeterProvider(metric.WithReader(exporter)).Meter("sessionkeeper"),
-		OnError:              func(err error) { logger.Warn("Metric not recorded", zap.Error(err)) },
-		UseMonotonicCounters: true,
-	})
-	return handler, registry, nil
-}
+// readyTimeout is how long Temporal may take to answer the readiness check.
+const readyTimeout = 2 * time.Second
 
-// readiness is whether the worker takes work: a client once it does, else why
-// not.
+// readiness is whether the worker takes work: a client once it does, else none.
 type readiness struct {
 	temporal atomic.Pointer[client.Client]
 }
@@ -50,7 +33,7 @@ func (r *readiness) check(ctx context.Context) error {
 	if temporal == nil {
 		return errors.New("not connected to Temporal, or stopping")
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	if _, err := (*temporal).CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
 		return fmt.Errorf("check Temporal: %w", err)
@@ -58,31 +41,35 @@ func (r *readiness) check(ctx context.Context) error {
 	return nil
 }
 
-// endpoints serves /healthz, /readyz and /metrics until it is closed.
-type endpoints struct {
-	server  *http.Server
-	address string
-}
-
-func serve(ctx context.Context, listen string, registry *prometheus.Registry, r *readiness, logger *zap.Logger) (*endpoints, error) {
+// handler answers /healthz, /readyz and /metrics.
+func handler(registry *prometheus.Registry, r *readiness) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, q *http.Request) {
 		if err := r.check(q.Context()); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = fmt.Fprintln(w, "ready")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	return mux
+}
 
+// endpoints serve health and metrics until they are closed.
+type endpoints struct {
+	server  *http.Server
+	address string
+}
+
+func serve(ctx context.Context, listen string, handler http.Handler, logger *zap.Logger) (*endpoints, error) {
 	var listening net.ListenConfig
 	listener, err := listening.Listen(ctx, "tcp", listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen for health and metrics: %w", err)
 	}
 	e := &endpoints{
-		server:  &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second},
+		server:  &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second},
 		address: listener.Addr().String(),
 	}
 	go func() {
@@ -97,4 +84,45 @@ func (e *endpoints) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = e.server.Shutdown(ctx)
+}
+
+// CheckReady asks the worker that listens on this address of this machine
+// whether it is ready, for container images that have no shell. It takes at
+// most 4 seconds. The error is one line.
+func CheckReady(ctx context.Context, listen string) error {
+	url, err := readyURL(listen)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*readyTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err //nolint:wrapcheck // it names the URL
+	}
+	// Not by a proxy that the environment names.
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return fmt.Errorf("no answer from %s: %w", url, err)
+	}
+	defer answer.Body.Close()
+	said, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s says %d: %s", url, answer.StatusCode, strings.Join(strings.Fields(string(said)), " "))
+	}
+	return nil
+}
+
+// readyURL is where to ask a worker that listens on an address such as ":9090".
+func readyURL(listen string) (string, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", fmt.Errorf("listen address %q: %w", listen, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/readyz", nil
 }

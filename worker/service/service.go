@@ -1,15 +1,13 @@
 package service
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
-	"github.com/cenkalti/backoff/v5"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 	"go.uber.org/zap"
 
 	"sessionkeeper/activities"
@@ -38,33 +36,41 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	metrics, registry, err := newMetrics(o.Logger)
+	metrics, registry, err := newMetrics(o.Version, o.Logger)
 	if err != nil {
 		return err
 	}
 	var ready readiness
-	endpoints, err := serve(ctx, o.Listen, registry, &ready, o.Logger)
+	endpoints, err := serve(ctx, o.Listen, handler(registry, &ready), o.Logger)
 	if err != nil {
 		return err
 	}
 	defer endpoints.close()
 
 	o.Temporal.Logger, o.Temporal.MetricsHandler = forTemporal(o.Logger), metrics
-	temporal, err := dial(ctx, o)
-	if err != nil || temporal == nil {
+	temporal, err := dial(ctx, o.Temporal, o.Logger)
+	if ctx.Err() != nil {
+		o.Logger.Info("Worker stopped before it took work")
+		if temporal != nil {
+			temporal.Close()
+		}
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	defer temporal.Close()
 	fatal := make(chan error, 1)
-	w := newWorker(temporal, o.Config, func(err error) { fatal <- err })
+	w := newWorker(temporal, o.Config, o.Version, func(err error) { fatal <- err })
 	workflows.Register(w)
 	w.RegisterActivity(activities.New(clients))
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
 	ready.ready(temporal)
-	o.Logger.Info("Worker started", zap.String("taskQueue", o.Config.TaskQueue), zap.String("namespace", o.Temporal.Namespace),
-		zap.String("temporal", o.Temporal.HostPort), zap.String("listen", endpoints.address), zap.Int("orgs", len(clients)))
+	o.Logger.Info("Worker started", zap.String("version", o.Version), zap.String("taskQueue", o.Config.TaskQueue),
+		zap.String("namespace", o.Temporal.Namespace), zap.String("temporal", o.Temporal.HostPort),
+		zap.String("listen", endpoints.address), zap.Int("orgs", len(clients)))
 	if o.Started != nil {
 		o.Started(endpoints.address)
 	}
@@ -81,7 +87,7 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-func newWorker(temporal client.Client, config Config, onFatal func(error)) worker.Worker {
+func newWorker(temporal client.Client, config Config, version string, onFatal func(error)) worker.Worker {
 	worker.SetStickyWorkflowCacheSize(config.CachedConversations)
 	return worker.New(temporal, config.TaskQueue, worker.Options{
 		WorkerStopTimeout:            config.StopTimeout,
@@ -90,39 +96,20 @@ func newWorker(temporal client.Client, config Config, onFatal func(error)) worke
 		// waited for half a minute on an idle machine.
 		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
 		ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		DeploymentOptions:          config.Deployment.options(version),
 		OnFatalError:               onFatal,
 	})
 }
 
-// dial connects and checks the namespace, waiting while Temporal is away. It
-// returns nil without an error when ctx ends first.
-func dial(ctx context.Context, o Options) (client.Client, error) {
-	temporal, err := backoff.Retry(ctx, func() (client.Client, error) {
-		attempt, cancel := context.WithTimeout(ctx, 15*time.Second)
-		defer cancel()
-		temporal, err := client.DialContext(attempt, o.Temporal)
-		if err != nil {
-			return nil, unlessAway(fmt.Errorf("connect to Temporal at %s: %w", o.Temporal.HostPort, err))
-		}
-		if err := checkSearchAttributes(attempt, temporal, o.Temporal.Namespace, o.Logger); err != nil {
-			temporal.Close()
-			return nil, unlessAway(err)
-		}
-		return temporal, nil
-	}, backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		o.Logger.Warn("Waiting for Temporal", zap.Error(err), zap.Duration("next", wait))
-	}))
-	if ctx.Err() != nil {
-		return nil, nil //nolint:nilnil // stopped before there was anything to stop
+// options are the SDK's. Conversations wait for days, so they move to the
+// current version rather than keep the one that started them alive.
+func (d *Deployment) options(version string) worker.DeploymentOptions {
+	if d == nil {
+		return worker.DeploymentOptions{}
 	}
-	return temporal, err //nolint:wrapcheck // wrapped inside
-}
-
-// unlessAway makes an error final, unless waiting may help.
-func unlessAway(err error) error {
-	var away *serviceerror.Unavailable
-	if errors.As(err, &away) || errors.Is(err, context.DeadlineExceeded) {
-		return err
+	return worker.DeploymentOptions{
+		UseVersioning:             true,
+		Version:                   worker.WorkerDeploymentVersion{DeploymentName: d.Name, BuildID: cmp.Or(d.BuildID, version)},
+		DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 	}
-	return backoff.Permanent(err)
 }

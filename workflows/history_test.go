@@ -19,18 +19,9 @@ import (
 // A message in the same workflow task as the fired timer wins, whichever of the
 // two the server has written down first: the timer is wound again, and no
 // activity is scheduled.
-func TestMessageInTheTaskOfTheTimerInBothOrders(t *testing.T) {
-	fired := func(h *historypb.History) {
-		add(h, 600, enumspb.EVENT_TYPE_TIMER_FIRED, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_TimerFiredEventAttributes{
-			TimerFiredEventAttributes: &historypb.TimerFiredEventAttributes{TimerId: "5", StartedEventId: 5},
-		}})
-	}
+func TestMessageInTheTaskOfTheTimer(t *testing.T) {
 	written := func(h *historypb.History) {
-		add(h, 600, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_WorkflowExecutionSignaledEventAttributes{
-			WorkflowExecutionSignaledEventAttributes: &historypb.WorkflowExecutionSignaledEventAttributes{
-				SignalName: conversation.SignalMessage, Input: payloads(t, conversation.Message{At: at(599)}),
-			},
-		}})
+		signaled(t, h, 600, conversation.SignalMessage, conversation.Message{At: at(599)})
 	}
 	for name, arrived := range map[string][]func(*historypb.History){
 		"the timer, the message": {fired, written},
@@ -48,6 +39,57 @@ func TestMessageInTheTaskOfTheTimerInBothOrders(t *testing.T) {
 			require.NoError(t, replay(h))
 		})
 	}
+}
+
+// While an attempt is in the air nothing else is sent: a call that is not wanted
+// any more is cancelled, and the next one waits for its answer.
+func TestNextCallWaitsForTheOneInTheAir(t *testing.T) {
+	h := begun(t)
+	task(h, 0)
+	timer(h, "5", 600*time.Second)
+	fired(h)
+	task(h, 600)
+	scheduled(h, 600, "10", conversation.Inactivate)
+	signaled(t, h, 601, conversation.SignalClose, conversation.Close{})
+	task(h, 601)
+	add(h, 601, enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_ActivityTaskCancelRequestedEventAttributes{
+		ActivityTaskCancelRequestedEventAttributes: &historypb.ActivityTaskCancelRequestedEventAttributes{ScheduledEventId: 10, WorkflowTaskCompletedEventId: 14},
+	}})
+	add(h, 602, enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_ActivityTaskStartedEventAttributes{
+		ActivityTaskStartedEventAttributes: &historypb.ActivityTaskStartedEventAttributes{ScheduledEventId: 10, Attempt: 1},
+	}})
+	add(h, 602, enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_ActivityTaskCanceledEventAttributes{
+		ActivityTaskCanceledEventAttributes: &historypb.ActivityTaskCanceledEventAttributes{ScheduledEventId: 10, StartedEventId: 16, LatestCancelRequestedEventId: 15},
+	}})
+	task(h, 602)
+	scheduled(h, 602, "21", conversation.End)
+	require.NoError(t, replay(h))
+}
+
+func fired(h *historypb.History) {
+	add(h, 600, enumspb.EVENT_TYPE_TIMER_FIRED, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_TimerFiredEventAttributes{
+		TimerFiredEventAttributes: &historypb.TimerFiredEventAttributes{TimerId: "5", StartedEventId: 5},
+	}})
+}
+
+func signaled(t *testing.T, h *historypb.History, seconds int, name string, payload any) {
+	t.Helper()
+	add(h, seconds, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_WorkflowExecutionSignaledEventAttributes{
+		WorkflowExecutionSignaledEventAttributes: &historypb.WorkflowExecutionSignaledEventAttributes{
+			SignalName: name, Input: payloads(t, payload),
+		},
+	}})
+}
+
+// scheduled appends an activity that the task before has scheduled.
+func scheduled(h *historypb.History, seconds int, id string, op conversation.Operation) {
+	add(h, seconds, enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_ActivityTaskScheduledEventAttributes{
+		ActivityTaskScheduledEventAttributes: &historypb.ActivityTaskScheduledEventAttributes{
+			ActivityId: id, ActivityType: &commonpb.ActivityType{Name: string(op)},
+			TaskQueue:                    &taskqueuepb.TaskQueue{Name: conversation.DefaultTaskQueue},
+			WorkflowTaskCompletedEventId: int64(len(h.Events)),
+		},
+	}})
 }
 
 // begun is the history of a conversation that starts at t0.

@@ -1,0 +1,165 @@
+package conversation_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sessionkeeper/conversation"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func valid() conversation.Identity {
+	return conversation.Identity{
+		OrgID: "00D000000000001", AuthorizationContext: "Partner1_ChannelDefinition1",
+		ChannelAddressIdentifier: "8f6c1c5e", EndUserClientID: "+4915112345678",
+		ConversationIdentifier: "conv-1", SessionID: "0Mw000000000001",
+	}
+}
+
+// Every wrong field is named as its sender knows it, all at once, and no value
+// is repeated.
+func TestValidate(t *testing.T) {
+	start := func(change func(*conversation.Start)) conversation.Start {
+		s := conversation.Start{Identity: valid()}
+		change(&s)
+		return s
+	}
+	for name, tt := range map[string]struct {
+		input  interface{ Validate() error }
+		fields []string
+	}{
+		"complete":            {start(func(*conversation.Start) {}), nil},
+		"no session yet":      {start(func(s *conversation.Start) { s.SessionID = "" }), nil},
+		"session with suffix": {start(func(s *conversation.Start) { s.SessionID += "AAA" }), nil},
+		"nothing": {conversation.Start{}, []string{
+			"orgId", "conversationIdentifier", "authorizationContext", "channelAddressIdentifier", "endUserClientId",
+		}},
+		"18 characters of org": {start(func(s *conversation.Start) { s.OrgID += "AAA" }), []string{"orgId"}},
+		"org with a colon":     {start(func(s *conversation.Start) { s.OrgID = "00D:00000000001" }), []string{"orgId"}},
+		"too long":             {start(func(s *conversation.Start) { s.EndUserClientID = strings.Repeat("ä", 241) }), []string{"endUserClientId"}},
+		"just not too long":    {start(func(s *conversation.Start) { s.EndUserClientID = strings.Repeat("ä", 240) }), nil},
+		"control characters":   {start(func(s *conversation.Start) { s.ConversationIdentifier = "a\nb" }), []string{"conversationIdentifier"}},
+		"not a developer name": {start(func(s *conversation.Start) { s.AuthorizationContext = "Partner 1" }), []string{"authorizationContext"}},
+		"not a record id":      {start(func(s *conversation.Start) { s.SessionID = "0Mw1" }), []string{"sessionId"}},
+		"negative, too long": {start(func(s *conversation.Start) {
+			s.Policy = conversation.Policy{InactivateAfter: conversation.After(-1), BlockedFor: conversation.After(366 * 24 * time.Hour)}
+		}), []string{"policy.inactivateAfter", "policy.blockedFor"}},
+		"message":                  {conversation.Message{SessionID: "x"}, []string{"sessionId"}},
+		"close":                    {conversation.Close{By: "Agent", SessionID: "x"}, []string{"by", "sessionId"}},
+		"close without words":      {conversation.Close{}, nil},
+		"status":                   {conversation.SessionStatus{}, []string{"sessionId", "sessionStatus"}},
+		"status that is not known": {conversation.SessionStatus{SessionID: "0Mw000000000001", Status: "Consent"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := tt.input.Validate()
+			if tt.fields == nil {
+				require.NoError(t, err)
+				return
+			}
+			var invalid *conversation.InvalidError
+			require.ErrorAs(t, err, &invalid)
+			var fields []string
+			for _, f := range invalid.Fields {
+				fields = append(fields, f.Field)
+				require.Contains(t, err.Error(), f.Field+" "+f.Problem)
+			}
+			require.Equal(t, tt.fields, fields)
+			require.NotContains(t, err.Error(), "+4915112345678")
+			require.NotContains(t, err.Error(), "ä")
+		})
+	}
+}
+
+func TestWorkflowID(t *testing.T) {
+	require.Equal(t, "00D000000000001:conv-1", valid().WorkflowID())
+}
+
+func TestSameSession(t *testing.T) {
+	require.True(t, conversation.SameSession("0Mw000000000001", "0Mw000000000001AAA"))
+	require.False(t, conversation.SameSession("0Mw000000000001", "0Mw000000000002AAA"))
+	require.False(t, conversation.SameSession("", ""), "an unknown session is not the same as another")
+	require.False(t, conversation.SameSession("0Mw", "0Mw000000000001"))
+}
+
+// The payloads, as clients in other languages send and read them.
+func TestWireContract(t *testing.T) {
+	answer := conversation.Answer{
+		Operation: conversation.End, By: conversation.EndUser, Reason: "NO_ACCESS", Message: "no access",
+		HTTPStatus: 403, Code: "10104", RequestID: "6f1c", Attempt: 2, At: noon,
+	}
+	for name, tt := range map[string]struct {
+		value any
+		wire  string
+	}{
+		"start": {
+			&conversation.Start{
+				Identity: valid(), At: noon,
+				Policy: conversation.Policy{
+					InactivateAfter: conversation.After(10 * time.Minute), EndAfter: conversation.After(0),
+					BlockedFor: conversation.After(72 * time.Hour), EndOnCancel: true,
+				},
+			},
+			`{"orgId":"00D000000000001","authorizationContext":"Partner1_ChannelDefinition1",
+			  "channelAddressIdentifier":"8f6c1c5e","endUserClientId":"+4915112345678",
+			  "conversationIdentifier":"conv-1","sessionId":"0Mw000000000001",
+			  "policy":{"inactivateAfter":"10m","endAfter":"0s","blockedFor":"72h","endOnCancel":true},
+			  "at":"2026-03-01T12:00:00Z"}`,
+		},
+		"the least of a start": {
+			&conversation.Start{Identity: conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "conv-1"}},
+			`{"orgId":"00D000000000001","conversationIdentifier":"conv-1"}`,
+		},
+		"message": {
+			&conversation.Message{SessionID: "0Mw000000000001", At: noon},
+			`{"sessionId":"0Mw000000000001","at":"2026-03-01T12:00:00Z"}`,
+		},
+		"message of now": {&conversation.Message{}, `{}`},
+		"close": {
+			&conversation.Close{By: conversation.EndUser, SessionID: "0Mw000000000001", At: noon},
+			`{"by":"EndUser","sessionId":"0Mw000000000001","at":"2026-03-01T12:00:00Z"}`,
+		},
+		"retry": {&conversation.Retry{}, `{}`},
+		"session-status": {
+			&conversation.SessionStatus{
+				SessionID: "0Mw000000000001", ConversationIdentifier: "conv-1", ChannelAddressIdentifier: "8f6c1c5e",
+				Status: "Ended", PreviousStatus: "Active", EndedByRole: "Agent",
+				StartTime: conversation.Timestamp{Time: noon}, EndTime: conversation.Timestamp{Time: noon.Add(time.Hour)}, At: noon.Add(time.Hour),
+			},
+			`{"sessionId":"0Mw000000000001","conversationIdentifier":"conv-1","channelAddressIdentifier":"8f6c1c5e",
+			  "sessionStatus":"Ended","sessionStatusPrev":"Active","sessionEndedByRole":"Agent",
+			  "sessionStartTime":"2026-03-01T12:00:00Z","sessionEndTime":"2026-03-01T13:00:00Z","at":"2026-03-01T13:00:00Z"}`,
+		},
+		"outcome": {
+			&conversation.Outcome{
+				Why: conversation.Closed, EndedBy: "EndUser", At: noon, Covers: noon,
+				SessionID: "0Mw000000000001", Attempts: 2, LastAnswer: &answer,
+			},
+			`{"why":"Closed","endedBy":"EndUser","at":"2026-03-01T12:00:00Z","covers":"2026-03-01T12:00:00Z",
+			  "sessionId":"0Mw000000000001","attempts":2,
+			  "lastAnswer":{"operation":"End","by":"EndUser","reason":"NO_ACCESS","message":"no access","httpStatus":403,
+			    "code":"10104","requestId":"6f1c","attempt":2,"at":"2026-03-01T12:00:00Z"}}`,
+		},
+		"status": {
+			&conversation.Status{
+				Phase: conversation.Inactive, OrgID: "00D000000000001", ConversationIdentifier: "conv-1",
+				StartedAt: noon, EndAt: noon.Add(time.Hour), Policy: conversation.Policy{EndAfter: conversation.After(time.Hour)},
+			},
+			`{"phase":"Inactive","orgId":"00D000000000001","conversationIdentifier":"conv-1",
+			  "startedAt":"2026-03-01T12:00:00Z","endAt":"2026-03-01T13:00:00Z","policy":{"endAfter":"1h"}}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data, err := json.Marshal(tt.value)
+			require.NoError(t, err)
+			require.JSONEq(t, tt.wire, string(data))
+			back := newLike(tt.value)
+			require.NoError(t, json.Unmarshal(data, back))
+			require.Equal(t, tt.value, back)
+		})
+	}
+}

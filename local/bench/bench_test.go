@@ -1,0 +1,224 @@
+// Package bench_test measures what a conversation costs and how fast a hang-up
+// reaches Salesforce, beside simpler designs on the same server.
+package bench_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"sessionkeeper/activities"
+	"sessionkeeper/conversation"
+	"sessionkeeper/local/stack"
+	"sessionkeeper/sandbox/simulator"
+	"sessionkeeper/sender"
+)
+
+const baselineQueue = "baseline"
+
+// rig is a stack with a second worker for the baselines.
+type rig struct {
+	*stack.Stack
+	sender *sender.Sender
+}
+
+func newRig(b *testing.B) rig {
+	b.Helper()
+	s, err := stack.Start(b.Context(), stack.Options{})
+	require.NoError(b, err)
+	b.Cleanup(s.Stop)
+	clients, err := s.Config.Clients("bench")
+	require.NoError(b, err)
+	w := worker.New(s.Temporal, baselineQueue, worker.Options{
+		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+	})
+	w.RegisterWorkflow(resetPerMessage)
+	w.RegisterWorkflow(smallest)
+	w.RegisterActivity(activities.New(clients))
+	require.NoError(b, w.Start())
+	b.Cleanup(w.Stop)
+	return rig{Stack: s, sender: sender.New(s.Temporal, sender.Options{})}
+}
+
+var counter atomic.Int64
+
+// next is a conversation with a session in the sandbox.
+func (r rig) next(b *testing.B) conversation.Start {
+	b.Helper()
+	n := counter.Add(1)
+	id := conversation.Identity{
+		OrgID: simulator.DemoOrgID, AuthorizationContext: simulator.DemoAuthorizationContext,
+		ChannelAddressIdentifier: simulator.DemoChannelAddress, EndUserClientID: fmt.Sprintf("visitor-%d", n),
+		ConversationIdentifier: fmt.Sprintf("bench-%d", n), SessionID: fmt.Sprintf("0Mw%012dAAA", n),
+	}
+	_, err := r.Sandbox.CreateSession(id.OrgID, simulator.Session{
+		ID: id.SessionID, ConversationIdentifier: id.ConversationIdentifier,
+		ChannelAddressIdentifier: id.ChannelAddressIdentifier, EndUserClientID: id.EndUserClientID, Status: simulator.StatusActive,
+	})
+	require.NoError(b, err)
+	return conversation.Start{Identity: id}
+}
+
+// design is a way to keep a conversation.
+type design struct {
+	name  string
+	start func(ctx context.Context, r rig, s conversation.Start) error
+}
+
+var (
+	ours = design{"sessionkeeper", func(ctx context.Context, r rig, s conversation.Start) error {
+		_, err := r.sender.Start(ctx, s)
+		return err
+	}}
+	reset  = baseline("reset-per-message", resetPerMessage)
+	simple = baseline("smallest", smallest)
+)
+
+func baseline(name string, workflow any) design {
+	return design{name, func(ctx context.Context, r rig, s conversation.Start) error {
+		_, err := r.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: s.WorkflowID(), TaskQueue: baselineQueue}, workflow, s)
+		return err
+	}}
+}
+
+// BenchmarkHistory counts the history events and billable actions of one
+// conversation that gets messages within one idle window and is then closed.
+func BenchmarkHistory(b *testing.B) {
+	r := newRig(b)
+	for _, messages := range []int{1, 10, 100, 1000} {
+		for _, d := range []design{ours, reset} {
+			b.Run(fmt.Sprintf("messages=%d/%s", messages, d.name), func(b *testing.B) {
+				var total cost
+				for b.Loop() {
+					total = r.keep(b, d, messages)
+				}
+				b.ReportMetric(float64(total.events), "events/conversation")
+				b.ReportMetric(float64(total.actions), "actions/conversation")
+				b.ReportMetric(float64(total.timers), "timers/conversation")
+			})
+		}
+	}
+}
+
+// keep plays one conversation. Every message waits until the workflow has taken
+// it in, as messages of people do.
+func (r rig) keep(b *testing.B, d design, messages int) cost {
+	b.Helper()
+	start := r.next(b)
+	require.NoError(b, d.start(b.Context(), r, start))
+	r.quiet(b, start.WorkflowID())
+	for range messages {
+		require.NoError(b, r.Temporal.SignalWorkflow(b.Context(), start.WorkflowID(), "", conversation.SignalMessage, conversation.Message{}))
+		r.quiet(b, start.WorkflowID())
+	}
+	require.NoError(b, r.Temporal.SignalWorkflow(b.Context(), start.WorkflowID(), "", conversation.SignalClose, conversation.Close{By: conversation.EndUser}))
+	require.NoError(b, r.Temporal.GetWorkflow(b.Context(), start.WorkflowID(), "").Get(b.Context(), nil))
+	return r.costOf(b, start.WorkflowID())
+}
+
+// quiet waits until no workflow task is pending.
+func (r rig) quiet(b *testing.B, workflowID string) {
+	b.Helper()
+	require.Eventually(b, func() bool {
+		d, err := r.Temporal.DescribeWorkflowExecution(b.Context(), workflowID, "")
+		return err == nil && d.GetPendingWorkflowTask() == nil
+	}, 30*time.Second, time.Millisecond)
+}
+
+type cost struct{ events, actions, timers int }
+
+// billable are the events that Temporal Cloud counts as actions, one each:
+// starts, signals, timers, activities and writes of search attributes.
+var billable = []enumspb.EventType{
+	enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+	enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+	enumspb.EVENT_TYPE_TIMER_STARTED,
+	enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+	enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
+}
+
+// costOf adds up all runs of a conversation, along its continue-as-new chain.
+func (r rig) costOf(b *testing.B, workflowID string) cost {
+	b.Helper()
+	var total cost
+	for run := r.runID(b, workflowID); run != ""; {
+		events := r.Temporal.GetWorkflowHistory(b.Context(), workflowID, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		run = ""
+		for events.HasNext() {
+			event, err := events.Next()
+			require.NoError(b, err)
+			total.add(event)
+			run = max(run, event.GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId())
+		}
+	}
+	return total
+}
+
+func (c *cost) add(event *historypb.HistoryEvent) {
+	c.events++
+	if slices.Contains(billable, event.GetEventType()) {
+		c.actions++
+	}
+	if event.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED {
+		c.timers++
+	}
+}
+
+func (r rig) runID(b *testing.B, workflowID string) string {
+	b.Helper()
+	d, err := r.Temporal.DescribeWorkflowExecution(b.Context(), workflowID, "")
+	require.NoError(b, err)
+	return d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+}
+
+// BenchmarkHangUp measures the time from a hang-up to the call at Salesforce's
+// door: from before the signal is sent until the sandbox has the request.
+func BenchmarkHangUp(b *testing.B) {
+	r := newRig(b)
+	for _, d := range []design{simple, ours} {
+		b.Run(d.name, func(b *testing.B) {
+			var latencies []time.Duration
+			for b.Loop() {
+				latencies = append(latencies, r.hangUp(b, d))
+			}
+			slices.Sort(latencies)
+			at := func(share float64) float64 {
+				return float64(latencies[int(share*float64(len(latencies)-1))].Microseconds()) / 1000
+			}
+			b.ReportMetric(at(0.5), "p50-ms")
+			b.ReportMetric(at(0.99), "p99-ms")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func (r rig) hangUp(b *testing.B, d design) time.Duration {
+	b.Helper()
+	start := r.next(b)
+	require.NoError(b, d.start(b.Context(), r, start))
+	r.quiet(b, start.WorkflowID())
+	r.Sandbox.ClearJournal()
+	began := time.Now()
+	require.NoError(b, r.Temporal.SignalWorkflow(b.Context(), start.WorkflowID(), "", conversation.SignalClose, conversation.Close{By: conversation.EndUser}))
+	var received time.Time
+	require.NoError(b, r.Sandbox.Wait(b.Context(), func(journal []simulator.Entry) bool {
+		for _, e := range journal {
+			if e.ConversationIdentifier == start.ConversationIdentifier {
+				received = e.ReceivedAt
+			}
+		}
+		return !received.IsZero()
+	}))
+	require.NoError(b, r.Temporal.GetWorkflow(b.Context(), start.WorkflowID(), "").Get(b.Context(), nil))
+	return received.Sub(began)
+}

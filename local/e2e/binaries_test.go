@@ -1,0 +1,329 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/local/stack"
+	"sessionkeeper/sandbox/simulator"
+	"sessionkeeper/starter/events"
+)
+
+// build builds the programs as they are shipped, into directory.
+var build = sync.OnceValue(func() error {
+	build := exec.CommandContext(context.Background(), "go", "build", "-o", directory, "./worker", "./starter")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// program is one of our programs, running.
+type program struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     buffer
+	errs    buffer
+	exited  chan struct{}
+	exitErr error
+}
+
+// run starts a program with Temporal's address in its environment.
+func run(t *testing.T, temporal, name string, args ...string) *program {
+	t.Helper()
+	require.NoError(t, build())
+	p := &program{t: t, exited: make(chan struct{})}
+	p.cmd = exec.CommandContext(t.Context(), filepath.Join(directory, name), args...)
+	p.cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+temporal, "TEMPORAL_NAMESPACE="+stack.Namespace)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.errs
+	var err error
+	p.in, err = p.cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		p.exitErr = p.cmd.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+	})
+	return p
+}
+
+// exit waits for the program's end and returns its exit status.
+func (p *program) exit() int {
+	p.t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		require.FailNow(p.t, "it does not exit", "%s: %s", p.cmd, p.errs.String())
+	}
+	var failed *exec.ExitError
+	if p.exitErr != nil {
+		require.ErrorAs(p.t, p.exitErr, &failed)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// says waits until the program has written a text to standard error.
+func (p *program) says(text string) {
+	p.t.Helper()
+	until(p.t, "it says "+text, func() bool { return strings.Contains(p.errs.String(), text) })
+}
+
+// succeed runs a program to its end and returns what it prints.
+func succeed(t *testing.T, temporal, name string, args ...string) string {
+	t.Helper()
+	p := run(t, temporal, name, args...)
+	require.Zero(t, p.exit(), "%s %v: %s%s", name, args, p.out.String(), p.errs.String())
+	return p.out.String()
+}
+
+// fail runs a program to its end, which must be exit status 1, and returns what
+// it prints to standard error.
+func fail(t *testing.T, temporal, name string, args ...string) string {
+	t.Helper()
+	p := run(t, temporal, name, args...)
+	require.Equal(t, 1, p.exit(), "%s %v: %s%s", name, args, p.out.String(), p.errs.String())
+	return p.errs.String()
+}
+
+// configured is a configuration file for the stack's sandbox.
+func configured(t *testing.T, s *stack.Stack) (path string) {
+	t.Helper()
+	org := s.Config.Orgs[0]
+	text := fmt.Sprintf(`orgs:
+  - orgId: %s
+    apiBaseUrl: %s
+    jwtBearer:
+      consumerKey: %s
+      username: %s
+      audience: %s
+      tokenUrl: %s
+      key: {file: %s}
+`, org.OrgID, org.APIBaseURL, org.JWTBearer.ConsumerKey, org.JWTBearer.Username, org.JWTBearer.Audience, org.JWTBearer.TokenURL, org.JWTBearer.Key.File)
+	path = filepath.Join(t.TempDir(), "worker.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestWorkerBinary(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{NoWorker: true})
+	config := configured(t, s)
+	nowhere := "127.0.0.1:1"
+
+	require.Contains(t, succeed(t, nowhere, "worker", "-config", config, "-check-config"), "is good: 1 orgs")
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	require.NoError(t, os.WriteFile(bad, []byte("orgs:\n  - orgId: x\n    apiBaseUrl: http://example.com\n    typo: 1\n"), 0o600))
+	complaint := fail(t, nowhere, "worker", "-config", bad, "-check-config")
+	require.Contains(t, complaint, "line 2: ")
+	require.Contains(t, complaint, "line 3: ")
+	require.Contains(t, complaint, "line 4: unknown field typo")
+	require.Contains(t, fail(t, nowhere, "worker", "-config", "no-such.yaml"), "no-such.yaml")
+
+	k := newTalk(t, s)
+	k.fault(simulator.Fault{Times: 1, Latency: simulator.Duration(time.Second)})
+	k.start(conversation.Policy{})
+	k.hangUp()
+	w := run(t, s.TemporalAddress, "worker", "-config", config, "-listen", "127.0.0.1:0")
+	k.untilCalls(func(calls []simulator.Entry) bool { return len(calls) == 1 })
+	require.NoError(t, w.cmd.Process.Signal(syscall.SIGTERM))
+	require.Zero(t, w.exit(), w.errs.String())
+	require.True(t, k.calls()[0].Success, "it let the call under way finish")
+	require.Contains(t, w.errs.String(), "Worker stopped")
+	for line := range strings.Lines(w.errs.String() + w.out.String()) {
+		require.True(t, json.Valid([]byte(line)), line)
+	}
+
+	work(t, s)
+	require.Equal(t, 1, k.ended().Attempts)
+}
+
+// While Temporal is away the worker waits, and can be stopped.
+func TestWorkerBinaryWaits(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{NoWorker: true})
+	w := run(t, freeAddress(t), "worker", "-config", configured(t, s), "-listen", "127.0.0.1:0")
+	w.says("Waiting for Temporal")
+	require.NoError(t, w.cmd.Process.Signal(syscall.SIGINT))
+	require.Zero(t, w.exit(), w.errs.String())
+}
+
+func TestStarterBinary(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	key := k.id.WorkflowID()
+	starter := func(args ...string) string {
+		t.Helper()
+		return succeed(t, k.s.TemporalAddress, "starter", args...)
+	}
+	refused := func(args ...string) string {
+		t.Helper()
+		return fail(t, k.s.TemporalAddress, "starter", args...)
+	}
+	require.Contains(t, refused("message", key), "no conversation "+key+" runs")
+	require.Contains(t, refused("start", "-end-user", k.id.EndUserClientID, key), "authorizationContext is missing")
+	require.Contains(t, refused("status", key), key)
+	require.Contains(t, refused("status", "nonsense"), "nonsense")
+
+	start := []string{
+		"start", "-authorization-context", k.id.AuthorizationContext, "-channel-address", k.id.ChannelAddressIdentifier,
+		"-end-user", k.id.EndUserClientID, "-session", k.id.SessionID, "-inactivate-after", "20m", "-end-after", "0", key,
+	}
+	for range 2 {
+		require.Equal(t, "start "+key+": sent\n", starter(start...))
+	}
+	require.Equal(t, "message "+key+": sent\n", starter("message", key))
+	text := starter("status", key)
+	require.Contains(t, text, "Active")
+	require.Contains(t, text, "in 20m0s")
+	require.NotContains(t, text, k.id.EndUserClientID)
+	var status conversation.Status
+	require.NoError(t, json.Unmarshal([]byte(starter("status", "-json", key)), &status))
+	require.Equal(t, k.status(), status)
+
+	fault := k.answers(0, simulator.Answer{ErrorReason: "ORG_NOT_FOUND"})
+	complaint := refused("close", "-by", "EndUser", "-wait", key)
+	require.Contains(t, complaint, "ORG_NOT_FOUND")
+	require.Contains(t, complaint, "starter retry")
+	require.Contains(t, starter("status", key), "blocked by")
+	require.True(t, k.s.Sandbox.Remove(fault))
+	until(t, "it is found as Blocked", func() bool {
+		return strings.HasPrefix(starter("retry", "-blocked", "-reason", "ORG_NOT_FOUND"), "1 ")
+	})
+	require.Equal(t, conversation.Closed, k.ended().Why)
+	require.Contains(t, refused("retry", key), key)
+
+	var outcome conversation.Outcome
+	closing := append([]string{"close", "-by", "EndUser", "-wait"}, start[1:9]...)
+	require.NoError(t, json.Unmarshal([]byte(starter(append(closing, key)...)), &outcome))
+	require.Equal(t, k.ended(), outcome, "it had ended already")
+	require.Contains(t, starter("status", key), "Closed EndUser")
+	for _, command := range []string{"start", "message", "close", "status", "retry", "ingest"} {
+		require.Contains(t, starter(command, "-help"), "Example", command)
+	}
+}
+
+// event is a line of a routing system's log.
+func (k *talk) event(kind string, at time.Time) string {
+	k.t.Helper()
+	line, err := json.Marshal(map[string]any{
+		"specversion": "1.0", "id": fmt.Sprint(kind, at.UnixNano()), "source": "/e2e", "type": kind,
+		"time": at.UTC().Format(time.RFC3339Nano), "data": k.id,
+	})
+	require.NoError(k.t, err)
+	return string(line)
+}
+
+// log is a whole life of the conversation, in the past few seconds.
+func (k *talk) log() []string {
+	began := time.Now().Add(-3 * time.Second)
+	return []string{
+		k.event(events.TypeStarted, began),
+		k.event(events.TypeMessage, began.Add(time.Second)),
+		k.event(events.TypeClosed, began.Add(2*time.Second)),
+	}
+}
+
+func written(t *testing.T, lines ...string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "events.ndjson")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	return path
+}
+
+// A malformed line is named and kept, and stops nothing; playing the log again
+// does no harm.
+func TestIngestBinary(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	life := k.log()
+	malformed := `{"specversion":"1.0","id":"x","source":"/e2e","type":"sessionkeeper.conversation.message","data":{"endUserClientId":"` + k.id.EndUserClientID + `"}}`
+	file := written(t, life[0], malformed, life[1], "not json", "", life[2])
+	for range 2 {
+		rejects := filepath.Join(t.TempDir(), "rejects.ndjson")
+		said := fail(t, k.s.TemporalAddress, "starter", "ingest", "-rejects", rejects, file)
+		require.Contains(t, said, "line 2 rejected: ")
+		require.Contains(t, said, "conversationIdentifier is missing")
+		require.Contains(t, said, "line 4 rejected: ")
+		require.Contains(t, said, "2 lines rejected")
+		require.NotContains(t, said, k.id.EndUserClientID)
+		kept, err := os.ReadFile(rejects)
+		require.NoError(t, err)
+		require.Equal(t, malformed+"\nnot json\n", string(kept))
+		require.Equal(t, conversation.Closed, k.ended().Why)
+	}
+	require.Equal(t, "End", k.operations())
+	require.Len(t, visible(t, k.s.Temporal, "WorkflowId = '"+k.id.WorkflowID()+"'"), 1)
+	require.Zero(t, run(t, k.s.TemporalAddress, "starter", "ingest", written(t, life...)).exit())
+}
+
+// Interrupted, it says from where to go on, and going on from there is enough.
+func TestIngestInterrupted(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	life := k.log()
+	p := run(t, k.s.TemporalAddress, "starter", "ingest", "-")
+	_, err := io.WriteString(p.in, life[0]+"\n"+life[1]+"\n")
+	require.NoError(t, err)
+	until(t, "both lines have been told", func() bool {
+		status, err := k.Status(t.Context(), k.id)
+		return err == nil && !status.LastMessageAt.IsZero()
+	})
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGINT))
+	require.Equal(t, 1, p.exit())
+	_, after, found := strings.Cut(p.errs.String(), "-from ")
+	require.True(t, found, p.errs.String())
+	from, err := strconv.Atoi(strings.TrimSpace(after))
+	require.NoError(t, err)
+	require.Contains(t, []int{2, 3}, from, "line 2 may have been told without our knowing yet")
+	succeed(t, k.s.TemporalAddress, "starter", "ingest", "-from", strconv.Itoa(from), written(t, life...))
+	require.Equal(t, conversation.Closed, k.ended().Why)
+	require.Equal(t, "End", k.operations())
+}
+
+// While Temporal is away it waits.
+func TestIngestWaitsForTemporal(t *testing.T) {
+	t.Parallel()
+	address := freeAddress(t)
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	number, err := strconv.Atoi(port)
+	require.NoError(t, err)
+	k := newTalk(t, sharedStack(t))
+	p := run(t, address, "starter", "ingest", written(t, k.log()...))
+	p.says("waiting")
+	k = k.on(ownStack(t, stack.Options{TemporalPort: number}))
+	require.Zero(t, p.exit(), p.errs.String())
+	require.Equal(t, conversation.Closed, k.ended().Why)
+	require.Equal(t, "End", k.operations())
+}
+
+// freeAddress is one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
+}

@@ -1,0 +1,452 @@
+package e2e_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/sandbox/simulator"
+	"sessionkeeper/sender"
+)
+
+// requireExact wants a call when it is due: never before, and after it only by
+// what a busy server takes to fire a timer.
+func requireExact(t *testing.T, due, took time.Duration) {
+	t.Helper()
+	t.Logf("due after %s, asked for after %s", due, took)
+	require.GreaterOrEqual(t, took, due)
+	require.Less(t, took, due+3*time.Second)
+}
+
+// The defaults, in virtual time: ten minutes after the last message, and a day.
+func TestQuietConversation(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	k.start(conversation.Policy{})
+	k.forward(6 * time.Minute)
+	k.message()
+	k.forward(9 * time.Minute)
+	require.Equal(t, conversation.Active, k.status().Phase)
+	require.Empty(t, k.calls())
+	k.forward(2 * time.Minute)
+	require.Equal(t, conversation.Inactive, k.status().Phase)
+	require.Equal(t, "Inactivate", k.operations())
+	k.forward(23 * time.Hour)
+	require.Equal(t, conversation.Inactive, k.status().Phase)
+	k.forward(2 * time.Hour)
+
+	outcome := k.ended()
+	require.Equal(t, conversation.Idle, outcome.Why)
+	require.Equal(t, "System", outcome.EndedBy)
+	require.Equal(t, "Inactivate End", k.operations())
+	require.Equal(t, "Active Inactive Ended", k.phases(""))
+
+	events := k.history("")
+	message := first(t, events, func(e *historypb.HistoryEvent) bool {
+		return e.GetWorkflowExecutionSignaledEventAttributes().GetSignalName() == conversation.SignalMessage
+	}).GetEventTime().AsTime()
+	inactivate := first(t, events, scheduled(conversation.Inactivate)).GetEventTime().AsTime()
+	end := first(t, events, scheduled(conversation.End)).GetEventTime().AsTime()
+	requireExact(t, 10*time.Minute, inactivate.Sub(message))
+	requireExact(t, 24*time.Hour, end.Sub(inactivate))
+}
+
+func TestMessageWhileInactive(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	k.start(conversation.Policy{})
+	k.forward(11 * time.Minute)
+	require.Equal(t, conversation.Inactive, k.status().Phase)
+	k.message()
+	k.untilPhase(conversation.Active)
+	k.forward(9 * time.Minute)
+	require.Equal(t, conversation.Active, k.status().Phase)
+	k.forward(2 * time.Minute)
+	require.Equal(t, conversation.Inactive, k.status().Phase)
+	k.hangUp()
+	require.Equal(t, conversation.Closed, k.ended().Why)
+	require.Equal(t, "Inactivate Inactivate End", k.operations())
+	require.Equal(t, "Active Inactive Active Inactive Ended", k.phases(""))
+}
+
+func TestEndIsLeftToSalesforce(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	k.start(conversation.Policy{EndAfter: conversation.After(0)})
+	k.forward(11 * time.Minute)
+	k.forward(72 * time.Hour)
+	require.Equal(t, conversation.Inactive, k.status().Phase)
+	require.Equal(t, "Inactivate", k.operations())
+
+	receipt, err := k.SessionStatus(t.Context(), k.id, conversation.SessionStatus{
+		SessionID: k.id.SessionID, Status: conversation.StatusEnded, EndedByRole: "System",
+	})
+	require.NoError(t, err)
+	require.Equal(t, sender.Sent, receipt)
+	require.Equal(t, conversation.EndedInSalesforce, k.ended().Why)
+	require.Equal(t, "Inactivate", k.operations(), "what has ended is not ended again")
+}
+
+func TestCloseAndWait(t *testing.T) {
+	t.Parallel()
+	byEndUser := conversation.Close{By: conversation.EndUser}
+	t.Run("that nobody had told of", func(t *testing.T) {
+		t.Parallel()
+		k := newTalk(t, sharedStack(t))
+		outcome, err := k.CloseAndWait(t.Context(), k.id, byEndUser)
+		require.NoError(t, err)
+		require.Equal(t, conversation.Closed, outcome.Why)
+		require.Equal(t, "EndUser", outcome.EndedBy)
+		require.Equal(t, k.ended(), outcome)
+	})
+	t.Run("running, and over already", func(t *testing.T) {
+		t.Parallel()
+		k := newTalk(t, sharedStack(t))
+		k.start(conversation.Policy{})
+		k.message()
+		outcome, err := k.CloseAndWait(t.Context(), k.id, byEndUser)
+		require.NoError(t, err)
+		require.Equal(t, conversation.Closed, outcome.Why)
+		run := k.runID()
+
+		again, err := k.CloseAndWait(t.Context(), k.id, byEndUser)
+		require.NoError(t, err)
+		require.Equal(t, outcome, again)
+		require.Equal(t, run, k.runID(), "it did not begin anew")
+		require.Equal(t, "End", k.operations())
+	})
+	t.Run("many at once", func(t *testing.T) {
+		t.Parallel()
+		k := newTalk(t, sharedStack(t))
+		outcomes := make([]conversation.Outcome, 10) // as many as Temporal takes updates of one workflow
+		errs := make([]error, len(outcomes))
+		var callers sync.WaitGroup
+		for i := range outcomes {
+			callers.Go(func() { outcomes[i], errs[i] = k.CloseAndWait(t.Context(), k.id, byEndUser) })
+		}
+		callers.Wait()
+		for i := range outcomes {
+			require.NoError(t, errs[i])
+			require.Equal(t, conversation.Closed, outcomes[i].Why)
+		}
+		require.Equal(t, "End", k.operations())
+	})
+	t.Run("Blocked", func(t *testing.T) {
+		t.Parallel()
+		k := newTalk(t, sharedStack(t))
+		fault := k.answers(0, simulator.Answer{ErrorReason: "PERMISSION_DENIED"})
+		_, err := k.CloseAndWait(t.Context(), k.id, byEndUser)
+		var refused *temporal.ApplicationError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, "PERMISSION_DENIED", refused.Type())
+		require.Equal(t, conversation.Blocked, k.status().Phase)
+		require.True(t, k.s.Sandbox.Remove(fault))
+		require.NoError(t, k.Retry(t.Context(), k.id))
+		require.Equal(t, "EndUser", k.ended().EndedBy, "the close still stood")
+	})
+	t.Run("malformed", func(t *testing.T) {
+		t.Parallel()
+		k := newTalk(t, sharedStack(t))
+		k.start(conversation.Policy{})
+		for _, payload := range []any{conversation.Close{By: "Agent"}, map[string]any{"sessionId": "short"}, "close", 17} {
+			handle, err := k.s.Temporal.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
+				WorkflowID: k.id.WorkflowID(), UpdateName: conversation.UpdateClose, Args: []any{payload},
+				WaitForStage: client.WorkflowUpdateStageAccepted,
+			})
+			if err == nil {
+				err = handle.Get(t.Context(), nil)
+			}
+			require.Error(t, err, "%v", payload)
+		}
+		require.Equal(t, conversation.Active, k.status().Phase)
+		require.Zero(t, count(k.history(""), enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED))
+	})
+}
+
+// What was told before the end does no harm after it.
+func TestEventsAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	began := time.Now()
+	start := conversation.Start{Identity: k.id, At: began}
+	message := conversation.Message{At: began.Add(time.Millisecond)}
+	closing := conversation.Close{By: conversation.EndUser, At: began.Add(2 * time.Millisecond)}
+	tell := func(want sender.Receipt) {
+		t.Helper()
+		for range 2 {
+			receipt, err := k.Start(t.Context(), start)
+			require.NoError(t, err)
+			require.Equal(t, want, receipt)
+			receipt, err = k.Message(t.Context(), k.id, message)
+			require.NoError(t, err)
+			require.Equal(t, want, receipt)
+		}
+	}
+	tell(sender.Sent)
+	receipt, err := k.Close(t.Context(), k.id, closing)
+	require.NoError(t, err)
+	require.Equal(t, sender.Sent, receipt)
+	require.Equal(t, conversation.Closed, k.ended().Why)
+	run := k.runID()
+
+	tell(sender.AlreadyOver)
+	receipt, err = k.Close(t.Context(), k.id, closing)
+	require.NoError(t, err)
+	require.Equal(t, sender.AlreadyOver, receipt)
+	receipt, err = k.SessionStatus(t.Context(), k.id, conversation.SessionStatus{SessionID: k.id.SessionID, Status: conversation.StatusEnded})
+	require.NoError(t, err)
+	require.Equal(t, sender.AlreadyOver, receipt, "Salesforce says what we told it")
+	receipt, err = k.Message(t.Context(), conversation.Identity{OrgID: k.id.OrgID, ConversationIdentifier: k.id.ConversationIdentifier}, message)
+	require.NoError(t, err)
+	require.Equal(t, sender.NotTracked, receipt)
+	require.Equal(t, run, k.runID())
+	require.Equal(t, "End", k.operations())
+}
+
+// The conversation goes on after its end, with a new session.
+func TestNewLife(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	for life := range 3 {
+		if life > 0 {
+			k.newSession()
+		}
+		k.start(conversation.Policy{})
+		k.message()
+		require.Equal(t, conversation.Active, k.status().Phase)
+		k.hangUp()
+		require.Equal(t, k.id.SessionID, k.ended().SessionID)
+		calls := k.calls()
+		require.Len(t, calls, life+1)
+		require.Equal(t, k.id.SessionID, calls[life].SessionID)
+		require.True(t, calls[life].Success)
+	}
+}
+
+// A message that comes while the End is under way begins a new life in the same
+// chain of runs.
+func TestMessageWhileItEnds(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	k.fault(simulator.Fault{Times: 1, Latency: simulator.Duration(time.Second)})
+	k.start(conversation.Policy{})
+	k.hangUp()
+	k.untilCalls(func(calls []simulator.Entry) bool { return len(calls) == 1 })
+	old := k.runID()
+	k.message()
+	until(t, "the next life has begun", func() bool { return k.runID() != old })
+	require.Equal(t, conversation.Active, k.status().Phase)
+	require.Equal(t, "Active Ended", k.phases(old))
+	k.newSession()
+	k.message()
+	outcome, err := k.CloseAndWait(t.Context(), k.id, conversation.Close{})
+	require.NoError(t, err)
+	require.Equal(t, conversation.Closed, outcome.Why)
+	require.Equal(t, "End End", k.operations())
+	require.Equal(t, k.id.SessionID, k.calls()[1].SessionID)
+}
+
+// Messages that race with the end are covered by it, or begin a new life.
+func TestNothingIsLostWhileItEnds(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	k.start(conversation.Policy{})
+	const writers, closes = 8, 6
+	stop := make(chan struct{})
+	last := make([]time.Time, writers)
+	errs := make([]error, writers)
+	var writing sync.WaitGroup
+	for i := range writers {
+		writing.Go(func() {
+			for errs[i] == nil {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				last[i] = time.Now()
+				_, errs[i] = k.Message(t.Context(), k.id, conversation.Message{At: last[i]})
+			}
+		})
+	}
+	for range closes {
+		before := len(k.calls())
+		receipt, err := k.Close(t.Context(), k.id, conversation.Close{At: time.Now()})
+		require.NoError(t, err)
+		require.Contains(t, []sender.Receipt{sender.Sent, sender.AlreadyOver}, receipt)
+		if receipt == sender.Sent {
+			k.untilCalls(func(calls []simulator.Entry) bool { return len(calls) > before && calls[before].Answered() })
+		}
+		require.NoError(t, k.s.Sandbox.SetStatus(k.id.OrgID, k.id.ConversationIdentifier, simulator.StatusActive))
+	}
+	close(stop)
+	writing.Wait()
+	var newest time.Time
+	for i := range writers {
+		require.NoError(t, errs[i])
+		if last[i].After(newest) {
+			newest = last[i]
+		}
+	}
+	until(t, "the last message has been taken in", func() bool {
+		status := k.status()
+		return status.Outcome != nil && !status.Outcome.Covers.Before(newest) || status.LastMessageAt.Equal(newest)
+	})
+	outcome, err := k.CloseAndWait(t.Context(), k.id, conversation.Close{})
+	require.NoError(t, err)
+	require.False(t, outcome.Covers.Before(newest))
+	until(t, "every run shows as closed", func() bool {
+		return len(visible(t, k.s.Temporal, "WorkflowId = '"+k.id.WorkflowID()+"' AND ExecutionStatus = 'Running'")) == 0
+	})
+	runs := visible(t, k.s.Temporal, "WorkflowId = '"+k.id.WorkflowID()+"'")
+	require.Greater(t, len(runs), 1, "it never ended while messages came: nothing was tested")
+}
+
+func TestConcurrentStartsAreOneRun(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	const starters = 50
+	errs := make([]error, starters)
+	var starting sync.WaitGroup
+	for i := range starters {
+		starting.Go(func() { _, errs[i] = k.Start(t.Context(), conversation.Start{Identity: k.id}) })
+	}
+	starting.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	require.Equal(t, starters, count(k.history(""), enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED), "all reached the one run")
+	require.Empty(t, k.history("")[0].GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId())
+	k.hangUp()
+	require.Equal(t, conversation.Closed, k.ended().Why)
+	require.Equal(t, "End", k.operations())
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		policy conversation.Policy
+		calls  string
+	}{
+		"calls nobody":        {conversation.Policy{}, ""},
+		"Ends where asked to": {conversation.Policy{EndOnCancel: true}, "End"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newTalk(t, sharedStack(t))
+			k.start(tt.policy)
+			require.NoError(t, k.s.Temporal.CancelWorkflow(t.Context(), k.id.WorkflowID(), ""))
+			var canceled *temporal.CanceledError
+			require.ErrorAs(t, k.result(nil), &canceled)
+			require.Equal(t, tt.calls, k.operations())
+
+			k.newSession()
+			k.message()
+			require.Equal(t, conversation.Active, k.untilPhase(conversation.Active).Phase, "it may begin anew")
+		})
+	}
+}
+
+func TestTerminate(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	before := time.Now()
+	k.start(conversation.Policy{})
+	require.NoError(t, k.s.Temporal.TerminateWorkflow(t.Context(), k.id.WorkflowID(), "", "by an operator"))
+	receipt, err := k.Message(t.Context(), k.id, conversation.Message{At: before})
+	require.NoError(t, err)
+	require.Equal(t, sender.AlreadyOver, receipt, "it was written before")
+	k.message()
+	require.Equal(t, conversation.Active, k.status().Phase)
+	k.hangUp()
+	require.Equal(t, conversation.Closed, k.ended().Why)
+	require.Equal(t, "End", k.operations())
+}
+
+// A long conversation continues as new and is the same one after it.
+func TestContinueAsNew(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	policy := conversation.Policy{
+		InactivateAfter: conversation.After(time.Hour), EndAfter: conversation.After(2 * time.Hour), BlockedFor: conversation.After(3 * time.Hour),
+	}
+	k.start(policy)
+	began := k.status()
+	firstRun := k.runID()
+	var last time.Time
+	for n := 0; k.runID() == firstRun; n++ {
+		require.Less(t, n, 3000, "it does not continue as new")
+		last = time.Now().UTC()
+		_, err := k.Message(t.Context(), k.id, conversation.Message{At: last})
+		require.NoError(t, err)
+	}
+	var status conversation.Status
+	until(t, "the last message is known", func() bool {
+		status = k.status()
+		return status.LastMessageAt.Equal(last)
+	})
+	require.Equal(t, began.StartedAt, status.StartedAt)
+	require.Equal(t, policy, status.Policy)
+	require.Equal(t, k.id.SessionID, status.SessionID)
+	require.Equal(t, last.Add(time.Hour), status.InactivateAt)
+
+	old := k.history(firstRun)
+	require.Equal(t, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW, old[len(old)-1].GetEventType())
+	require.Less(t, len(old), 2100)
+	require.Equal(t, "Active", k.phases(""))
+	require.Equal(t, k.id.OrgID, attribute(t, k.history("")[0], conversation.OrgIDKey.GetName()))
+	running := fmt.Sprintf("WorkflowId = '%s' AND ExecutionStatus = 'Running' AND SessionPhase = 'Active'", k.id.WorkflowID())
+	until(t, "it is found as Active", func() bool { return len(visible(t, k.s.Temporal, running)) == 1 })
+
+	k.forward(2 * time.Hour)
+	require.Equal(t, conversation.Inactive, k.status().Phase)
+	k.forward(3 * time.Hour)
+	require.Equal(t, conversation.Idle, k.ended().Why)
+	require.Equal(t, "Inactivate End", k.operations())
+}
+
+// What cannot be read is taken by its name, and never stops a conversation.
+func TestMalformedSignals(t *testing.T) {
+	t.Parallel()
+	garbage := map[string]any{
+		"number": 17, "text": "hello", "list": []int{1}, "null": nil,
+		"bytes":        []byte{0xff, 0},
+		"wrong type":   map[string]any{"at": 17, "sessionId": []string{}},
+		"wrong time":   map[string]any{"at": "yesterday"},
+		"deep":         strings.Repeat("[", 5000),
+		"raw":          converter.NewRawValue(nil),
+		"huge session": map[string]any{"sessionId": strings.Repeat("x", 100_000)},
+	}
+	for name, payload := range garbage {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newTalk(t, sharedStack(t))
+			k.start(conversation.Policy{})
+			send := func(signal string) {
+				t.Helper()
+				require.NoError(t, k.s.Temporal.SignalWorkflow(t.Context(), k.id.WorkflowID(), "", signal, payload))
+			}
+			for _, signal := range []string{"no such signal", conversation.SignalStart, conversation.SignalSessionStatus, conversation.SignalRetry, conversation.SignalMessage} {
+				send(signal)
+			}
+			require.Equal(t, conversation.Active, k.status().Phase)
+			require.Equal(t, k.id.SessionID, k.status().SessionID)
+			require.False(t, k.status().LastMessageAt.IsZero(), "somebody wrote")
+			send(conversation.SignalClose)
+			outcome := k.ended()
+			require.Equal(t, conversation.Closed, outcome.Why)
+			require.Equal(t, "System", outcome.EndedBy)
+			require.Zero(t, count(k.history(""), enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED))
+		})
+	}
+}

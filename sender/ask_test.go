@@ -1,0 +1,145 @@
+package sender_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/temporal"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/sender"
+	"sessionkeeper/sender/temporaltest"
+)
+
+func TestCloseAndWait(t *testing.T) {
+	past := &conversation.Outcome{Why: conversation.Idle, Covers: end, SessionID: session}
+	for name, test := range map[string]struct {
+		id    conversation.Identity
+		run   *temporaltest.Run
+		close conversation.Close
+		// want is why it ended, by what was asked or by what had ended before.
+		want conversation.Why
+	}{
+		"none has run":                     {full, nil, conversation.Close{At: after}, conversation.Closed},
+		"one runs":                         {full, &temporaltest.Run{}, conversation.Close{At: after}, conversation.Closed},
+		"one runs, by its key":             {key, &temporaltest.Run{}, conversation.Close{At: after}, conversation.Closed},
+		"ended since":                      {full, &temporaltest.Run{Ended: after, Outcome: past}, conversation.Close{At: before}, conversation.Idle},
+		"ended since, by its key":          {key, &temporaltest.Run{Ended: after, Outcome: past}, conversation.Close{At: before}, conversation.Idle},
+		"ended, asked without a time":      {full, &temporaltest.Run{Ended: after, Outcome: past}, conversation.Close{}, conversation.Idle},
+		"ended, the same by its key":       {key, &temporaltest.Run{Ended: after, Outcome: past}, conversation.Close{}, conversation.Idle},
+		"ended before, of that session":    {full, &temporaltest.Run{Ended: after, Outcome: past}, conversation.Close{At: after, SessionID: session}, conversation.Idle},
+		"ended before":                     {full, &temporaltest.Run{Ended: after, Outcome: past}, conversation.Close{At: after}, conversation.Closed},
+		"another session ended":            {full, &temporaltest.Run{Ended: after, Outcome: past}, conversation.Close{SessionID: otherSession}, conversation.Closed},
+		"the last run failed, and later":   {full, &temporaltest.Run{Ended: end, Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, conversation.Close{At: before}, conversation.Closed},
+		"the last run failed, and no time": {full, &temporaltest.Run{Ended: end, Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, conversation.Close{}, conversation.Closed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, s := start(t)
+			if test.run != nil {
+				test.run.WorkflowID = full.WorkflowID()
+				server.Ran(*test.run)
+			}
+			got, err := s.CloseAndWait(t.Context(), test.id, test.close)
+			require.NoError(t, err)
+			require.Equal(t, test.want, got.Why)
+		})
+	}
+}
+
+func TestCloseAndWaitByKeyNeedsAConversation(t *testing.T) {
+	server, s := start(t)
+	_, err := s.CloseAndWait(t.Context(), key, conversation.Close{})
+	var missing *serviceerror.NotFound
+	require.ErrorAs(t, err, &missing)
+	require.ErrorContains(t, err, "close 00D000000000001:c1")
+
+	// One that ended before the close is no answer to it.
+	server.Ran(temporaltest.Run{WorkflowID: key.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{Covers: end}})
+	_, err = s.CloseAndWait(t.Context(), key, conversation.Close{At: after})
+	require.ErrorAs(t, err, &missing)
+}
+
+func TestCloseAndWaitAsksAgainWhenTheConversationWasCompleting(t *testing.T) {
+	server, s := start(t)
+	asked := 0
+	server.Fail(func(method string) error {
+		if method != "ExecuteMultiOperation" {
+			return nil
+		}
+		if asked++; asked > 1 {
+			return nil
+		}
+		return serviceerror.NewMultiOperationExecution("Update-with-Start could not be executed.", []error{
+			serviceerror.NewMultiOperationAborted("Operation was aborted."),
+			serviceerror.NewNotFound("workflow update was aborted by closing workflow"),
+		})
+	})
+	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{Why: conversation.Idle, Covers: end}})
+	got, err := s.CloseAndWait(t.Context(), full, conversation.Close{At: before})
+	require.NoError(t, err)
+	require.Equal(t, conversation.Idle, got.Why)
+}
+
+func TestCloseAndWaitTellsWhyAnOperatorIsNeeded(t *testing.T) {
+	server, s := start(t)
+	server.Answer(func(string) (conversation.Outcome, error) {
+		return conversation.Outcome{}, temporal.NewNonRetryableApplicationError("Blocked until …", "CHANNEL_ADDRESS_IS_INACTIVE", nil)
+	})
+	_, err := s.CloseAndWait(t.Context(), full, conversation.Close{})
+	var refused *temporal.ApplicationError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "CHANNEL_ADDRESS_IS_INACTIVE", refused.Type())
+}
+
+func TestStatus(t *testing.T) {
+	server, s := start(t)
+	_, err := s.Status(t.Context(), key)
+	var missing *serviceerror.NotFound
+	require.ErrorAs(t, err, &missing)
+
+	want := conversation.Status{Phase: conversation.Inactive, OrgID: key.OrgID, ConversationIdentifier: "c1", EndAt: end}
+	server.Ran(temporaltest.Run{WorkflowID: key.WorkflowID()})
+	server.Stands(want)
+	got, err := s.Status(t.Context(), key)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+func TestRetry(t *testing.T) {
+	server, s := start(t)
+	var missing *serviceerror.NotFound
+	require.ErrorAs(t, s.Retry(t.Context(), key), &missing)
+
+	server.Ran(temporaltest.Run{WorkflowID: key.WorkflowID()})
+	require.NoError(t, s.Retry(t.Context(), key))
+	require.Equal(t, conversation.SignalRetry, server.Calls()[1].Name)
+}
+
+func TestRetryBlockedTellsAllThatStillRun(t *testing.T) {
+	server, s := start(t)
+	for _, id := range []string{"00D000000000001:a", "00D000000000001:b", "00D000000000001:c"} {
+		server.Ran(temporaltest.Run{WorkflowID: id})
+	}
+	// It is still listed, but has ended in the meantime.
+	server.Ran(temporaltest.Run{WorkflowID: "00D000000000001:b", Ended: time.Now()})
+
+	told, err := s.RetryBlocked(t.Context(), sender.BlockedFilter{OrgID: "00D000000000001", ErrorReason: "NO_ACCESS"})
+	require.NoError(t, err)
+	require.Equal(t, 2, told)
+	require.Equal(t, "WorkflowType = 'Conversation' AND ExecutionStatus = 'Running' AND SessionPhase = 'Blocked'"+
+		" AND OrgId = '00D000000000001' AND ErrorReason = 'NO_ACCESS'", server.Calls()[0].Name)
+}
+
+func TestRetryBlockedRefusesWhatIsNoIDOrReason(t *testing.T) {
+	server, s := start(t)
+	for _, wrong := range []sender.BlockedFilter{
+		{ErrorReason: "x' OR 'a' = 'a"}, {OrgID: "00D000000000001AAA"}, {OrgID: "%"},
+	} {
+		_, err := s.RetryBlocked(t.Context(), wrong)
+		require.Error(t, err)
+	}
+	require.Empty(t, server.Calls())
+}

@@ -1,0 +1,282 @@
+package sender_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/sender"
+	"sessionkeeper/sender/temporaltest"
+)
+
+const (
+	reject = enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+	allow  = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+
+	session      = "0Mw000000000001"
+	otherSession = "0Mw000000000002AAA"
+)
+
+var (
+	end    = time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)
+	before = end.Add(-time.Second)
+	after  = end.Add(time.Second)
+
+	full = conversation.Identity{
+		OrgID: "00D000000000001", AuthorizationContext: "Partner1_ChannelDefinition1", ChannelAddressIdentifier: "8f5d1c1e",
+		EndUserClientID: "+15550100001", ConversationIdentifier: "c1",
+	}
+	key = conversation.Identity{OrgID: full.OrgID, ConversationIdentifier: full.ConversationIdentifier}
+)
+
+func start(t *testing.T) (*temporaltest.Server, *sender.Sender) {
+	t.Helper()
+	server := temporaltest.Start(t)
+	return server, sender.New(server.Client(t), sender.Options{})
+}
+
+// tell is one way to tell an event of a given time and session.
+type tell func(ctx context.Context, s *sender.Sender, at time.Time, session string) (sender.Receipt, error)
+
+func started(ctx context.Context, s *sender.Sender, at time.Time, session string) (sender.Receipt, error) {
+	id := full
+	id.SessionID = session
+	return s.Start(ctx, conversation.Start{Identity: id, At: at})
+}
+
+func message(ctx context.Context, s *sender.Sender, at time.Time, session string) (sender.Receipt, error) {
+	return s.Message(ctx, full, conversation.Message{At: at, SessionID: session})
+}
+
+func closed(ctx context.Context, s *sender.Sender, at time.Time, session string) (sender.Receipt, error) {
+	return s.Close(ctx, full, conversation.Close{At: at, SessionID: session})
+}
+
+func endedInSalesforce(ctx context.Context, s *sender.Sender, at time.Time, session string) (sender.Receipt, error) {
+	return s.SessionStatus(ctx, key, conversation.SessionStatus{SessionID: session, Status: conversation.StatusEnded, At: at})
+}
+
+func TestAnEventBelongsToWhatHasEndedByItsTime(t *testing.T) {
+	outcome := &conversation.Outcome{Why: conversation.Closed, Covers: end, SessionID: session}
+	for name, test := range map[string]struct {
+		run     temporaltest.Run
+		tell    tell
+		at      time.Time
+		session string
+		want    sender.Receipt
+	}{
+		"start before the end":                      {temporaltest.Run{Outcome: outcome}, started, before, session, sender.AlreadyOver},
+		"start at the end":                          {temporaltest.Run{Outcome: outcome}, started, end, session, sender.AlreadyOver},
+		"start after the end":                       {temporaltest.Run{Outcome: outcome}, started, after, session, sender.Sent},
+		"message before the end":                    {temporaltest.Run{Outcome: outcome}, message, before, "", sender.AlreadyOver},
+		"message after the end":                     {temporaltest.Run{Outcome: outcome}, message, after, session, sender.Sent},
+		"message of now":                            {temporaltest.Run{Outcome: outcome}, message, time.Time{}, "", sender.Sent},
+		"close before the end":                      {temporaltest.Run{Outcome: outcome}, closed, before, "", sender.AlreadyOver},
+		"close after the end":                       {temporaltest.Run{Outcome: outcome}, closed, after, "", sender.Sent},
+		"close of the session that has ended":       {temporaltest.Run{Outcome: outcome}, closed, after, session, sender.AlreadyOver},
+		"close of it, by its long id, now":          {temporaltest.Run{Outcome: outcome}, closed, time.Time{}, session + "AAA", sender.AlreadyOver},
+		"close of another session":                  {temporaltest.Run{Outcome: outcome}, closed, after, otherSession, sender.Sent},
+		"Salesforce's end of the same session":      {temporaltest.Run{Outcome: outcome}, endedInSalesforce, after, session, sender.AlreadyOver},
+		"Salesforce's end of another, later":        {temporaltest.Run{Outcome: outcome}, endedInSalesforce, after, otherSession, sender.Sent},
+		"Salesforce's end of another, earlier":      {temporaltest.Run{Outcome: outcome}, endedInSalesforce, before, otherSession, sender.AlreadyOver},
+		"before the end of a run that failed":       {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, message, before, "", sender.AlreadyOver},
+		"at the end of a run that was terminated":   {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED}, message, end, "", sender.AlreadyOver},
+		"after the end of a run that failed":        {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, message, after, "", sender.Sent},
+		"of now, after a run that was canceled":     {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED}, message, time.Time{}, "", sender.Sent},
+		"close of the session of a run that failed": {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, closed, after, session, sender.Sent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, s := start(t)
+			test.run.WorkflowID, test.run.Ended = full.WorkflowID(), end
+			if test.run.Outcome != nil {
+				// Only the outcome's Covers counts, not when the run ended.
+				test.run.Ended = end.Add(time.Hour)
+			}
+			server.Ran(test.run)
+
+			got, err := test.tell(t.Context(), s, test.at, test.session)
+			require.NoError(t, err)
+			require.Equal(t, test.want, got)
+
+			begun := []enumspb.WorkflowIdReusePolicy{reject}
+			if test.want == sender.Sent {
+				begun = append(begun, allow)
+			}
+			require.Equal(t, begun, reuses(server))
+		})
+	}
+}
+
+// reuses are the reuse policies with which conversations were to be started.
+func reuses(server *temporaltest.Server) []enumspb.WorkflowIdReusePolicy {
+	var policies []enumspb.WorkflowIdReusePolicy
+	for _, call := range server.Calls() {
+		if call.Reuse != 0 {
+			policies = append(policies, call.Reuse)
+		}
+	}
+	return policies
+}
+
+func TestAnEndThatIsNoLongerKnownCoversNothing(t *testing.T) {
+	server, s := start(t)
+	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{Covers: end}})
+	server.Fail(func(method string) error {
+		if method == "DescribeWorkflowExecution" {
+			return serviceerror.NewNotFound("workflow not found")
+		}
+		return nil
+	})
+	got, err := message(t.Context(), s, before, "")
+	require.NoError(t, err)
+	require.Equal(t, sender.Sent, got)
+}
+
+func TestAnEndThatCannotBeLookedUpIsAnError(t *testing.T) {
+	server, s := start(t)
+	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{Covers: end}})
+	server.Fail(func(method string) error {
+		if method == "DescribeWorkflowExecution" {
+			return serviceerror.NewPermissionDenied("not yours", "")
+		}
+		return nil
+	})
+	_, err := message(t.Context(), s, before, "")
+	require.ErrorContains(t, err, "message 00D000000000001:c1: look up the last run: not yours")
+	var denied *serviceerror.PermissionDenied
+	require.ErrorAs(t, err, &denied)
+}
+
+func TestTheFirstEventStartsTheConversation(t *testing.T) {
+	server := temporaltest.Start(t)
+	policy := conversation.Policy{InactivateAfter: conversation.After(5 * time.Minute)}
+	s := sender.New(server.Client(t), sender.Options{TaskQueue: "elsewhere", Policy: policy})
+
+	got, err := s.Message(t.Context(), full, conversation.Message{At: before, SessionID: session})
+	require.NoError(t, err)
+	require.Equal(t, sender.Sent, got)
+
+	calls := server.Calls()
+	require.Len(t, calls, 1)
+	call := calls[0]
+	require.Equal(t, "00D000000000001:c1", call.WorkflowID)
+	require.Equal(t, conversation.SignalMessage, call.Name)
+	require.JSONEq(t, `{"sessionId":"0Mw000000000001","at":"2026-01-15T08:59:59Z"}`, string(call.Payload))
+	require.JSONEq(t, `{"orgId":"00D000000000001","authorizationContext":"Partner1_ChannelDefinition1",
+		"channelAddressIdentifier":"8f5d1c1e","endUserClientId":"+15550100001","conversationIdentifier":"c1",
+		"sessionId":"0Mw000000000001","policy":{"inactivateAfter":"5m"},"at":"2026-01-15T08:59:59Z"}`, string(call.Input))
+	require.Equal(t, conversation.WorkflowType, call.Start.GetWorkflowType().GetName())
+	require.Equal(t, "elsewhere", call.Start.GetTaskQueue().GetName())
+	require.Equal(t, full.OrgID, call.Start.GetPriority().GetFairnessKey())
+
+	attributes := call.Start.GetSearchAttributes().GetIndexedFields()
+	require.Equal(t, `"Active"`, string(attributes["SessionPhase"].GetData()))
+	require.Equal(t, `"00D000000000001"`, string(attributes["OrgId"].GetData()))
+
+	shown := fmt.Sprint(call.Start.GetUserMetadata(), call.Start.GetSearchAttributes(), call.Start.GetMemo(), call.Start.GetHeader())
+	require.NotContains(t, shown, full.EndUserClientID, "personal data where everybody reads it")
+	require.Contains(t, shown, "Inactivate after 5m of quiet, End 24h later.")
+}
+
+func TestTheDetailsSayWhatAPolicyLeavesOut(t *testing.T) {
+	never := conversation.After(0)
+	for want, policy := range map[string]conversation.Policy{
+		"Never made Inactive.":                                 {InactivateAfter: never},
+		"Inactivate after 10m of quiet; Salesforce ends it.": {EndAfter: never},
+	} {
+		server, s := start(t)
+		_, err := s.Start(t.Context(), conversation.Start{Identity: full, Policy: policy})
+		require.NoError(t, err)
+		require.Contains(t, fmt.Sprint(server.Calls()[0].Start.GetUserMetadata()), want)
+	}
+}
+
+func TestOnlyTheKeyReachesOnlyAConversationThatRuns(t *testing.T) {
+	for name, told := range map[string]func(context.Context, *sender.Sender) (sender.Receipt, error){
+		conversation.SignalMessage: func(ctx context.Context, s *sender.Sender) (sender.Receipt, error) {
+			return s.Message(ctx, key, conversation.Message{})
+		},
+		conversation.SignalClose: func(ctx context.Context, s *sender.Sender) (sender.Receipt, error) {
+			return s.Close(ctx, key, conversation.Close{By: conversation.EndUser})
+		},
+		conversation.SignalSessionStatus: func(ctx context.Context, s *sender.Sender) (sender.Receipt, error) {
+			return s.SessionStatus(ctx, key, conversation.SessionStatus{SessionID: session, Status: conversation.StatusWaiting})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, s := start(t)
+			got, err := told(t.Context(), s)
+			require.NoError(t, err)
+			require.Equal(t, sender.NotTracked, got)
+
+			server.Ran(temporaltest.Run{WorkflowID: key.WorkflowID()})
+			got, err = told(t.Context(), s)
+			require.NoError(t, err)
+			require.Equal(t, sender.Sent, got)
+
+			for _, call := range server.Calls() {
+				require.Equal(t, "SignalWorkflowExecution", call.Method)
+				require.Equal(t, name, call.Name)
+			}
+		})
+	}
+}
+
+func TestSalesforcesEndIsKeptForAConversationNotHeardOfYet(t *testing.T) {
+	server, s := start(t)
+	status := conversation.SessionStatus{SessionID: session, Status: conversation.StatusEnded, ChannelAddressIdentifier: "8f5d1c1e"}
+	status.EndTime.Time = end
+	got, err := s.SessionStatus(t.Context(), key, status)
+	require.NoError(t, err)
+	require.Equal(t, sender.Sent, got)
+
+	var begun conversation.Start
+	require.NoError(t, json.Unmarshal(server.Calls()[0].Input, &begun))
+	require.Equal(t, session, begun.SessionID)
+	require.Equal(t, "8f5d1c1e", begun.ChannelAddressIdentifier)
+	require.Equal(t, end, begun.At, "an entry without a time is of its session's end")
+}
+
+func TestWrongInputIsNamedAndNotSent(t *testing.T) {
+	server, s := start(t)
+	nothing := conversation.Identity{}
+	_, err := s.Start(t.Context(), conversation.Start{Identity: key})
+	require.ErrorContains(t, err, "start: invalid: authorizationContext must be")
+	_, err = s.Message(t.Context(), nothing, conversation.Message{SessionID: "x"})
+	require.EqualError(t, err, "message: invalid: orgId must be the org's 15-character id, such as 00D000000000001; "+
+		"conversationIdentifier is missing; sessionId must be a Salesforce record id of 15 or 18 characters")
+	_, err = s.Close(t.Context(), full, conversation.Close{By: "Agent", SessionID: "x"})
+	require.EqualError(t, err, "close: invalid: sessionId must be a Salesforce record id of 15 or 18 characters; by must be EndUser or System")
+	_, err = s.CloseAndWait(t.Context(), full, conversation.Close{By: "Agent"})
+	require.EqualError(t, err, "close: invalid: by must be EndUser or System")
+	_, err = s.SessionStatus(t.Context(), nothing, conversation.SessionStatus{})
+	require.ErrorContains(t, err, "sessionStatus is missing")
+	require.ErrorContains(t, s.Retry(t.Context(), nothing), "retry: invalid: orgId")
+	_, err = s.Status(t.Context(), nothing)
+	require.ErrorContains(t, err, "status: invalid: orgId")
+
+	wrong := sender.New(server.Client(t), sender.Options{Policy: conversation.Policy{EndAfter: conversation.After(-1)}})
+	_, err = wrong.Message(t.Context(), full, conversation.Message{})
+	require.ErrorContains(t, err, "policy.endAfter must not be negative")
+
+	require.Empty(t, server.Calls())
+	var invalid *conversation.InvalidError
+	require.ErrorAs(t, err, &invalid)
+}
+
+func TestParseKey(t *testing.T) {
+	id, err := sender.ParseKey("00D000000000001:a:b")
+	require.NoError(t, err)
+	require.Equal(t, conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "a:b"}, id)
+	for _, wrong := range []string{"", ":", "c1", ":c1", "00D000000000001", "00D000000000001:", "00D000000000001AAA:c1"} {
+		_, err := sender.ParseKey(wrong)
+		require.ErrorContains(t, err, fmt.Sprintf("conversation %q: want", wrong))
+	}
+}

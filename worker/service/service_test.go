@@ -1,0 +1,164 @@
+package service
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"sessionkeeper/activities"
+	"sessionkeeper/conversation"
+)
+
+const (
+	endUser        = "+49 170 1234567"
+	conversationID = "c-7c1d"
+)
+
+// running is a worker on a frontend.
+type running struct {
+	*frontend
+	url  string
+	stop func() error
+}
+
+func run(t *testing.T, config Config, change ...func(*Options)) *running {
+	t.Helper()
+	f := newFrontend()
+	f.serve(t, "127.0.0.1:0")
+	config.setDefaults()
+	ctx, cancel := context.WithCancel(t.Context())
+	started, ended := make(chan string, 1), make(chan error, 1)
+	o := Options{
+		Config: config, Temporal: f.options(), Listen: "127.0.0.1:0", Logger: zap.NewNop(), Version: "1.2.3",
+		Started: func(address string) { started <- address },
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	go func() { ended <- Run(ctx, o) }()
+	t.Cleanup(cancel)
+	select {
+	case address := <-started:
+		return &running{frontend: f, url: "http://" + address, stop: func() error { cancel(); return <-ended }}
+	case err := <-ended:
+		t.Fatalf("worker did not start: %v", err)
+		return nil
+	}
+}
+
+// task is an End of a conversation.
+func task(t *testing.T, orgID string) *workflowservice.PollActivityTaskQueueResponse {
+	t.Helper()
+	input, err := converter.GetDefaultDataConverter().ToPayloads(activities.Request{
+		Identity: conversation.Identity{
+			OrgID: orgID, AuthorizationContext: "Partner1_ChannelDefinition1", ConversationIdentifier: conversationID,
+			ChannelAddressIdentifier: "8f5d1c1e-2f0a-4c58-9a34-6b1c0d2e7f01", EndUserClientID: endUser, SessionID: "0Mw000000000001AAA",
+		},
+		By: conversation.ByEndUser,
+	})
+	require.NoError(t, err)
+	now := timestamppb.Now()
+	return &workflowservice.PollActivityTaskQueueResponse{
+		TaskToken: []byte("token"), WorkflowNamespace: "default", ActivityId: "1", Attempt: 1, Input: input,
+		WorkflowType:      &commonpb.WorkflowType{Name: "Conversation"},
+		ActivityType:      &commonpb.ActivityType{Name: "End"},
+		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: orgID + ":" + conversationID, RunId: "run"},
+		ScheduledTime:     now, StartedTime: now, CurrentAttemptScheduledTime: now,
+		ScheduleToCloseTimeout: durationpb.New(time.Hour), StartToCloseTimeout: durationpb.New(time.Minute), HeartbeatTimeout: durationpb.New(0),
+	}
+}
+
+func TestRunIsReadyThenStopsGracefully(t *testing.T) {
+	r := run(t, Config{})
+	code, body := get(t, r.url+"/readyz")
+	require.Equal(t, http.StatusOK, code, body)
+	require.Equal(t, "sessionkeeper", (<-r.polls).TaskQueue.Name)
+	require.NoError(t, r.stop())
+	require.NotEmpty(t, r.shutdowns, "Temporal is told, so that it gives the work to others at once")
+	require.ErrorContains(t, CheckReady(t.Context(), strings.TrimPrefix(r.url, "http://")), "no answer")
+}
+
+func TestRunStoppedWhileTemporalIsAway(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	logger, logs := watched(func(e zapcore.Entry) {
+		if e.Message == "Waiting for Temporal" {
+			cancel()
+		}
+	})
+	f := frontend{address: nobody(t)}
+	require.NoError(t, Run(ctx, Options{Temporal: f.options(), Listen: "127.0.0.1:0", Logger: logger}))
+	require.Equal(t, 1, logs.FilterMessage("Worker stopped before it took work").Len())
+}
+
+func TestRunFailsWhenItsNamespaceIsGone(t *testing.T) {
+	f := newFrontend()
+	f.serve(t, "127.0.0.1:0")
+	var gone error = serviceerror.NewNamespaceNotFound("default")
+	f.pollError.Store(&gone)
+	err := Run(t.Context(), Options{Temporal: f.options(), Listen: "127.0.0.1:0", Logger: zap.NewNop()})
+	require.ErrorContains(t, err, "worker failed: Namespace default is not found")
+}
+
+func TestMetricsOfACall(t *testing.T) {
+	r := run(t, Config{})
+	r.tasks <- task(t, "00D000000000009")
+	require.Equal(t, "ORG_NOT_CONFIGURED", (<-r.failed).GetFailure().GetApplicationFailureInfo().GetType())
+
+	var text string
+	require.Eventually(t, func() bool {
+		_, text = get(t, r.url+"/metrics")
+		return strings.Contains(text, "\ntemporal_activity_execution_latency_seconds_bucket")
+	}, 10*time.Second, 10*time.Millisecond)
+	require.Regexp(t, `(?m)^sessionkeeper_calls_total\{[^}]*operation="End",reason="ORG_NOT_CONFIGURED",`+
+		`task_queue="sessionkeeper",verdict="operator"[^}]*\} 1$`, text)
+	require.Contains(t, text, `sessionkeeper_build_info{version="1.2.3"} 1`)
+	require.Regexp(t, `temporal_activity_execution_latency_seconds_bucket\{[^}]*le="0.005"\}`, text)
+	require.Contains(t, text, "\ngo_goroutines ")
+	require.Contains(t, text, "\nprocess_resident_memory_bytes ")
+
+	for _, personal := range []string{endUser, conversationID, "00D000000000009", "0Mw000000000001AAA", "8f5d1c1e"} {
+		require.NotContains(t, text, personal)
+	}
+	known := []string{
+		"activity_type", "cause", "client_name", "code", "failure_reason", "goversion", "gc", "le", "namespace", "operation", "poller_type",
+		"quantile", "reason", "status_code", "task_queue", "verdict", "version", "worker_type", "workflow_type",
+	}
+	for _, label := range regexp.MustCompile(`[{,](\w+)="`).FindAllStringSubmatch(text, -1) {
+		require.Contains(t, known, label[1], "a new label: is its set of values small, and nothing of a conversation?")
+	}
+	require.NoError(t, r.stop())
+}
+
+func TestDeploymentVersion(t *testing.T) {
+	var none *Deployment
+	require.Zero(t, none.options("1.2.3"))
+	require.Equal(t, worker.DeploymentOptions{
+		UseVersioning:             true,
+		Version:                   worker.WorkerDeploymentVersion{DeploymentName: "sessionkeeper", BuildID: "1.2.3"},
+		DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+	}, (&Deployment{Name: "sessionkeeper"}).options("1.2.3"))
+	require.Equal(t, "9", (&Deployment{Name: "sessionkeeper", BuildID: "9"}).options("1.2.3").Version.BuildID)
+
+	r := run(t, Config{Deployment: &Deployment{Name: "sessionkeeper"}})
+	said := (<-r.polls).GetDeploymentOptions()
+	require.Equal(t, "sessionkeeper", said.GetDeploymentName())
+	require.Equal(t, "1.2.3", said.GetBuildId())
+	require.Equal(t, enumspb.WORKER_VERSIONING_MODE_VERSIONED, said.GetWorkerVersioningMode())
+	require.NoError(t, r.stop())
+}
