@@ -69,8 +69,7 @@ func (s *Sender) ending(ctx context.Context, workflowID, runID string) (ending, 
 // alreadyRan tells the run id of the last run, when the server refused to start
 // another one.
 func alreadyRan(err error) (runID string, ended bool) {
-	var refused *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); ok {
 		return refused.RunId, true
 	}
 	return "", false

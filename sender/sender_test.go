@@ -188,7 +188,7 @@ func TestTheFirstEventStartsTheConversation(t *testing.T) {
 func TestTheDetailsSayWhatAPolicyLeavesOut(t *testing.T) {
 	never := conversation.After(0)
 	for want, policy := range map[string]conversation.Policy{
-		"Never made Inactive.":                                 {InactivateAfter: never},
+		"Never made Inactive.":                               {InactivateAfter: never},
 		"Inactivate after 10m of quiet; Salesforce ends it.": {EndAfter: never},
 	} {
 		server, s := start(t)

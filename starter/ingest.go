@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"sync"
-	"time"
 
 	"github.com/urfave/cli/v3"
-	"golang.org/x/term"
 
 	"sessionkeeper/sender"
 	"sessionkeeper/starter/ingest"
@@ -40,27 +36,19 @@ func ingestCommand() *cli.Command {
 }
 
 func runIngest(ctx context.Context, c *cli.Command, s *sender.Sender) error {
-	if c.Args().Len() != 1 {
-		return errors.New("want one argument: a file, or - for standard input")
-	}
-	if c.Float("speed") <= 0 {
-		return fmt.Errorf("-speed %v: want a number above 0", c.Float("speed"))
+	options, err := ingestOptions(c)
+	if err != nil {
+		return err
 	}
 	log, err := open(c.Args().First())
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	options := ingest.Options{
-		From: c.Int("from"), Concurrency: c.Int("concurrency"),
-		Paced: c.Bool("paced"), Speed: c.Float("speed"),
-		Progress: ingest.NewProgress(),
-	}
 	if path := c.String("rejects"); path != "" {
-		// The lines may hold personal data.
-		rejects, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // the operator names the file
+		rejects, err := openRejects(path, log)
 		if err != nil {
-			return fmt.Errorf("open -rejects: %w", err)
+			return err
 		}
 		defer rejects.Close()
 		options.Rejects = rejects
@@ -68,18 +56,38 @@ func runIngest(ctx context.Context, c *cli.Command, s *sender.Sender) error {
 	view := newProgressView(os.Stderr, options.Progress)
 	options.Report = view.say
 	stop := view.start()
-	err = ingest.Run(ctx, unblocked(ctx, log), s, options)
+	err = ingest.Run(ctx, log, s, options)
 	stop()
 	if err != nil {
 		return err //nolint:wrapcheck // it says from which line to go on
 	}
 	if n := options.Progress.Rejected(); n > 0 {
-		return fmt.Errorf("%d lines rejected", n)
+		return fmt.Errorf("rejected lines: %d", n)
 	}
 	return nil
 }
 
-func open(name string) (io.ReadCloser, error) {
+func ingestOptions(c *cli.Command) (ingest.Options, error) {
+	o := ingest.Options{
+		From: c.Int("from"), Concurrency: c.Int("concurrency"),
+		Paced: c.Bool("paced"), Speed: c.Float("speed"),
+		Progress: ingest.NewProgress(),
+	}
+	switch {
+	case c.Args().Len() != 1:
+		return o, errors.New("want one argument: a file, or - for standard input")
+	case !(o.Speed >= 0.001 && o.Speed <= 1e6): // written so that it holds for NaN, too
+		return o, fmt.Errorf("-speed %v: want a number from 0.001 to 1000000", o.Speed)
+	case o.From < 1:
+		return o, fmt.Errorf("-from %d: lines are counted from 1", o.From)
+	case o.Concurrency < 1:
+		return o, fmt.Errorf("-concurrency %d: want at least 1", o.Concurrency)
+	default:
+		return o, nil
+	}
+}
+
+func open(name string) (*os.File, error) {
 	if name == "-" {
 		return os.Stdin, nil
 	}
@@ -90,79 +98,24 @@ func open(name string) (io.ReadCloser, error) {
 	return file, nil
 }
 
-// unblocked ends a read that waits for input, such as that of a pipe, when the
-// context does.
-func unblocked(ctx context.Context, r io.Reader) io.Reader {
-	pipe, feed := io.Pipe()
-	context.AfterFunc(ctx, func() { feed.CloseWithError(ctx.Err()) })
-	go func() {
-		_, err := io.Copy(feed, r)
-		feed.CloseWithError(err)
-	}()
-	return pipe
-}
-
-// progressView shows a run: a live line on a terminal, plain lines otherwise.
-type progressView struct {
-	mu       sync.Mutex
-	out      io.Writer
-	live     bool
-	every    time.Duration
-	progress *ingest.Progress
-}
-
-func newProgressView(out *os.File, progress *ingest.Progress) *progressView {
-	live := term.IsTerminal(int(out.Fd()))
-	every := 10 * time.Second
-	if live {
-		every = 200 * time.Millisecond
+// openRejects opens the file for rejected lines, which may hold personal data.
+func openRejects(path string, log *os.File) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("open -rejects: %w", err)
 	}
-	return &progressView{out: out, live: live, every: every, progress: progress}
+	if same(file, log) {
+		defer file.Close()
+		return nil, fmt.Errorf("-rejects %s: is the event log itself", path)
+	}
+	return file, nil
 }
 
-// start shows the progress from time to time, until stop shows it a last time.
-func (v *progressView) start() (stop func()) {
-	ticker := time.NewTicker(v.every)
-	done := make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		for {
-			select {
-			case <-ticker.C:
-				v.show(false)
-			case <-done:
-				return
-			}
-		}
-	})
-	return func() {
-		ticker.Stop()
-		close(done)
-		watching.Wait()
-		v.show(true)
+func same(a, b *os.File) bool {
+	first, err := a.Stat()
+	if err != nil {
+		return false
 	}
-}
-
-const clearLine = "\r\x1b[K"
-
-func (v *progressView) show(last bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	switch {
-	case v.live && last:
-		fmt.Fprintf(v.out, "%s%s\n", clearLine, v.progress)
-	case v.live:
-		fmt.Fprintf(v.out, "%s%s", clearLine, v.progress)
-	default:
-		fmt.Fprintln(v.out, v.progress)
-	}
-}
-
-func (v *progressView) say(format string, args ...any) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.live {
-		fmt.Fprint(v.out, clearLine)
-	}
-	fmt.Fprintf(v.out, format+"\n", args...)
+	second, err := b.Stat()
+	return err == nil && first.Mode().IsRegular() && os.SameFile(first, second)
 }

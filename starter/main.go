@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v3"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
@@ -24,6 +26,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second interrupt ends the process, whatever it is doing.
+	context.AfterFunc(ctx, stop)
 	if err := app().Run(ctx, os.Args); err != nil {
 		fmt.Fprintln(os.Stderr, "starter:", err)
 		os.Exit(1) //nolint:gocritic // the process ends here, stop has nothing left to do
@@ -31,7 +35,7 @@ func main() {
 }
 
 func app() *cli.Command {
-	return &cli.Command{
+	root := &cli.Command{
 		Name:  "starter",
 		Usage: "speak to the conversations that sessionkeeper keeps",
 		Description: "Connects to Temporal as the environment says: TEMPORAL_ADDRESS (default localhost:7233),\n" +
@@ -48,22 +52,75 @@ func app() *cli.Command {
 		Commands: []*cli.Command{
 			startCommand(), messageCommand(), closeCommand(), statusCommand(), retryCommand(), ingestCommand(),
 		},
+		Action: func(_ context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return fmt.Errorf("no command %q; see starter -help", c.Args().First())
+			}
+			return cli.ShowRootCommandHelp(c)
+		},
 		// Errors are printed once, by main.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
+		OnUsageError:   wrongUsage,
 	}
+	for _, command := range root.Commands {
+		command.OnUsageError = wrongUsage
+	}
+	return root
 }
+
+func wrongUsage(_ context.Context, c *cli.Command, err error, _ bool) error {
+	return fmt.Errorf("%w; see %s -help", err, c.FullName())
+}
+
+// action is what a command does with a sender.
+type action func(ctx context.Context, c *cli.Command, s *sender.Sender) error
 
 // connected runs an action with a sender. The connection is made with the first
 // call, so that an action may wait for Temporal.
-func connected(action func(ctx context.Context, c *cli.Command, s *sender.Sender) error) cli.ActionFunc {
+func connected(do action) cli.ActionFunc {
 	return func(ctx context.Context, c *cli.Command) error {
 		temporal, err := connect(c)
 		if err != nil {
 			return err
 		}
 		defer temporal.Close()
-		return action(ctx, c, sender.New(temporal, sender.Options{TaskQueue: c.String("task-queue")}))
+		return do(ctx, c, sender.New(temporal, sender.Options{TaskQueue: c.String("task-queue")}))
 	}
+}
+
+// answered runs an action that has to come to an end within -timeout.
+func answered(do action) cli.ActionFunc {
+	return connected(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
+		ctx, cancel := limited(ctx, c)
+		defer cancel()
+		err := do(ctx, c, s)
+		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return fmt.Errorf("no answer within %s: %w", c.Duration("timeout"), err)
+		}
+		return known(err)
+	})
+}
+
+// limited applies -timeout. Where a command waits for an outcome, only a timeout
+// that is asked for counts.
+func limited(ctx context.Context, c *cli.Command) (context.Context, context.CancelFunc) {
+	limit := c.Duration("timeout")
+	if limit <= 0 || c.Bool("wait") && !c.IsSet("timeout") {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, limit)
+}
+
+// known says in plain words that a conversation is not known.
+func known(err error) error {
+	if _, missing := errors.AsType[*serviceerror.NotFound](err); missing {
+		return fmt.Errorf("no such conversation: %w", err)
+	}
+	return err
+}
+
+func timeoutFlag() cli.Flag {
+	return &cli.DurationFlag{Name: "timeout", Usage: "how long to wait for an answer; 0 for ever", Value: 30 * time.Second}
 }
 
 func connect(c *cli.Command) (client.Client, error) {
@@ -89,7 +146,7 @@ func connect(c *cli.Command) (client.Client, error) {
 // flags add.
 func named(c *cli.Command) (conversation.Identity, error) {
 	if c.Args().Len() != 1 {
-		return conversation.Identity{}, errors.New("want one argument: <orgId>:<conversationIdentifier>")
+		return conversation.Identity{}, fmt.Errorf("want one argument: %s", keyArgument)
 	}
 	id, err := sender.ParseKey(c.Args().First())
 	if err != nil {
@@ -111,8 +168,9 @@ func identityFlags() []cli.Flag {
 		&cli.StringFlag{Name: "session", Usage: "MessagingSession record `ID`, where known"},
 		&cli.TimestampFlag{
 			Name: "at", Usage: "when it happened, RFC 3339 (default: now)",
-			Config: cli.TimestampConfig{Layouts: []string{"2006-01-02T15:04:05.999999999Z07:00"}},
+			Config: cli.TimestampConfig{Layouts: []string{time.RFC3339Nano}},
 		},
+		timeoutFlag(),
 	}
 }
 

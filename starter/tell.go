@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -30,7 +31,7 @@ func startCommand() *cli.Command {
 			&cli.DurationFlag{Name: "blocked-for", Usage: "time a Blocked conversation waits for an operator; 0 for ever", DefaultText: conversation.Duration(conversation.DefaultBlockedFor).String()},
 			&cli.BoolFlag{Name: "end-on-cancel", Usage: "End the session when the workflow is cancelled"},
 		),
-		Action: connected(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
+		Action: answered(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
 			id, err := named(c)
 			if err != nil {
 				return err
@@ -64,7 +65,7 @@ func messageCommand() *cli.Command {
 		Description: "Without the identity's flags only a conversation that runs is told; with them one is started if need be.\n\nExample:\n" +
 			"   starter message 00D000000000001:6f1c2a9e",
 		Flags: identityFlags(),
-		Action: connected(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
+		Action: answered(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
 			id, err := named(c)
 			if err != nil {
 				return err
@@ -85,9 +86,9 @@ func closeCommand() *cli.Command {
 			"   starter close -by EndUser -wait 00D000000000001:6f1c2a9e",
 		Flags: append(identityFlags(),
 			&cli.StringFlag{Name: "by", Usage: "on whose behalf: `EndUser or System`", Value: string(conversation.System)},
-			&cli.BoolFlag{Name: "wait", Usage: "wait for the outcome and print it"},
+			&cli.BoolFlag{Name: "wait", Usage: "wait for the outcome, for ever unless -timeout is given, and print it"},
 		),
-		Action: connected(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
+		Action: answered(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
 			id, err := named(c)
 			if err != nil {
 				return err
@@ -108,8 +109,7 @@ func closeCommand() *cli.Command {
 
 // blocked says what to do about a close that an operator has to help with.
 func blocked(err error) error {
-	var refused *temporal.ApplicationError
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[*temporal.ApplicationError](err); refused {
 		return fmt.Errorf("%w\nThe close stands. Remove the cause, then run: starter retry", err)
 	}
 	return err
@@ -127,8 +127,9 @@ func retryCommand() *cli.Command {
 			&cli.BoolFlag{Name: "blocked", Usage: "all Blocked conversations"},
 			&cli.StringFlag{Name: "org", Usage: "with -blocked: only of this org `ID`"},
 			&cli.StringFlag{Name: "reason", Usage: "with -blocked: only with this `ERRORREASON`"},
+			timeoutFlag(),
 		},
-		Action: connected(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
+		Action: answered(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
 			if !c.Bool("blocked") {
 				id, err := named(c)
 				if err != nil {
@@ -151,9 +152,9 @@ func statusCommand() *cli.Command {
 		Name:        "status",
 		Usage:       "ask a conversation how it stands and what happens next",
 		ArgsUsage:   keyArgument,
-		Description: "Example:\n   starter status -json 00D000000000001:6f1c2a9e",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
-		Action: connected(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
+		Description: "A worker has to run: it answers.\n\nExample:\n   starter status -json 00D000000000001:6f1c2a9e",
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, timeoutFlag()},
+		Action: answered(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
 			id, err := named(c)
 			if err != nil {
 				return err
@@ -191,7 +192,7 @@ func printJSON(c *cli.Command, value any) error {
 
 func printStatus(c *cli.Command, s conversation.Status) {
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(c.Root().Writer, "%-14s %s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(c.Root().Writer, "%-14s %s\n", name, strings.TrimSpace(fmt.Sprintf(format, args...)))
 	}
 	at := func(name string, t time.Time) {
 		if !t.IsZero() {

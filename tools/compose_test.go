@@ -158,6 +158,56 @@ func TestDeploymentFilesParse(t *testing.T) {
 	require.Positive(t, seen)
 }
 
+// The sandbox's key and address are in three files, which must agree.
+func TestComposeSandboxIsTheOneOfTheWorkersConfiguration(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "deploy", "worker.sandbox.yaml"))
+	require.NoError(t, err)
+	var config struct {
+		Orgs []struct {
+			APIBaseURL string `yaml:"apiBaseUrl"`
+			JWTBearer  struct {
+				TokenURL string `yaml:"tokenUrl"`
+				Key      struct{ File string }
+			} `yaml:"jwtBearer"`
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(text, &config))
+	require.Len(t, config.Orgs, 1)
+	org, key := config.Orgs[0], config.Orgs[0].JWTBearer.Key.File
+
+	p := project(t)
+	sandbox := p.Services["sandbox"]
+	require.Equal(t, types.ShellCommand{"/usr/local/bin/sandbox", "--listen", ":8787", "--key-out", key}, sandbox.Entrypoint)
+	require.Equal(t, "http://sandbox:8787", org.APIBaseURL)
+	require.Equal(t, "http://sandbox:8787/services/oauth2/token", org.JWTBearer.TokenURL)
+	volume := func(service, target string) types.ServiceVolumeConfig {
+		volumes := p.Services[service].Volumes
+		i := slices.IndexFunc(volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == target })
+		require.NotEqualf(t, -1, i, "%s has no volume at %s", service, target)
+		return volumes[i]
+	}
+	written, read := volume("sandbox", filepath.Dir(key)), volume("worker", filepath.Dir(key))
+	require.Equal(t, written.Source, read.Source)
+	require.False(t, written.ReadOnly)
+	require.True(t, read.ReadOnly)
+
+	// Its health is that of the configuration with the key.
+	check := sandbox.HealthCheck.Test
+	require.Equal(t, "-check-config", check[len(check)-1])
+	require.True(t, strings.HasSuffix(volume("sandbox", check[slices.Index(check, "-config")+1]).Source, "deploy/worker.sandbox.yaml"))
+	require.True(t, p.Services["worker"].DependsOn["sandbox"].Restart, "a new key is read by a new worker only")
+}
+
+func TestWorkerIsAskedForItsHealth(t *testing.T) {
+	worker := project(t).Services["worker"]
+	require.Equal(t, types.HealthCheckTest{"CMD", "/usr/local/bin/worker", "-healthcheck"}, worker.HealthCheck.Test)
+	require.Equal(t, ":9090", *worker.Environment["SESSIONKEEPER_LISTEN"], "where it asks")
+	dockerfile, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	require.NoError(t, err)
+	require.Regexp(t, `(?m)^HEALTHCHECK .* CMD \["/usr/local/bin/worker", "-healthcheck"\]$`, string(dockerfile))
+	require.Contains(t, string(dockerfile), "-X main.version=${VERSION}")
+}
+
 func TestComposeWaitsForWhatItCanWaitFor(t *testing.T) {
 	p := project(t)
 	for _, s := range p.Services {

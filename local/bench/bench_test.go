@@ -132,7 +132,7 @@ func (r rig) quiet(b *testing.B, workflowID string) {
 	require.Eventually(b, func() bool {
 		d, err := r.Temporal.DescribeWorkflowExecution(b.Context(), workflowID, "")
 		return err == nil && d.GetPendingWorkflowTask() == nil
-	}, 30*time.Second, time.Millisecond)
+	}, 30*time.Second, 5*time.Millisecond)
 }
 
 type cost struct{ events, actions, timers int }

@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // talk is one conversation of a test, with a session in the sandbox.
 type talk struct {

@@ -98,6 +98,12 @@ func dynamicConfig(extra map[string]any) dynamicconfig.StaticClient {
 		"matching.numTaskqueueReadPartitions":  1,
 		"matching.numTaskqueueWritePartitions": 1,
 
+		// By default a shard looks for new tasks 20 times a second at most, which
+		// is plenty for hundreds of shards and 50 ms a step for a few.
+		"history.transferProcessorMaxPollRPS":   unthrottled,
+		"history.timerProcessorMaxPollRPS":      unthrottled,
+		"history.visibilityProcessorMaxPollRPS": unthrottled,
+
 		"frontend.rps":                     unthrottled,
 		"frontend.namespaceRPS":            unthrottled,
 		"frontend.namespaceRPS.visibility": unthrottled,

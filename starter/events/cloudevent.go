@@ -1,9 +1,11 @@
 package events
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -28,7 +30,7 @@ func parseCloudEvent(text []byte) (event.Event, error) {
 	var ce event.Event
 	var is attributes
 	if err := json.Unmarshal(text, &is); err != nil {
-		return ce, err //nolint:wrapcheck // Parse wraps it
+		return ce, wrongType(err)
 	}
 	if is.SpecVersion != event.CloudEventsVersionV1 {
 		return ce, fmt.Errorf("specversion %.20q: want %q", is.SpecVersion, event.CloudEventsVersionV1)
@@ -42,9 +44,28 @@ func parseCloudEvent(text []byte) (event.Event, error) {
 	return ce, nil
 }
 
-// withoutContent cuts off what the library's JSON reader shows of the text
-// around an error: it may be personal data.
+// wrongType says in JSON's words which field is of the wrong type.
+func wrongType(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	want := "an object"
+	switch wrong.Type.Kind() {
+	case reflect.String:
+		want = "a string"
+	case reflect.Bool:
+		want = "true or false"
+	default:
+	}
+	field := wrong.Field[strings.LastIndex(wrong.Field, ".")+1:]
+	return fmt.Errorf("%s: want %s, not a JSON %s", cmp.Or(field, "all of it"), want, wrong.Value)
+}
+
+// withoutContent cuts off what the library shows of the text around an error,
+// or of a wrong value: it may be personal data.
 func withoutContent(err error) error {
 	said, _, _ := strings.Cut(err.Error(), ", error found in #")
+	said, _, _ = strings.Cut(said, " value: ")
 	return errors.New(said)
 }

@@ -85,7 +85,7 @@ func (e *Event) readOwn(text []byte) error {
 		strict := json.NewDecoder(bytes.NewReader(d.Policy))
 		strict.DisallowUnknownFields()
 		if err := strict.Decode(&e.Policy); err != nil {
-			return fmt.Errorf("policy: %w", err)
+			return fmt.Errorf("policy: %w", wrongType(err))
 		}
 	}
 	return errors.Join(conversation.Start{Identity: e.Identity, Policy: e.Policy}.Validate(),
@@ -114,7 +114,7 @@ func read(text []byte, into any) error {
 		return errors.New("is missing")
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return err //nolint:wrapcheck // Parse wraps it
+		return wrongType(err)
 	}
 	return nil
 }

@@ -7,15 +7,17 @@ import (
 	"sessionkeeper/starter/events"
 )
 
-// pace lets events happen now, with the gaps of their own times.
+// pace lets events happen now, with the gaps of their own times, speed times
+// faster.
 type pace struct {
-	speed  float64
-	origin time.Time
-	start  time.Time
+	speed float64
+	// origin is the time of the first event, which was played at start.
+	origin, start time.Time
 }
 
 // wait waits until it is the event's turn, and returns it moved to now. Events
-// that are out of order are not waited for: they arrive late, as they did.
+// that are out of order are not waited for: they arrive late, as they did. One
+// without a time is of now.
 func (p *pace) wait(ctx context.Context, e events.Event) (events.Event, error) {
 	if e.At.IsZero() {
 		return e, nil
@@ -23,16 +25,12 @@ func (p *pace) wait(ctx context.Context, e events.Event) (events.Event, error) {
 	if p.origin.IsZero() {
 		p.origin, p.start = e.At, time.Now()
 	}
-	speed := p.speed
-	if speed <= 0 {
-		speed = 1
-	}
-	at := p.start.Add(time.Duration(float64(e.At.Sub(p.origin)) / speed))
+	at := p.start.Add(time.Duration(float64(e.At.Sub(p.origin)) / p.speed))
 	timer := time.NewTimer(time.Until(at))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return e.MovedTo(at), nil
+		return e.MovedTo(at, p.speed), nil
 	case <-ctx.Done():
 		return e, ctx.Err()
 	}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,9 @@ import (
 )
 
 // Progress counts what a run has done so far. It is safe for concurrent use.
+//
+// To count conversations it remembers a 64-bit hash of each, some 20 bytes: ten
+// million conversations take about 200 MB.
 type Progress struct {
 	started time.Time
 
@@ -24,6 +28,9 @@ func NewProgress() *Progress {
 	return &Progress{started: time.Now(), conversations: map[uint64]struct{}{}}
 }
 
+// Events is how many events were told, whatever became of them.
+func (p *Progress) Events() int64 { return p.sent.Load() + p.over.Load() + p.untracked.Load() }
+
 // Rejected is how many lines were rejected.
 func (p *Progress) Rejected() int64 { return p.rejected.Load() }
 
@@ -32,11 +39,20 @@ func (p *Progress) String() string {
 	p.mu.Lock()
 	conversations := len(p.conversations)
 	p.mu.Unlock()
-	sent, over, untracked := p.sent.Load(), p.over.Load(), p.untracked.Load()
-	events := sent + over + untracked
+	events := p.Events()
 	rate := float64(events) / max(time.Since(p.started).Seconds(), 0.001)
-	return fmt.Sprintf("%d events (%.0f/s), %d conversations, %d already over, %d not tracked, %d rejected, %d waits",
-		events, rate, conversations, over, untracked, p.rejected.Load(), p.waits.Load())
+
+	var line strings.Builder
+	fmt.Fprintf(&line, "%d events (%.0f/s), %d conversations, %d rejected", events, rate, conversations, p.Rejected())
+	for _, count := range []struct {
+		what string
+		n    int64
+	}{{"already over", p.over.Load()}, {"not tracked", p.untracked.Load()}, {"waits for Temporal", p.waits.Load()}} {
+		if count.n > 0 {
+			fmt.Fprintf(&line, ", %d %s", count.n, count.what)
+		}
+	}
+	return line.String()
 }
 
 func (p *Progress) count(receipt sender.Receipt) {

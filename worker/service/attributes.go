@@ -45,11 +45,8 @@ func checkSearchAttributes(ctx context.Context, operator operatorservice.Operato
 	if len(missing) == 0 {
 		return nil
 	}
-	command := "temporal operator search-attribute create --namespace " + namespace
-	for _, name := range missing {
-		command += " --name " + name + " --type Keyword"
-	}
-	return fmt.Errorf("namespace %q lacks search attributes %s; register them with: %s", namespace, strings.Join(missing, ", "), command)
+	return fmt.Errorf("namespace %q lacks search attributes %s; register them with: temporal operator search-attribute create --namespace %s --name %s --type Keyword",
+		namespace, strings.Join(missing, ", "), namespace, strings.Join(missing, " --type Keyword --name "))
 }
 
 func forbidden(err error) bool {

@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ type check struct {
 // place is where a setting is, such as "orgs", "0", "orgId".
 type place []string
 
-func (p place) at(steps ...string) place { return append(p[:len(p):len(p)], steps...) }
+func (p place) at(steps ...string) place { return append(slices.Clip(p), steps...) }
 
 // String returns it as an operator would write it: orgs[0].orgId.
 func (p place) String() string {

@@ -77,15 +77,15 @@ func TestWrongConfigurations(t *testing.T) {
 			"# nothing\n",
 			`  it is empty: want at least one org under "orgs"`,
 		},
-		"null":          {"null\n", `  line 1: orgs: want at least one org`},
-		"no orgs":       {"taskQueue: q\n", `  line 1: orgs: want at least one org`},
-		"orgs is empty": {"taskQueue: q\norgs: []\n", `  line 2: orgs: want at least one org`},
-		"text":          {"hello\n", `  line 1: want settings, each as "name: value"`},
-		"list":          {"- hello\n", `  line 1: want settings, each as "name: value"`},
-		"binary":        {"\x00\x01\x7fELF", `  it is not YAML: control characters are not allowed`},
-		"syntax":        {"orgs:\n  - orgId: [\n", `  it is not YAML: line 2: did not find expected node content`},
+		"null":           {"null\n", `  line 1: orgs: want at least one org`},
+		"no orgs":        {"taskQueue: q\n", `  line 1: orgs: want at least one org`},
+		"orgs is empty":  {"taskQueue: q\norgs: []\n", `  line 2: orgs: want at least one org`},
+		"text":           {"hello\n", `  line 1: want settings, each as "name: value"`},
+		"list":           {"- hello\n", `  line 1: want settings, each as "name: value"`},
+		"binary":         {"\x00\x01\x7fELF", `  it is not YAML: control characters are not allowed`},
+		"syntax":         {"orgs:\n  - orgId: [\n", `  it is not YAML: line 2: did not find expected node content`},
 		"unknown anchor": {"orgs: *a\n", `  it is not YAML: unknown anchor 'a' referenced`},
-		"two documents": {good + "---\n" + good, `  it has a second document: want one, without a line "---" in between`},
+		"two documents":  {good + "---\n" + good, `  it has a second document: want one, without a line "---" in between`},
 		"unknown and mistyped, all at once": {
 			`taskqueue: q
 cachedConversations: many

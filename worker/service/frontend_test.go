@@ -3,12 +3,12 @@ package service
 import (
 	"context"
 	"net"
-	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
@@ -29,16 +29,15 @@ type frontend struct {
 	operatorservice.UnimplementedOperatorServiceServer
 	address    string
 	attributes map[string]enumspb.IndexedValueType
-	// listError is what listing the search attributes answers.
-	listError error
-	// pollError is what every poll answers.
-	pollError atomic.Pointer[error]
-	tasks     chan *workflowservice.PollActivityTaskQueueResponse
-	polls     chan *workflowservice.PollActivityTaskQueueRequest
-	failed    chan *workflowservice.RespondActivityTaskFailedRequest
-	completed chan *workflowservice.RespondActivityTaskCompletedRequest
-	shutdowns chan *workflowservice.ShutdownWorkerRequest
-	health    *health.Server
+	// What listing the search attributes and describing the namespace answer.
+	listError     error
+	describeError error
+	tasks         chan *workflowservice.PollActivityTaskQueueResponse
+	polls         chan *workflowservice.PollActivityTaskQueueRequest
+	failed        chan *workflowservice.RespondActivityTaskFailedRequest
+	completed     chan *workflowservice.RespondActivityTaskCompletedRequest
+	shutdowns     chan *workflowservice.ShutdownWorkerRequest
+	health        *health.Server
 }
 
 func newFrontend() *frontend {
@@ -64,13 +63,19 @@ func (f *frontend) serve(t *testing.T, address string) {
 	listener, err := config.Listen(t.Context(), "tcp", address)
 	require.NoError(t, err)
 	f.address = listener.Addr().String()
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.UnaryInterceptor(asTemporalDoes))
 	workflowservice.RegisterWorkflowServiceServer(server, f)
 	operatorservice.RegisterOperatorServiceServer(server, f)
 	grpc_health_v1.RegisterHealthServer(server, f.health)
 	f.health.SetServingStatus(frontendService, grpc_health_v1.HealthCheckResponse_SERVING)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
+}
+
+// asTemporalDoes gives errors their details.
+func asTemporalDoes(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	answer, err := handle(ctx, request)
+	return answer, serviceerror.ToStatus(err).Err()
 }
 
 func (f *frontend) options() client.Options {
@@ -90,7 +95,7 @@ func (f *frontend) GetSystemInfo(context.Context, *workflowservice.GetSystemInfo
 }
 
 func (f *frontend) DescribeNamespace(context.Context, *workflowservice.DescribeNamespaceRequest) (*workflowservice.DescribeNamespaceResponse, error) {
-	return &workflowservice.DescribeNamespaceResponse{}, nil
+	return &workflowservice.DescribeNamespaceResponse{}, f.describeError
 }
 
 func (f *frontend) ListSearchAttributes(context.Context, *operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
@@ -98,9 +103,6 @@ func (f *frontend) ListSearchAttributes(context.Context, *operatorservice.ListSe
 }
 
 func (f *frontend) PollWorkflowTaskQueue(ctx context.Context, _ *workflowservice.PollWorkflowTaskQueueRequest) (*workflowservice.PollWorkflowTaskQueueResponse, error) {
-	if err := f.pollError.Load(); err != nil {
-		return nil, *err
-	}
 	<-ctx.Done()
 	return nil, ctx.Err()
 }

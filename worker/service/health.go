@@ -80,8 +80,8 @@ func serve(ctx context.Context, listen string, handler http.Handler, logger *zap
 	return e, nil
 }
 
-func (e *endpoints) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func (e *endpoints) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	_ = e.server.Shutdown(ctx)
 }

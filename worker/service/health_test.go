@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -31,7 +32,7 @@ func TestReadyFollowsTemporal(t *testing.T) {
 	var ready readiness
 	e, err := serve(t.Context(), "127.0.0.1:0", handler(prometheus.NewRegistry(), &ready), zap.NewNop())
 	require.NoError(t, err)
-	defer e.close()
+	defer e.close(context.WithoutCancel(t.Context()))
 	expect := func(status int, said string) {
 		t.Helper()
 		code, body := get(t, "http://"+e.address+"/readyz")

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
@@ -27,7 +28,7 @@ func exposed(t *testing.T, counters, gauges, timers []string) string {
 		metrics.Timer(name).Record(7 * time.Millisecond)
 	}
 	recorder := httptest.NewRecorder()
-	handler(registry, &readiness{}).ServeHTTP(recorder, httptest.NewRequest("GET", "/metrics", nil))
+	handler(registry, &readiness{}).ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 	require.Equal(t, 200, recorder.Code)
 	return recorder.Body.String()
 }
@@ -79,8 +80,10 @@ func TestDashboardAsksForMetricsThatExist(t *testing.T) {
 	require.NoError(t, err)
 	asked := regexp.MustCompile(`\b(?:temporal|sessionkeeper)_\w+\b`).FindAllString(string(dashboard), -1)
 	require.Greater(t, len(asked), 10)
-	for _, name := range asked {
-		require.Regexp(t, `(?m)^`+name+`[ {]`, text)
+	var exist []string
+	for _, found := range regexp.MustCompile(`(?m)^(\w+)[ {]`).FindAllStringSubmatch(text, -1) {
+		exist = append(exist, found[1])
 	}
+	require.Subset(t, exist, asked)
 	require.Contains(t, asked, "sessionkeeper_calls_total")
 }

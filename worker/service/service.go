@@ -45,7 +45,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer endpoints.close()
+	defer endpoints.close(context.WithoutCancel(ctx))
 
 	o.Temporal.Logger, o.Temporal.MetricsHandler = forTemporal(o.Logger), metrics
 	temporal, err := dial(ctx, o.Temporal, o.Logger)

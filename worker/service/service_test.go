@@ -9,17 +9,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/temporalproto"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
@@ -70,18 +68,20 @@ func task(t *testing.T, orgID string) *workflowservice.PollActivityTaskQueueResp
 			OrgID: orgID, AuthorizationContext: "Partner1_ChannelDefinition1", ConversationIdentifier: conversationID,
 			ChannelAddressIdentifier: "8f5d1c1e-2f0a-4c58-9a34-6b1c0d2e7f01", EndUserClientID: endUser, SessionID: "0Mw000000000001AAA",
 		},
-		By: conversation.ByEndUser,
+		By: conversation.EndUser,
 	})
 	require.NoError(t, err)
-	now := timestamppb.Now()
-	return &workflowservice.PollActivityTaskQueueResponse{
-		TaskToken: []byte("token"), WorkflowNamespace: "default", ActivityId: "1", Attempt: 1, Input: input,
-		WorkflowType:      &commonpb.WorkflowType{Name: "Conversation"},
-		ActivityType:      &commonpb.ActivityType{Name: "End"},
-		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: orgID + ":" + conversationID, RunId: "run"},
-		ScheduledTime:     now, StartedTime: now, CurrentAttemptScheduledTime: now,
-		ScheduleToCloseTimeout: durationpb.New(time.Hour), StartToCloseTimeout: durationpb.New(time.Minute), HeartbeatTimeout: durationpb.New(0),
-	}
+	r := &workflowservice.PollActivityTaskQueueResponse{}
+	now := time.Now().UTC().Format(time.RFC3339)
+	require.NoError(t, temporalproto.CustomJSONUnmarshalOptions{}.Unmarshal([]byte(`{
+		"taskToken": "dG9rZW4=", "workflowNamespace": "default", "workflowType": {"name": "Conversation"},
+		"workflowExecution": {"workflowId": "`+orgID+`:`+conversationID+`", "runId": "run"},
+		"activityId": "1", "activityType": {"name": "End"}, "attempt": 1,
+		"scheduledTime": "`+now+`", "startedTime": "`+now+`", "currentAttemptScheduledTime": "`+now+`",
+		"scheduleToCloseTimeout": "3600s", "startToCloseTimeout": "60s", "heartbeatTimeout": "0s"
+	}`), r))
+	r.Input = input
+	return r
 }
 
 func TestRunIsReadyThenStopsGracefully(t *testing.T) {
@@ -106,13 +106,13 @@ func TestRunStoppedWhileTemporalIsAway(t *testing.T) {
 	require.Equal(t, 1, logs.FilterMessage("Worker stopped before it took work").Len())
 }
 
-func TestRunFailsWhenItsNamespaceIsGone(t *testing.T) {
+func TestRunFailsWhenTheWorkerCannotStart(t *testing.T) {
 	f := newFrontend()
+	f.describeError = serviceerror.NewNamespaceNotFound("default")
 	f.serve(t, "127.0.0.1:0")
-	var gone error = serviceerror.NewNamespaceNotFound("default")
-	f.pollError.Store(&gone)
 	err := Run(t.Context(), Options{Temporal: f.options(), Listen: "127.0.0.1:0", Logger: zap.NewNop()})
-	require.ErrorContains(t, err, "worker failed: Namespace default is not found")
+	require.ErrorContains(t, err, "start worker: ")
+	require.ErrorContains(t, err, "Namespace default is not found")
 }
 
 func TestMetricsOfACall(t *testing.T) {
