@@ -146,21 +146,21 @@ func retryAfter(err error) time.Duration {
 }
 
 // note writes one line for each call that did not succeed at once. The SDK adds
-// which conversation and which attempt it was.
+// which conversation and which attempt it was, and writes the line for one that
+// an operator is needed for.
 func note(ctx context.Context, answer conversation.Answer, d Decision) {
-	log := activity.GetLogger(ctx)
+	if d.Verdict == Operator {
+		return
+	}
 	facts := []any{
 		"verdict", string(d.Verdict), "reason", answer.Reason, "httpStatus", answer.HTTPStatus,
 		"code", answer.Code, "requestId", answer.RequestID, "message", answer.Message,
 	}
-	switch d.Verdict {
-	case Done:
-		log.Info("Session is over already", facts...)
-	case Operator:
-		log.Error("Call refused: an operator is needed", facts...)
-	default:
-		log.Warn("Call failed, will be tried again", facts...)
+	if d.Verdict == Done {
+		activity.GetLogger(ctx).Info("Session is over already", facts...)
+		return
 	}
+	activity.GetLogger(ctx).Warn("Call failed, will be tried again", facts...)
 }
 
 func observe(ctx context.Context, op conversation.Operation, verdict Verdict, reason string) {

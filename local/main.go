@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v3"
+	"go.uber.org/zap"
 
 	"sessionkeeper/local/demo"
 	"sessionkeeper/local/stack"
@@ -42,7 +43,7 @@ func app() *cli.Command {
 			&cli.IntFlag{Name: "ui-port", Usage: "Web UI's `PORT`", Value: 8233},
 			&cli.IntFlag{Name: "sandbox-port", Usage: "sandbox's `PORT`", Value: 8787},
 			&cli.IntFlag{Name: "metrics-port", Usage: "`PORT` of the worker's health and metrics", Value: 9090},
-			&cli.StringFlag{Name: "log-level", Usage: "the worker's `debug, info, warn or error`", Value: "error"},
+			&cli.StringFlag{Name: "log-level", Usage: "what the worker logs: `debug, info, warn, error or off`", Value: "off"},
 		},
 		Action: run,
 		// Errors are printed once, by main.
@@ -57,9 +58,9 @@ func run(ctx context.Context, c *cli.Command) error {
 	if c.Bool("once") && c.Bool("idle") {
 		return errors.New("want either -once or -idle")
 	}
-	logger, err := service.NewLogger("console", c.String("log-level"))
+	logger, err := newLogger(c.String("log-level"))
 	if err != nil {
-		return err //nolint:wrapcheck // it names the flag's value
+		return err
 	}
 	s, err := stack.Start(ctx, stack.Options{
 		DBFile: c.String("db"), UI: true, Logger: logger,
@@ -90,6 +91,15 @@ func run(ctx context.Context, c *cli.Command) error {
 	fmt.Fprintln(out, "Serving until interrupted (Ctrl-C).")
 	<-ctx.Done()
 	return nil
+}
+
+// newLogger is the worker's logger. It is off by default: the example's faults
+// are meant, and the table tells them better.
+func newLogger(level string) (*zap.Logger, error) {
+	if level == "off" {
+		return zap.NewNop(), nil
+	}
+	return service.NewLogger("console", level) //nolint:wrapcheck // it names the flag's value
 }
 
 func announce(out io.Writer, s *stack.Stack) {

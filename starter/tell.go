@@ -224,9 +224,9 @@ func printStatus(c *cli.Command, s conversation.Status) {
 }
 
 func relative(t time.Time) string {
-	d := time.Until(t).Round(time.Second)
+	d := time.Until(t)
 	if d < 0 {
-		return (-d).String() + " ago"
+		return (-d).Round(time.Second).String() + " ago"
 	}
-	return "in " + d.String()
+	return "in " + d.Round(time.Second).String()
 }

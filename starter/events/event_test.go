@@ -150,6 +150,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		"time: want a string, not a JSON number":              event(object{"time": 1768467600}),
 		"not a CloudEvent: invalid CloudEvents":               event(object{"enduserclientid": object{"id": phone}}),
 		"expected a string: ReadString":                       event(object{"datacontenttype": "text/plain"}),
+		"not a CloudEvent: unexpected data payload":           text(`{` + attributes + `,"datacontenttype":"text/plain","data":{"id":"` + phone + `"}}`),
 		"data: is missing":                                    event(object{"data": nil}),
 		"data: all of it: want an object, not a JSON string":  event(object{"data": phone}),
 		"data_base64: want a string, not a JSON number":       text(`{` + attributes + `,"data_base64":5}`),

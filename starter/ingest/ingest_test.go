@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -110,7 +111,7 @@ func TestRunKeepsBadLinesAndGoesOn(t *testing.T) {
 	require.NoError(t, p.run(t.Context(), strings.NewReader(log), ingest.Options{Rejects: &rejects, Progress: progress}))
 
 	require.Equal(t, map[string][]string{"a": {"01"}, "b": {"02"}}, p.told())
-	require.True(t, rejects.String() == bad+"the end\n", "the lines were changed: %.100q", rejects.String())
+	require.Equal(t, short(bad+"the end\n"), short(rejects.String()), "the lines were changed")
 	require.Equal(t, int64(5), progress.Rejected())
 	require.Len(t, p.said, 5)
 	for i, want := range []string{
@@ -119,6 +120,11 @@ func TestRunKeepsBadLinesAndGoesOn(t *testing.T) {
 	} {
 		require.Contains(t, p.said[i], want)
 	}
+}
+
+// short keeps a failure's output readable: what repeats is counted.
+func short(text string) string {
+	return regexp.MustCompile(`x{9,}`).ReplaceAllStringFunc(text, func(run string) string { return fmt.Sprintf("<x%d>", len(run)) })
 }
 
 func TestALongLineOfBlanksIsNoBlankLine(t *testing.T) {
