@@ -22,7 +22,8 @@ test-local: ## Test end to end on an embedded Temporal server
 	go test -C local -race -timeout 30m ./...
 
 bench: ## Print cost and latency per conversation
-	go test -C local -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
+	go test -C local -run '^$$' -bench History -benchtime 1x -timeout 60m ./bench
+	go test -C local -run '^$$' -bench HangUp -benchtime 300x -timeout 60m ./bench
 
 fmt: ## Format every Go file
 	$(TOOL) golangci-lint fmt

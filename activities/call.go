@@ -88,6 +88,9 @@ func (a *Activities) call(ctx context.Context, op conversation.Operation, r Requ
 	return answer, failure(answer, decision, err)
 }
 
+// toReport is what is left of an attempt's time to report how it failed.
+const toReport = 2 * time.Second
+
 // send makes the call. A cancelled activity does not take it back: what has
 // been sent may have been acted on, and only the answer tells.
 func (a *Activities) send(ctx context.Context, op conversation.Operation, r Request, info activity.Info) (interaction.Response, error) {
@@ -95,7 +98,7 @@ func (a *Activities) send(ctx context.Context, op conversation.Operation, r Requ
 	if !ok {
 		return interaction.Response{}, errOrgNotConfigured
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), info.Deadline)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), info.Deadline.Add(-toReport))
 	defer cancel()
 	return org.MessagingSession(ctx, interaction.Request{
 		OrgID:                    r.OrgID,
@@ -124,13 +127,15 @@ func describe(answer *conversation.Answer, d Decision, err error) {
 	}
 }
 
-// failure is the attempt's error. One that is tried again is benign to the SDK,
-// which would else write each as an error of this worker.
+// failure is the attempt's error. It is benign to the SDK, which would else
+// write it a second time, as an error of this worker.
 func failure(answer conversation.Answer, d Decision, err error) error {
-	options := temporal.ApplicationErrorOptions{NonRetryable: d.Verdict == Operator, Details: []any{answer}}
+	options := temporal.ApplicationErrorOptions{
+		NonRetryable: d.Verdict == Operator, Details: []any{answer},
+		Category: temporal.ApplicationErrorCategoryBenign,
+	}
 	if !options.NonRetryable {
 		options.NextRetryDelay = max(d.Spacing, retryAfter(err))
-		options.Category = temporal.ApplicationErrorCategoryBenign
 	}
 	return temporal.NewApplicationErrorWithOptions(explain(answer.Operation, d, err), d.Reason, options)
 }
@@ -146,21 +151,21 @@ func retryAfter(err error) time.Duration {
 }
 
 // note writes one line for each call that did not succeed at once. The SDK adds
-// which conversation and which attempt it was, and writes the line for one that
-// an operator is needed for.
+// which conversation and which attempt it was.
 func note(ctx context.Context, answer conversation.Answer, d Decision) {
-	if d.Verdict == Operator {
-		return
-	}
+	log := activity.GetLogger(ctx)
 	facts := []any{
 		"verdict", string(d.Verdict), "reason", answer.Reason, "httpStatus", answer.HTTPStatus,
 		"code", answer.Code, "requestId", answer.RequestID, "message", answer.Message,
 	}
-	if d.Verdict == Done {
-		activity.GetLogger(ctx).Info("Session is over already", facts...)
-		return
+	switch d.Verdict {
+	case Done:
+		log.Info("Session is over already", facts...)
+	case Operator:
+		log.Error("Call refused, an operator is needed", facts...)
+	default:
+		log.Warn("Call failed, will be tried again", facts...)
 	}
-	activity.GetLogger(ctx).Warn("Call failed, will be tried again", facts...)
 }
 
 func observe(ctx context.Context, op conversation.Operation, verdict Verdict, reason string) {

@@ -113,7 +113,7 @@ var byCode = map[string]Decision{
 	"10056": as(interaction.ReasonConversationProcessingAborted),
 	"10058": as(interaction.ReasonCustomerError),
 	"10071": as(interaction.ReasonSessionNotFound),
-	"10072": {Verdict: Operator, Reason: ReasonInvalidSession, Hint: "Correct sessionId with a new start event."},
+	"10072": {Verdict: Operator, Reason: ReasonInvalidSession, Hint: "Send a start with the right sessionId, then the close again if it was one."},
 	"10093": {Verdict: Operator, Reason: ReasonForbidden, Hint: "Check the type of the ConversationChannelDefinition that authorizationContext names."},
 	"10094": {Verdict: Retry, Reason: ReasonTimeout},
 	"10099": as(interaction.ReasonPermissionDenied),

@@ -31,7 +31,8 @@ type Policy struct {
 	// before its workflow fails. Default 72h; 0 waits for ever.
 	BlockedFor *Duration `json:"blockedFor,omitempty"`
 	// EndOnCancel makes a cancelled workflow End the session (by System) before
-	// it stops. Default false: cancelling never calls Salesforce.
+	// it stops. Default false: cancelling never calls Salesforce. A later start
+	// can switch it on, not off.
 	EndOnCancel bool `json:"endOnCancel,omitempty"`
 }
 

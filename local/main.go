@@ -23,6 +23,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second interrupt ends the process, whatever it is doing.
+	context.AfterFunc(ctx, stop)
 	if err := app().Run(ctx, os.Args); err != nil {
 		fmt.Fprintln(os.Stderr, "local:", err)
 		os.Exit(1) //nolint:gocritic // the process ends here, stop has nothing left to do
@@ -78,6 +80,8 @@ func run(ctx context.Context, c *cli.Command) error {
 		err = demo.Play(ctx, s, out)
 	}
 	switch {
+	case ctx.Err() != nil && c.Bool("once"):
+		return errors.New("interrupted before every conversation had ended")
 	case ctx.Err() != nil:
 		return nil
 	case c.Bool("once"):

@@ -110,7 +110,7 @@ func closeCommand() *cli.Command {
 // blocked says what to do about a close that an operator has to help with.
 func blocked(err error) error {
 	if _, refused := errors.AsType[*temporal.ApplicationError](err); refused {
-		return fmt.Errorf("%w\nThe close stands. Remove the cause, then run: starter retry", err)
+		return fmt.Errorf("%w\nOnce the cause is removed: starter retry", err)
 	}
 	return err
 }

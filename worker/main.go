@@ -27,6 +27,8 @@ var errLogged = errors.New("the log says why")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second interrupt ends the process, whatever it is doing.
+	context.AfterFunc(ctx, stop)
 	err := app().Run(ctx, os.Args)
 	stop()
 	if err == nil {

@@ -23,13 +23,15 @@ func (s *State) succeeded(c call, answer conversation.Answer, now time.Time) {
 		s.over(conversation.Idle, string(c.By), now, c.quietSince)
 	case answer.AlreadyOver:
 		s.over(conversation.AlreadyOver, "", now, c.quietSince)
-	case s.wants(c, now):
+	case s.wants(c, now) && c.quietSince.Equal(s.LastActivityAt):
 		s.InactiveSince = now
 	}
 }
 
-// failed takes the failure of a call: Blocked, when it is still wanted.
-func (s *State) failed(c call, err error, now time.Time) {
+// failed takes the failure of a call: Blocked, when it is still wanted. One that
+// was recalled fails at its first failure, retryable or not, so it blocks
+// nothing.
+func (s *State) failed(c call, err error, recalled bool, now time.Time) {
 	if c.life != s.Life || s.Outcome != nil {
 		return
 	}
@@ -38,7 +40,7 @@ func (s *State) failed(c call, err error, now time.Time) {
 		s.heard(answer)
 	}
 	switch {
-	case temporal.IsCanceledError(err), !s.wants(c, now):
+	case recalled, temporal.IsCanceledError(err), !s.wants(c, now):
 	case s.Next != nil:
 		s.goOn()
 	default:

@@ -11,8 +11,11 @@ import (
 // to it, those after an end begin the next life.
 
 // started takes a start: its identity and policy when it is the newest, and its
-// session.
+// session. One that names no conversation says nothing.
 func (s *State) started(e conversation.Start, now time.Time) {
+	if e.ConversationIdentifier == "" {
+		return
+	}
 	at := clamp(e.At, now)
 	life := s
 	if s.Outcome != nil || !conversation.SameSession(e.SessionID, s.Identity.SessionID) {
@@ -115,12 +118,23 @@ func (s *State) sessionStatus(e conversation.SessionStatus, now time.Time) {
 	}
 	at = clamp(at, now)
 	began := at
-	if !e.StartTime.IsZero() && e.StartTime.Before(at) {
-		began = e.StartTime.Time
+	for _, t := range []conversation.Timestamp{e.StartTime, e.EndTime} {
+		if !t.IsZero() && t.Before(began) {
+			began = t.Time
+		}
 	}
 	life := s
-	if s.place(e.SessionID, began) != present {
+	switch s.place(e.SessionID, began) {
+	case present:
+	case later:
+		if e.Status == conversation.StatusEnded {
+			// Whichever session that was, it is over. It must not take the place
+			// of one that may be alive.
+			return
+		}
 		life = s.lifeOf(e.SessionID, began, now)
+	default:
+		return
 	}
 	switch {
 	case life == nil, life.Outcome != nil, e.Status == "":
@@ -209,10 +223,9 @@ func (s *State) know(sessionID string, at time.Time) {
 	}
 }
 
-// identify takes over what the newest start says of identity and policy. One
-// that names no conversation says nothing.
+// identify takes over what the newest start says of identity and policy.
 func (s *State) identify(e conversation.Start, at time.Time) {
-	if e.ConversationIdentifier == "" || at.Before(s.IdentifiedAt) {
+	if at.Before(s.IdentifiedAt) {
 		return
 	}
 	s.IdentifiedAt = at

@@ -50,7 +50,7 @@ func (k *keeper) land(ctx workflow.Context) {
 	f.cancel()
 	now := workflow.Now(ctx)
 	if err != nil {
-		k.state.failed(f.call, err, now)
+		k.state.failed(f.call, err, f.recalled, now)
 		return
 	}
 	k.state.succeeded(f.call, answer, now)

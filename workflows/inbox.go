@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -95,11 +96,21 @@ func receive[T any](k *keeper, channel workflow.ReceiveChannel, take func(T)) {
 		if err := decode(raw, &event); err != nil {
 			var blank T
 			event = blank
-			k.state.Remark = fmt.Sprintf("signal %q could not be read: %.300v", channel.Name(), err)
+			k.state.Remark = remark(channel.Name(), err)
 		}
 		take(event)
 		raw = converter.RawValue{}
 	}
+}
+
+// remark says which signal could not be read. Only a wrong field is named: what
+// stands in it, which a decoder would repeat, may be personal data.
+func remark(signal string, err error) string {
+	said := "it is not the JSON that is expected"
+	if invalid, ok := errors.AsType[*conversation.InvalidError](err); ok {
+		said = invalid.Error()
+	}
+	return fmt.Sprintf("signal %q could not be read: %s", signal, said)
 }
 
 func decode(raw converter.RawValue, event any) error {
@@ -141,7 +152,7 @@ func (k *keeper) answerWaiting() {
 	case k.state.Blocked != nil:
 		b := k.state.Blocked
 		k.answerAll(nil, temporal.NewNonRetryableApplicationError(
-			"Blocked until an operator removes the cause: "+b.Message, b.Reason, nil, b))
+			"the close stands, but is blocked until an operator removes the cause: "+b.Message, b.Reason, nil, b))
 	case k.state.Closing == nil:
 		k.answerLeftOver()
 	}
@@ -154,7 +165,7 @@ func (k *keeper) answerLeftOver() {
 	for _, w := range k.waiting {
 		if w.life == s.Life && s.Answer != nil {
 			w.err = temporal.NewNonRetryableApplicationError(
-				"Refused, and a message has come since: "+s.Answer.Message, s.Answer.Reason, nil, s.Answer)
+				"the close was refused, and is taken back because a message has come since: "+s.Answer.Message, s.Answer.Reason, nil, s.Answer)
 			continue
 		}
 		w.outcome = &conversation.Outcome{Why: conversation.NewSession, At: s.SessionSince, Covers: s.SessionSince}

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -76,9 +77,9 @@ func (k *keeper) details() string {
 
 	line("**%s.** %s", s.Phase(), k.why())
 	line("**Next:** %s", k.next())
-	if s.Identity.SessionID != "" {
-		line("Session: `%s`", s.Identity.SessionID)
-	}
+	line("Conversation `%s` of org %s, session `%s`", s.Identity.ConversationIdentifier, s.Identity.OrgID,
+		cmp.Or(s.Identity.SessionID, "not known"))
+	line("Inactivate after %s of quiet, End %s later", s.Policy.InactivateAfter, s.Policy.EndAfter)
 	if !s.LastMessage.At.IsZero() {
 		line("Last message: %s", rfc3339(s.LastMessage.At))
 	}

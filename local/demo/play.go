@@ -8,7 +8,7 @@ import (
 	"io"
 	"time"
 
-	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/api/serviceerror"
 	"golang.org/x/sync/errgroup"
 
 	"sessionkeeper/examples"
@@ -50,19 +50,13 @@ type play struct {
 	began  time.Time
 }
 
-// tidy terminates what an interrupted play has left in the database.
+// tidy terminates those of its conversations that an interrupted play has left
+// in the database.
 func (p *play) tidy(ctx context.Context) error {
-	left, err := p.stack.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-		Query: fmt.Sprintf("ExecutionStatus = 'Running' AND OrgId = '%s'", simulator.DemoOrgID),
-	})
-	if err != nil {
-		return fmt.Errorf("look for conversations of an earlier play: %w", err)
-	}
-	for _, execution := range left.GetExecutions() {
-		id := execution.GetExecution()
-		err := p.stack.Temporal.TerminateWorkflow(ctx, id.GetWorkflowId(), id.GetRunId(), "left by an interrupted play")
-		if err != nil {
-			return fmt.Errorf("terminate %s: %w", id.GetWorkflowId(), err)
+	for _, part := range p.script.Conversations {
+		err := p.stack.Temporal.TerminateWorkflow(ctx, part.identity.WorkflowID(), "", "left by an interrupted play")
+		if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone {
+			return fmt.Errorf("terminate %s, left by an earlier play: %w", part.ID, err)
 		}
 	}
 	return nil

@@ -145,6 +145,6 @@ func save(t *testing.T, name string, events []*historypb.HistoryEvent) {
 	if *record {
 		directory := filepath.Join("..", "..", "workflows", "testdata", "histories")
 		require.NoError(t, os.MkdirAll(directory, 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(directory, name+".json"), []byte(clean+"\n"), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(directory, name+".json"), []byte(clean+"\n"), 0o644))
 	}
 }

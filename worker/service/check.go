@@ -95,7 +95,7 @@ func (c check) org(where place, org Org) {
 		c.wrong(where.at("orgId"), "want the org's 15-character id, such as 00D000000000001")
 	}
 	c.url(where.at("apiBaseUrl"), org.APIBaseURL, org.PlainHTTP)
-	c.between(where.at("callTimeout"), org.CallTimeout, time.Millisecond, 20*time.Second)
+	c.between(where.at("callTimeout"), org.CallTimeout, time.Millisecond, 10*time.Second)
 	c.between(where.at("tokenLifetime"), org.TokenLifetime, time.Second, 24*time.Hour)
 	switch {
 	case org.JWTBearer != nil && org.ClientCredentials != nil:

@@ -52,7 +52,8 @@ type Org struct {
 	// APIBaseURL is https://<MyDomain>.my.salesforce-scrt.com. It is not the
 	// instance_url of an OAuth answer.
 	APIBaseURL string `yaml:"apiBaseUrl"`
-	// CallTimeout bounds one HTTP request. Default 10s, at most 20s.
+	// CallTimeout bounds one HTTP request. Default and at most 10s: an attempt
+	// may need four requests and has 45s.
 	CallTimeout time.Duration `yaml:"callTimeout"`
 	// TokenLifetime is how long an access token is used. Default 10m.
 	TokenLifetime time.Duration `yaml:"tokenLifetime"`

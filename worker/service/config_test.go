@@ -123,14 +123,14 @@ orgs:
 callsPerSecond: -0.5
 stopTimeout: -1s
 deployment: {buildId: x}
-` + good + `    callTimeout: 21s
+` + good + `    callTimeout: 11s
     tokenLifetime: 25h
 `,
 			`  line 1: cachedConversations: must not be negative
   line 2: callsPerSecond: must not be negative
   line 3: stopTimeout: must not be negative
   line 4: deployment.name: is missing
-  line 12: orgs[0].callTimeout: must be between 1ms and 20s
+  line 12: orgs[0].callTimeout: must be between 1ms and 10s
   line 13: orgs[0].tokenLifetime: must be between 1s and 24h0m0s`,
 		},
 		"all is missing": {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,11 +87,4 @@ func TestCheckReadyWithoutAnAnswer(t *testing.T) {
 	address := nobody(t)
 	require.ErrorContains(t, CheckReady(t.Context(), address), "no answer from http://"+address+"/readyz: ")
 	require.EqualError(t, CheckReady(t.Context(), "9090"), `listen address "9090": address 9090: missing port in address`)
-}
-
-func TestCheckReadyDoesNotAskAProxy(t *testing.T) {
-	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("asked the proxy") }))
-	defer proxy.Close()
-	t.Setenv("HTTP_PROXY", proxy.URL)
-	require.Error(t, CheckReady(t.Context(), "192.0.2.1.invalid:9090"))
 }

@@ -1,0 +1,11 @@
+//go:build !race
+
+package e2e_test
+
+import "time"
+
+// burstSize is how many conversations start and close at once.
+const burstSize = 1000
+
+// burstWait is the longest time that a task of theirs may wait undispatched.
+const burstWait = 10 * time.Second
