@@ -4,12 +4,12 @@ package stack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -80,8 +80,8 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 
 // Stop stops everything, the worker first. Twice is harmless.
 func (s *Stack) Stop() {
-	for i := len(s.closed) - 1; i >= 0; i-- {
-		s.closed[i]()
+	for _, stop := range slices.Backward(s.closed) {
+		stop()
 	}
 	s.closed = nil
 }
@@ -189,10 +189,15 @@ func (s *Stack) Work(ctx context.Context, metricsPort int) (address string, stop
 	}()
 	select {
 	case address := <-started:
-		return address, func() { cancel(); <-ended }, nil
+		return address, func() {
+			cancel()
+			if err := <-ended; err != nil {
+				s.logger.Error("Worker ended with an error", zap.Error(err))
+			}
+		}, nil
 	case err := <-ended:
 		cancel()
-		return "", nil, fmt.Errorf("start the worker: %w", errors.Join(err))
+		return "", nil, fmt.Errorf("start the worker: %w", err)
 	}
 }
 
