@@ -137,7 +137,7 @@ func TestCloseWaitPrintsTheOutcome(t *testing.T) {
 	})
 	_, err = starter(t, server, "close", "-wait", conversationKey)
 	require.ErrorContains(t, err, "the channel is inactive")
-	require.ErrorContains(t, err, "The close stands.")
+	require.ErrorContains(t, err, "starter retry")
 }
 
 func TestStatus(t *testing.T) {
