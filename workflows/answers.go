@@ -7,6 +7,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
 )
 
@@ -82,9 +83,9 @@ func refusal(c call, err error, now time.Time) (conversation.Answer, bool) {
 		return answer, true
 	}
 	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
-		answer.Reason, answer.Message = "TIMEOUT", timeout.Error()
+		answer.Reason, answer.Message = activities.ReasonTimeout, timeout.Error()
 		return answer, true
 	}
-	answer.Reason, answer.Message = "UNKNOWN", err.Error()
+	answer.Reason, answer.Message = activities.ReasonUnknown, err.Error()
 	return answer, false
 }

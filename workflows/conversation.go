@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
 )
 
@@ -66,7 +67,7 @@ func checkStart(ctx workflow.Context, start conversation.Start) error {
 		err = fmt.Errorf("workflow id %q: want %q", id, start.WorkflowID())
 	}
 	if err != nil {
-		return temporal.NewNonRetryableApplicationError("start conversation: "+err.Error(), "INVALID_REQUEST", nil)
+		return temporal.NewNonRetryableApplicationError("start conversation: "+err.Error(), activities.ReasonInvalidRequest, nil)
 	}
 	return nil
 }
