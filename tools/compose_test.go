@@ -177,7 +177,8 @@ func TestComposeSandboxIsTheOneOfTheWorkersConfiguration(t *testing.T) {
 
 	p := project(t)
 	sandbox := p.Services["sandbox"]
-	require.Equal(t, types.ShellCommand{"/usr/local/bin/sandbox", "--listen", ":8787", "--key-out", key}, sandbox.Entrypoint)
+	require.Equal(t, types.ShellCommand{"/usr/local/bin/sandbox", "--listen", ":8787", "--key-out", key, "--adopt-unknown"}, sandbox.Entrypoint,
+		"its key is the one the worker reads; a starter begins conversations that it has not seen")
 	require.Equal(t, "http://sandbox:8787", org.APIBaseURL)
 	require.Equal(t, "http://sandbox:8787/services/oauth2/token", org.JWTBearer.TokenURL)
 	volume := func(service, target string) types.ServiceVolumeConfig {
