@@ -15,6 +15,11 @@ type Start struct {
 	// At is when it happened, by the routing system's clock. Absent or in the
 	// future means now.
 	At time.Time `json:"at,omitzero"`
+	Promise
+	// Provisional marks an input that was made from another event than a start,
+	// because that one came first: what a start says takes its place, whatever
+	// their times.
+	Provisional bool `json:"provisional,omitempty"`
 }
 
 // Validate reports every wrong field, as an [*InvalidError].
@@ -22,6 +27,7 @@ func (s Start) Validate() error {
 	var p problems
 	p.include(s.Identity.Validate())
 	p.include(s.Policy.Validate())
+	p.include(s.Promise.Validate())
 	return p.err()
 }
 
@@ -33,12 +39,50 @@ type Message struct {
 	// At is when it was written. Absent or in the future means now; older than
 	// what is known never moves the clock back.
 	At time.Time `json:"at,omitzero"`
+	Promise
 }
 
 // Validate reports every wrong field, as an [*InvalidError].
 func (m Message) Validate() error {
 	var p problems
 	p.sessionID(m.SessionID)
+	p.include(m.Promise.Validate())
+	return p.err()
+}
+
+// Promise lets a sender keep messages to itself for a while, so that their
+// number costs nothing. It comes with a report, a start or a message, and says:
+// I report again by At + Window. Until then the conversation counts as alive.
+//
+// A sender that promises sends its last message before that time, or, when
+// there was none, the same report again without Window. A promise belongs to
+// its sender: only a report of the same sender, not older than the one that made
+// it, replaces it or, without Window, takes it back. A plain sender leaves both
+// fields out and reports every message.
+type Promise struct {
+	// Sender names who reports, among all that report on a conversation. Of no
+	// further meaning; at most 240 characters.
+	Sender string `json:"sender,omitempty"`
+	// Window is the time from At by which the sender reports again. Keep it to
+	// half of inactivateAfter or less: with more, an Inactivate may be late even
+	// while the sender lives.
+	Window Duration `json:"window,omitzero"`
+}
+
+// Validate reports every wrong field, as an [*InvalidError].
+func (r Promise) Validate() error {
+	var p problems
+	if r.Sender != "" {
+		p.identifier("sender", r.Sender)
+	}
+	switch {
+	case r.Window < 0:
+		p.add("window", "must not be negative")
+	case time.Duration(r.Window) > longest:
+		p.add("window", "must be at most %s", Duration(longest))
+	case r.Window > 0 && r.Sender == "":
+		p.add("sender", "is missing: a window is the promise of a sender")
+	}
 	return p.err()
 }
 

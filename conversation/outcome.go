@@ -72,8 +72,11 @@ type Status struct {
 	SessionStatus string    `json:"sessionStatus,omitempty"`
 	StartedAt     time.Time `json:"startedAt"`
 	LastMessageAt time.Time `json:"lastMessageAt,omitzero"`
+	// PromisedUntil is until when a sender keeps messages to itself, where that
+	// is later than the last one that is known.
+	PromisedUntil time.Time `json:"promisedUntil,omitzero"`
 	// InactivateAt is when the session will be made Inactive, unless a message
-	// comes.
+	// comes, or PromisedUntil is taken back.
 	InactivateAt time.Time `json:"inactivateAt,omitzero"`
 	// EndAt is when an Inactive session will be ended.
 	EndAt time.Time `json:"endAt,omitzero"`

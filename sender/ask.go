@@ -13,7 +13,7 @@ import (
 	"sessionkeeper/conversation"
 )
 
-// CloseAndWait closes like [Sender.Close] and waits for the outcome, as long as
+// CloseAndWait closes like [Sender.CloseConversation] and waits for the outcome, as long as
 // ctx allows. When an operator is needed, the error is a
 // [*temporal.ApplicationError] whose type is the ErrorReason; the close then
 // still stands. A conversation that had ended already answers with its outcome;
@@ -25,6 +25,9 @@ func (s *Sender) CloseAndWait(ctx context.Context, id conversation.Identity, c c
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
+	if err := s.flush(ctx, e.start.Identity); err != nil {
+		return conversation.Outcome{}, fmt.Errorf("close: %w", err)
+	}
 	ask := s.updateOrStart
 	if keyOnly(id) {
 		ask = s.updateKnown
@@ -33,6 +36,7 @@ func (s *Sender) CloseAndWait(ctx context.Context, id conversation.Identity, c c
 	if err != nil {
 		return conversation.Outcome{}, fmt.Errorf("close %s: %w", e.start.WorkflowID(), err)
 	}
+	s.windows.forget(e.start.Identity)
 	return outcome, nil
 }
 

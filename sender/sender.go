@@ -7,19 +7,25 @@
 // signals the one that runs, and an event that belongs to a conversation which
 // has ended since is recognised by its time and does nothing. Give every event
 // its time and, where known, its session id: without a time it is of now.
+//
+// Messages cost by time, not by number. The first one of a burst is reported at
+// once, with the promise to report again within the window; those that follow
+// are absorbed, which takes less than a microsecond; at the window's end the
+// last one is reported with a new promise, or, when the conversation has gone
+// quiet, the promise is taken back. So the idle clock is exact while the sender
+// lives. When it dies, its conversations are made Inactive late by at most one
+// window, never early.
 package sender
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"slices"
+	"log/slog"
 	"time"
 
-	enumspb "go.temporal.io/api/enums/v1"
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/conversation"
 )
@@ -32,18 +38,46 @@ type Options struct {
 	// Policy is for conversations that begin with another event than a start,
 	// until their start arrives. Default: the defaults of [conversation.Policy].
 	Policy conversation.Policy
+	// Window is how long messages are absorbed between two reports. Default,
+	// and at most: half of the conversation's inactivateAfter, which is that of
+	// its start where this sender has told it, else that of Policy. So where
+	// conversations differ, give the shortest here or in Policy. 0 reports every
+	// message at once.
+	Window *conversation.Duration
+	// MaxConversations bounds the conversations whose messages are absorbed at
+	// the same time, at less than 256 bytes each. Default 100,000.
+	MaxConversations int
+	// ID names this sender among all that report on the same conversations, in
+	// the history too: no two that live may share it. Default: a new UUID.
+	ID string
+	// Logger is told when Temporal does not take reports, and when it does again.
+	// Default: none.
+	Logger *slog.Logger
 }
+
+// DefaultMaxConversations is the default of [Options].MaxConversations.
+const DefaultMaxConversations = 100_000
 
 // Sender speaks to conversations. It is safe for concurrent use.
 type Sender struct {
 	temporal client.Client
 	options  Options
+	windows  *windows
+	reporter *reporter
 }
 
-// New returns a sender on a Temporal client.
+// New returns a sender on a Temporal client. Unless Options.Window is 0, close
+// it before the client.
 func New(c client.Client, options Options) *Sender {
 	options.TaskQueue = cmp.Or(options.TaskQueue, conversation.DefaultTaskQueue)
-	return &Sender{temporal: c, options: options}
+	options.MaxConversations = cmp.Or(options.MaxConversations, DefaultMaxConversations)
+	options.ID = cmp.Or(options.ID, uuid.NewString())
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Sender{temporal: c, options: options, windows: newWindows(options.MaxConversations)}
+	s.reporter = newReporter(s)
+	return s
 }
 
 // Receipt says what became of an event.
@@ -53,6 +87,9 @@ type Receipt string
 const (
 	// Sent: the conversation has it.
 	Sent Receipt = "sent"
+	// Absorbed: the conversation counts on it, because it was promised; the last
+	// one of the window will be reported.
+	Absorbed Receipt = "absorbed"
 	// AlreadyOver: it belongs to a conversation that has ended, so there was
 	// nothing to do. An event that is sent twice may end so.
 	AlreadyOver Receipt = "already over"
@@ -62,62 +99,92 @@ const (
 )
 
 // Start begins a conversation, or corrects the identity and policy of one that
-// runs.
+// runs. It opens a window, so that the messages which follow are absorbed.
 func (s *Sender) Start(ctx context.Context, start conversation.Start) (Receipt, error) {
 	if err := start.Validate(); err != nil {
 		return "", fmt.Errorf("start: %w", err)
 	}
-	return s.tell(ctx, event{start: start, signal: conversation.SignalStart, payload: start})
+	if s.window(start.Policy) == 0 {
+		return s.start(ctx, start)
+	}
+	return s.startWindow(ctx, start)
 }
 
 // Message reports that somebody wrote. m.SessionID defaults to id's. With only
 // the two identifiers that name the conversation in id, the message reaches it
 // only if it runs.
+//
+// It returns once the conversation knows of the message or counts on it by a
+// promise that it knows: then at once. The error is a [*KeptError] when that
+// could not be had in ctx's time; [ErrFull] when there is no room for one more
+// conversation; [ErrClosed] after [Sender.Close].
 func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conversation.Message) (Receipt, error) {
 	m.SessionID = cmp.Or(m.SessionID, id.SessionID)
 	id.SessionID = m.SessionID
+	at := notAfter(m.At, time.Now())
+	if s.windows.absorb(id, at) {
+		return Absorbed, nil
+	}
 	if err := problems(validate(id), m.Validate(), s.options.Policy.Validate()); err != nil {
 		return "", fmt.Errorf("message: %w", err)
 	}
-	if keyOnly(id) {
-		return s.tellRunning(ctx, id, conversation.SignalMessage, m)
+	length := s.window(s.options.Policy)
+	if m.Sender != "" || length == 0 {
+		return s.message(ctx, id, m)
 	}
-	return s.tell(ctx, event{start: s.begin(id, m.At), signal: conversation.SignalMessage, payload: m})
+	return s.messageWindow(ctx, id, at, length)
 }
 
-// Close asks to End the session. c.SessionID defaults to id's. A close that
-// names the session which has ended does nothing, whatever its time. With only
-// the two identifiers that name the conversation in id, the close reaches it
-// only if it runs.
-func (s *Sender) Close(ctx context.Context, id conversation.Identity, c conversation.Close) (Receipt, error) {
+// CloseConversation asks to End the session, after what was absorbed of it is
+// reported. c.SessionID defaults to id's. A close that names the session which
+// has ended does nothing, whatever its time. With only the two identifiers that
+// name the conversation in id, the close reaches it only if it runs.
+func (s *Sender) CloseConversation(ctx context.Context, id conversation.Identity, c conversation.Close) (Receipt, error) {
 	e, err := s.closing(id, c)
 	if err != nil {
 		return "", err
 	}
-	if keyOnly(id) {
-		return s.tellRunning(ctx, id, conversation.SignalClose, e.payload)
+	if err := s.flush(ctx, e.start.Identity); err != nil {
+		return "", fmt.Errorf("close: %w", err)
 	}
-	return s.tell(ctx, e)
+	var receipt Receipt
+	if keyOnly(id) {
+		receipt, err = s.tellRunning(ctx, id, conversation.SignalClose, e.payload)
+	} else {
+		receipt, err = s.tell(ctx, e)
+	}
+	if err == nil {
+		s.windows.forget(e.start.Identity)
+	}
+	return receipt, err
 }
 
-// SessionStatus passes on Salesforce's SessionStatusChanged entry. Only the
-// org's and the conversation's identifiers of id are needed. An entry that the
-// session has ended is kept even for a conversation that was not heard of yet,
-// because its start may still be on the way.
+// SessionStatus passes on Salesforce's SessionStatusChanged entry, after what
+// was absorbed of the conversation is reported. Only the org's and the
+// conversation's identifiers of id are needed. An entry that the session has
+// ended is kept even for a conversation that was not heard of yet, because its
+// start may still be on the way.
 func (s *Sender) SessionStatus(ctx context.Context, id conversation.Identity, status conversation.SessionStatus) (Receipt, error) {
 	id.SessionID = status.SessionID
 	id.ChannelAddressIdentifier = cmp.Or(id.ChannelAddressIdentifier, status.ChannelAddressIdentifier)
 	if err := problems(id.ValidateKey(), status.Validate(), s.options.Policy.Validate()); err != nil {
 		return "", fmt.Errorf("session status: %w", err)
 	}
+	if err := s.flush(ctx, id); err != nil {
+		return "", fmt.Errorf("session status: %w", err)
+	}
 	if status.Status != conversation.StatusEnded {
 		return s.tellRunning(ctx, id, conversation.SignalSessionStatus, status)
 	}
-	return s.tell(ctx, event{
+	receipt, err := s.tell(ctx, event{
 		start:  s.begin(id, cmp.Or(status.At, status.EndTime.Time)),
 		signal: conversation.SignalSessionStatus, payload: status,
 		endOf: status.SessionID,
 	})
+	if err == nil {
+		s.windows.forget(id)
+	}
+	return receipt, err
 }
 
 // Retry tells a Blocked conversation that the cause is removed. The error is a
@@ -132,129 +199,39 @@ func (s *Sender) Retry(ctx context.Context, id conversation.Identity) error {
 	return nil
 }
 
-// event is one thing to tell, with what starts the conversation if it is the
-// first that is heard of it.
-type event struct {
-	start   conversation.Start
-	signal  string
-	payload any
-	// endOf is the session whose end this is, where the event names it.
-	endOf string
+// Close reports everything that was absorbed and takes all promises back, so
+// that the idle clocks of the conversations are exact again, and stops the
+// sender. While Temporal is away it tries again for as long as ctx allows; then
+// the error is a [*LeftError]. Events told after it are refused with [ErrClosed],
+// but for retry. Twice is harmless.
+func (s *Sender) Close(ctx context.Context) error { return s.reporter.close(ctx) }
+
+// Stats are what a sender has done, and holds.
+type Stats struct {
+	// Conversations are those whose messages are absorbed at present, and
+	// Unreported those of them of which a message waits to be reported.
+	Conversations, Unreported int
+	// Absorbed counts messages that cost nothing, Reports what the conversations
+	// were told instead, and Failures the reports that Temporal did not take at
+	// once.
+	Absorbed, Reports, Failures uint64
 }
 
-func (s *Sender) begin(id conversation.Identity, at time.Time) conversation.Start {
-	return conversation.Start{Identity: id, Policy: s.options.Policy, At: at}
-}
+// Stats returns what the sender has done so far.
+func (s *Sender) Stats() Stats { return s.windows.stats() }
 
-func (s *Sender) closing(id conversation.Identity, c conversation.Close) (event, error) {
-	c.SessionID = cmp.Or(c.SessionID, id.SessionID)
-	id.SessionID = c.SessionID
-	if err := problems(validate(id), c.Validate(), s.options.Policy.Validate()); err != nil {
-		return event{}, fmt.Errorf("close: %w", err)
+// window is how long messages of a conversation with this policy are absorbed.
+func (s *Sender) window(p conversation.Policy) time.Duration {
+	half := cmp.Or(time.Duration(*p.WithDefaults().InactivateAfter), conversation.DefaultInactivateAfter) / 2
+	if s.options.Window == nil {
+		return half
 	}
-	return event{start: s.begin(id, c.At), signal: conversation.SignalClose, payload: c, endOf: c.SessionID}, nil
+	return max(0, min(half, time.Duration(*s.options.Window)))
 }
 
-// keyOnly reports whether an identity only names a conversation.
-func keyOnly(id conversation.Identity) bool {
-	return id.AuthorizationContext == "" && id.ChannelAddressIdentifier == "" && id.EndUserClientID == ""
-}
-
-func validate(id conversation.Identity) error {
-	if keyOnly(id) {
-		return id.ValidateKey()
+func notAfter(at, now time.Time) time.Time {
+	if at.IsZero() || at.After(now) {
+		return now
 	}
-	return id.Validate()
-}
-
-// problems lists everything that is wrong, each once, as one
-// [*conversation.InvalidError].
-func problems(errs ...error) error {
-	var all conversation.InvalidError
-	for _, err := range errs {
-		var invalid *conversation.InvalidError
-		if !errors.As(err, &invalid) {
-			continue
-		}
-		for _, field := range invalid.Fields {
-			if !slices.Contains(all.Fields, field) {
-				all.Fields = append(all.Fields, field)
-			}
-		}
-	}
-	if len(all.Fields) == 0 {
-		return nil
-	}
-	return &all
-}
-
-// tell starts the conversation or signals the one that runs. Where the last one
-// has ended, the event's time tells whether it still belongs to that.
-func (s *Sender) tell(ctx context.Context, e event) (Receipt, error) {
-	err := s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
-	if runID, ended := alreadyRan(err); ended {
-		var last ending
-		if last, err = s.ending(ctx, e.start.WorkflowID(), runID); err == nil {
-			if last.covers(e) {
-				return AlreadyOver, nil
-			}
-			err = s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
-		}
-	}
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", e.signal, e.start.WorkflowID(), err)
-	}
-	return Sent, nil
-}
-
-func (s *Sender) signalWithStart(ctx context.Context, e event, reuse enumspb.WorkflowIdReusePolicy) error {
-	_, err := s.temporal.SignalWithStartWorkflow(ctx, e.start.WorkflowID(), e.signal, e.payload,
-		s.startOptions(e.start, reuse), conversation.WorkflowType, e.start)
-	return err //nolint:wrapcheck // tell wraps it
-}
-
-// startOptions are those of a new conversation. What they set costs nothing;
-// what the workflow would set later is billed.
-func (s *Sender) startOptions(start conversation.Start, reuse enumspb.WorkflowIdReusePolicy) client.StartWorkflowOptions {
-	return client.StartWorkflowOptions{
-		ID:                                       start.WorkflowID(),
-		TaskQueue:                                s.options.TaskQueue,
-		WorkflowIDReusePolicy:                    reuse,
-		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			conversation.SessionPhaseKey.ValueSet(string(conversation.Active)),
-			conversation.OrgIDKey.ValueSet(start.OrgID),
-		),
-		StaticSummary: fmt.Sprintf("Conversation %s of org %s", start.ConversationIdentifier, start.OrgID),
-		StaticDetails: fmt.Sprintf("Channel %s at address %s. %s",
-			cmp.Or(start.AuthorizationContext, "(not known yet)"), cmp.Or(start.ChannelAddressIdentifier, "(not known yet)"),
-			plan(start.Policy.WithDefaults())),
-		Priority: temporal.Priority{FairnessKey: start.OrgID},
-	}
-}
-
-// plan says what happens to a conversation that stays quiet.
-func plan(p conversation.Policy) string {
-	switch {
-	case *p.InactivateAfter == 0:
-		return "Never made Inactive."
-	case *p.EndAfter == 0:
-		return fmt.Sprintf("Inactivate after %s of quiet; Salesforce ends it.", p.InactivateAfter)
-	default:
-		return fmt.Sprintf("Inactivate after %s of quiet, End %s later.", p.InactivateAfter, p.EndAfter)
-	}
-}
-
-// tellRunning signals a conversation only if it runs.
-func (s *Sender) tellRunning(ctx context.Context, id conversation.Identity, signal string, payload any) (Receipt, error) {
-	err := s.temporal.SignalWorkflow(ctx, id.WorkflowID(), "", signal, payload)
-	switch {
-	case notFound(err):
-		return NotTracked, nil
-	case err != nil:
-		return "", fmt.Errorf("%s %s: %w", signal, id.WorkflowID(), err)
-	default:
-		return Sent, nil
-	}
+	return at
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ var (
 func start(t *testing.T) (*temporaltest.Server, *sender.Sender) {
 	t.Helper()
 	server := temporaltest.Start(t)
-	return server, sender.New(server.Client(t), sender.Options{})
+	return server, sender.New(server.Client(t), sender.Options{Window: conversation.After(0)})
 }
 
 // tell is one way to tell an event of a given time and session.
@@ -56,7 +57,7 @@ func message(ctx context.Context, s *sender.Sender, at time.Time, session string
 }
 
 func closed(ctx context.Context, s *sender.Sender, at time.Time, session string) (sender.Receipt, error) {
-	return s.Close(ctx, full, conversation.Close{At: at, SessionID: session})
+	return s.CloseConversation(ctx, full, conversation.Close{At: at, SessionID: session})
 }
 
 func endedInSalesforce(ctx context.Context, s *sender.Sender, at time.Time, session string) (sender.Receipt, error) {
@@ -114,7 +115,8 @@ func TestAnEventBelongsToWhatHasEndedByItsTime(t *testing.T) {
 	}
 }
 
-// reuses are the reuse policies with which conversations were to be started.
+// reuses are the reuse policies with which conversations were to be started,
+// repetitions left out.
 func reuses(server *temporaltest.Server) []enumspb.WorkflowIdReusePolicy {
 	var policies []enumspb.WorkflowIdReusePolicy
 	for _, call := range server.Calls() {
@@ -122,7 +124,7 @@ func reuses(server *temporaltest.Server) []enumspb.WorkflowIdReusePolicy {
 			policies = append(policies, call.Reuse)
 		}
 	}
-	return policies
+	return slices.Compact(policies)
 }
 
 func TestAnEndThatIsNoLongerKnownCoversNothing(t *testing.T) {
@@ -171,7 +173,7 @@ func TestTheFirstEventStartsTheConversation(t *testing.T) {
 	require.JSONEq(t, `{"sessionId":"0Mw000000000001","at":"2026-01-15T08:59:59Z"}`, string(call.Payload))
 	require.JSONEq(t, `{"orgId":"00D000000000001","authorizationContext":"Partner1_ChannelDefinition1",
 		"channelAddressIdentifier":"8f5d1c1e","endUserClientId":"+15550100001","conversationIdentifier":"c1",
-		"sessionId":"0Mw000000000001","policy":{"inactivateAfter":"5m"},"at":"2026-01-15T08:59:59Z"}`, string(call.Input))
+		"sessionId":"0Mw000000000001","policy":{"inactivateAfter":"5m"},"at":"2026-01-15T08:59:59Z","provisional":true}`, string(call.Input))
 	require.Equal(t, conversation.WorkflowType, call.Start.GetWorkflowType().GetName())
 	require.Equal(t, "elsewhere", call.Start.GetTaskQueue().GetName())
 	require.Equal(t, full.OrgID, call.Start.GetPriority().GetFairnessKey())
@@ -204,7 +206,7 @@ func TestOnlyTheKeyReachesOnlyAConversationThatRuns(t *testing.T) {
 			return s.Message(ctx, key, conversation.Message{})
 		},
 		conversation.SignalClose: func(ctx context.Context, s *sender.Sender) (sender.Receipt, error) {
-			return s.Close(ctx, key, conversation.Close{By: conversation.EndUser})
+			return s.CloseConversation(ctx, key, conversation.Close{By: conversation.EndUser})
 		},
 		conversation.SignalSessionStatus: func(ctx context.Context, s *sender.Sender) (sender.Receipt, error) {
 			return s.SessionStatus(ctx, key, conversation.SessionStatus{SessionID: session, Status: conversation.StatusWaiting})
@@ -252,7 +254,7 @@ func TestWrongInputIsNamedAndNotSent(t *testing.T) {
 	_, err = s.Message(t.Context(), nothing, conversation.Message{SessionID: "x"})
 	require.EqualError(t, err, "message: invalid: orgId must be the org's 15-character id, such as 00D000000000001; "+
 		"conversationIdentifier is missing; sessionId must be a Salesforce record id of 15 or 18 characters")
-	_, err = s.Close(t.Context(), full, conversation.Close{By: "Agent", SessionID: "x"})
+	_, err = s.CloseConversation(t.Context(), full, conversation.Close{By: "Agent", SessionID: "x"})
 	require.EqualError(t, err, "close: invalid: sessionId must be a Salesforce record id of 15 or 18 characters; by must be EndUser or System")
 	_, err = s.CloseAndWait(t.Context(), full, conversation.Close{By: "Agent"})
 	require.EqualError(t, err, "close: invalid: by must be EndUser or System")

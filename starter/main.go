@@ -84,7 +84,9 @@ func connected(do action) cli.ActionFunc {
 			return err
 		}
 		defer temporal.Close()
-		return do(ctx, c, sender.New(temporal, sender.Options{TaskQueue: c.String("task-queue")}))
+		return do(ctx, c, sender.New(temporal, sender.Options{
+			TaskQueue: c.String("task-queue"), Window: conversation.After(0),
+		}))
 	}
 }
 

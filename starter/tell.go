@@ -95,7 +95,7 @@ func closeCommand() *cli.Command {
 			}
 			closing := conversation.Close{By: conversation.By(c.String("by")), At: c.Timestamp("at")}
 			if !c.Bool("wait") {
-				receipt, err := s.Close(ctx, id, closing)
+				receipt, err := s.CloseConversation(ctx, id, closing)
 				return report(c, id, receipt, err)
 			}
 			outcome, err := s.CloseAndWait(ctx, id, closing)

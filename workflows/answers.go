@@ -56,6 +56,7 @@ func (s *State) goOn() {
 	next.Identity.SessionID = cmp.Or(next.Identity.SessionID, s.Identity.SessionID)
 	s.Identity, s.IdentifiedAt, s.Policy = next.Identity, next.IdentifiedAt, next.Policy
 	s.LastActivityAt, s.ReceivedAt, s.LastMessage = next.LastActivityAt, next.ReceivedAt, next.LastMessage
+	s.Promises = next.Promises
 	s.Closing, s.InactiveSince, s.Next = nil, time.Time{}, nil
 }
 

@@ -13,6 +13,9 @@ import (
 // moves away from it: when it rings early, it is wound for the remainder. So a
 // message costs no timer. That it rang, failed or was cancelled decides
 // nothing; only the time and the state do.
+//
+// No start or message lowers it, with or without a promise: see [State.lookAt].
+// Only a change of policy or phase can.
 type clock struct {
 	at     time.Time
 	future workflow.Future
@@ -27,7 +30,7 @@ func (k *keeper) wind(ctx workflow.Context, now time.Time) {
 		k.clock.cancel()
 		k.clock = nil
 	}
-	deadline := k.state.deadline()
+	deadline := k.state.deadline(now)
 	if deadline.IsZero() || k.flight != nil && !deadline.After(now) {
 		return
 	}

@@ -32,6 +32,7 @@ func (s *State) started(e conversation.Start, now time.Time) {
 	if !life.inactive() && at.After(life.LastActivityAt) {
 		life.LastActivityAt, life.ReceivedAt = at, now
 	}
+	s.promised(life, e.Promise, at)
 }
 
 // message takes a sign of life. One that is older than what is known changes
@@ -44,6 +45,7 @@ func (s *State) message(e conversation.Message, now time.Time) {
 	}
 	s.wrote(e)
 	life.wrote(e)
+	defer s.promised(life, e.Promise, e.At)
 	if life.Closing != nil && !e.At.After(life.Closing.At) || !e.At.After(life.LastActivityAt) {
 		return
 	}
@@ -53,7 +55,7 @@ func (s *State) message(e conversation.Message, now time.Time) {
 
 func (s *State) wrote(e conversation.Message) {
 	if e.At.After(s.LastMessage.At) {
-		s.LastMessage = e
+		s.LastMessage = conversation.Message{SessionID: e.SessionID, At: e.At}
 	}
 }
 

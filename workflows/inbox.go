@@ -204,6 +204,7 @@ func (k *keeper) status() conversation.Status {
 	}
 	if status.Phase == conversation.Active || status.Phase == conversation.Inactive {
 		status.InactivateAt, status.EndAt = s.inactivateAt(), s.endAt()
+		status.PromisedUntil = s.promisedUntil()
 	}
 	if k.flight != nil {
 		status.Calling = k.flight.call.Operation

@@ -83,6 +83,9 @@ func (k *keeper) details() string {
 	if !s.LastMessage.At.IsZero() {
 		line("Last message: %s", rfc3339(s.LastMessage.At))
 	}
+	if until := s.promisedUntil(); !until.IsZero() {
+		line("Messages since then: a sender keeps them to itself, and reports again by %s", rfc3339(until))
+	}
 	if s.SessionStatus != "" {
 		line("Salesforce's last status: %s (%s)", s.SessionStatus, rfc3339(s.SessionStatusAt))
 	}

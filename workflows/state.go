@@ -22,8 +22,8 @@ const rememberedSessions = 10
 type State struct {
 	Identity conversation.Identity `json:"identity"`
 	Policy   conversation.Policy   `json:"policy"`
-	// IdentifiedAt is the event time of the newest start signal. The input does
-	// not count: it may be made from an event of any type.
+	// IdentifiedAt is the event time of the newest start. A provisional input
+	// does not count: it is made from an event of another type.
 	IdentifiedAt time.Time `json:"identifiedAt,omitzero"`
 
 	// Life counts the sessions this run has kept; a call belongs to one of them.
@@ -38,7 +38,10 @@ type State struct {
 	InactiveSince  time.Time `json:"inactiveSince,omitzero"`
 	LastActivityAt time.Time `json:"lastActivityAt"`
 	// ReceivedAt is when LastActivityAt became known.
-	ReceivedAt  time.Time            `json:"receivedAt"`
+	ReceivedAt time.Time `json:"receivedAt"`
+	// Promises are those of the senders that report in windows. One that ends
+	// before LastActivityAt says nothing more and is left out.
+	Promises    []promise            `json:"promises,omitempty"`
 	LastMessage conversation.Message `json:"lastMessage,omitzero"`
 
 	Closing *Closing              `json:"closing,omitempty"`
@@ -65,13 +68,18 @@ type Closing struct {
 // in the future, is of now.
 func newState(start conversation.Start, now time.Time) *State {
 	at := clamp(start.At, now)
-	return &State{
+	s := &State{
 		Identity:       start.Identity,
 		Policy:         start.Policy.WithDefaults(),
 		SessionSince:   at,
 		LastActivityAt: at,
 		ReceivedAt:     now,
 	}
+	if !start.Provisional {
+		s.IdentifiedAt = at
+	}
+	s.promise(start.Promise, at)
+	return s
 }
 
 // Phase says where the conversation stands.
@@ -134,13 +142,29 @@ func (s *State) call(op conversation.Operation, by conversation.By) call {
 }
 
 // inactivateAt is when an Active conversation is to be made Inactive, zero when
-// that is not going to happen.
-func (s *State) inactivateAt() time.Time {
+// that is not going to happen. It counts from the horizon: exact while senders
+// keep their promises, late by the rest of a window when one has died, and never
+// early, because whatever a dead sender kept to itself was within its promise.
+func (s *State) inactivateAt() time.Time { return s.idleAfter(s.horizon()) }
+
+// lookAt is the earliest moment at which an Active conversation may turn out to
+// be idle: by then a sender that lives has reported again or taken its promise
+// back, and only a promise that was broken is waited for. It counts from what is
+// known, which only grows, so no report ever asks for an earlier look, and the
+// timer that stands never has to be lowered for one.
+func (s *State) lookAt(now time.Time) time.Time {
+	if look := s.idleAfter(s.LastActivityAt); now.Before(look) {
+		return look
+	}
+	return s.inactivateAt()
+}
+
+func (s *State) idleAfter(quiet time.Time) time.Time {
 	after := time.Duration(*s.Policy.InactivateAfter)
 	if s.inactive() || after == 0 {
 		return time.Time{}
 	}
-	return latest(s.LastActivityAt.Add(after), s.ReceivedAt.Add(min(settle, after)))
+	return latest(quiet.Add(after), s.ReceivedAt.Add(min(settle, after)))
 }
 
 // endAt is when an Inactive conversation is to be ended, zero when that is not
@@ -162,9 +186,9 @@ func (s *State) blockedUntil() time.Time {
 	return s.Blocked.At.Add(after)
 }
 
-// deadline is the next moment at which time alone changes something, zero when
-// there is none.
-func (s *State) deadline() time.Time {
+// deadline is the next moment at which time alone may change something, zero
+// when there is none.
+func (s *State) deadline(now time.Time) time.Time {
 	switch {
 	case s.Outcome != nil:
 		return time.Time{}
@@ -175,7 +199,7 @@ func (s *State) deadline() time.Time {
 	case s.inactive():
 		return s.endAt()
 	default:
-		return s.inactivateAt()
+		return s.lookAt(now)
 	}
 }
 
@@ -238,6 +262,7 @@ func (s *State) nextLife(sessionID string, at, now time.Time) *State {
 	next := newState(conversation.Start{Identity: s.Identity, Policy: s.Policy, At: at}, now)
 	next.Identity.SessionID = sessionID
 	next.IdentifiedAt = s.IdentifiedAt
+	next.Promises = slices.Clone(s.Promises)
 	next.Past = s.withPast(sessionID)
 	if m := s.LastMessage; !m.At.Before(at) && next.mayBe(m.SessionID) {
 		next.LastActivityAt, next.LastMessage = m.At, m

@@ -101,7 +101,7 @@ func TestDue(t *testing.T) {
 				got = string(due.Operation) + " by " + string(due.By)
 			}
 			require.Equal(t, tt.due, got)
-			require.Equal(t, tt.deadline, tt.state.deadline())
+			require.Equal(t, tt.deadline, tt.state.deadline(at(tt.now)))
 		})
 	}
 }

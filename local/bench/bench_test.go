@@ -47,7 +47,7 @@ func newRig(b *testing.B) rig {
 	w.RegisterActivity(activities.New(clients))
 	require.NoError(b, w.Start())
 	b.Cleanup(w.Stop)
-	return rig{Stack: s, sender: sender.New(s.Temporal, sender.Options{})}
+	return rig{Stack: s, sender: sender.New(s.Temporal, sender.Options{Window: conversation.After(0)})}
 }
 
 var counter atomic.Int64

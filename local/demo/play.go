@@ -32,7 +32,9 @@ func Play(ctx context.Context, s *stack.Stack, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	p := &play{stack: s, sender: sender.New(s.Temporal, sender.Options{TaskQueue: s.Config.TaskQueue}), script: script, out: out}
+	p := &play{stack: s, sender: sender.New(s.Temporal, sender.Options{
+		TaskQueue: s.Config.TaskQueue, Window: conversation.After(0),
+	}), script: script, out: out}
 	if err := p.tidy(ctx); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func newTalk(t *testing.T, s *stack.Stack, change ...func(*simulator.Session)) *
 	}
 	session, err := s.Sandbox.CreateSession(simulator.DemoOrgID, session)
 	require.NoError(t, err)
-	return &talk{Sender: sender.New(s.Temporal, sender.Options{}), t: t, s: s, id: identityOf(session)}
+	return &talk{Sender: sender.New(s.Temporal, sender.Options{Window: conversation.After(0)}), t: t, s: s, id: identityOf(session)}
 }
 
 func identityOf(session simulator.Session) conversation.Identity {
@@ -72,7 +72,7 @@ func (k *talk) on(s *stack.Stack) *talk {
 		Status: simulator.StatusActive,
 	})
 	require.NoError(k.t, err)
-	return &talk{Sender: sender.New(s.Temporal, sender.Options{}), t: k.t, s: s, id: k.id}
+	return &talk{Sender: sender.New(s.Temporal, sender.Options{Window: conversation.After(0)}), t: k.t, s: s, id: k.id}
 }
 
 // newSession is what Salesforce does when the end user comes back later.

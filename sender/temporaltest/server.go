@@ -16,7 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -42,13 +44,26 @@ type Call struct {
 	// Method is the name of the gRPC method.
 	Method     string
 	WorkflowID string
-	// Name is that of the signal, update or query.
+	// Name is that of the signal, update or query. A start alone is named like
+	// the signal of the same payload.
 	Name  string
 	Reuse enumspb.WorkflowIdReusePolicy
 	// Payload is what the signal or update carries, and Input what a workflow
 	// is started with, as JSON.
 	Payload, Input json.RawMessage
-	Start          *workflowservice.SignalWithStartWorkflowExecutionRequest
+	// Start is the request of a call that may start the workflow.
+	Start Starts
+}
+
+// Starts is what requests that may start a workflow have in common.
+type Starts interface {
+	GetWorkflowType() *commonpb.WorkflowType
+	GetTaskQueue() *taskqueuepb.TaskQueue
+	GetSearchAttributes() *commonpb.SearchAttributes
+	GetMemo() *commonpb.Memo
+	GetHeader() *commonpb.Header
+	GetUserMetadata() *sdkpb.UserMetadata
+	GetPriority() *commonpb.Priority
 }
 
 // Server is the stand-in. Its methods are safe for concurrent use.
@@ -220,6 +235,25 @@ func (s *Server) SignalWithStartWorkflowExecution(_ context.Context, r *workflow
 		return nil, err
 	}
 	return &workflowservice.SignalWithStartWorkflowExecutionResponse{RunId: run.id}, nil
+}
+
+// StartWorkflowExecution begins a run, unless one runs or the reuse policy
+// forbids it.
+func (s *Server) StartWorkflowExecution(_ context.Context, r *workflowservice.StartWorkflowExecutionRequest) (*workflowservice.StartWorkflowExecutionResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, Call{
+		Method: "StartWorkflowExecution", WorkflowID: r.GetWorkflowId(), Name: conversation.SignalStart, Reuse: r.GetWorkflowIdReusePolicy(),
+		Payload: first(r.GetInput()), Input: first(r.GetInput()), Start: r,
+	})
+	if last := s.runs[r.GetWorkflowId()]; last != nil && last.Ended.IsZero() {
+		return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("Workflow execution is already running", "", last.id)
+	}
+	run, err := s.running(r.GetWorkflowId(), true, r.GetWorkflowIdReusePolicy())
+	if err != nil {
+		return nil, err
+	}
+	return &workflowservice.StartWorkflowExecutionResponse{RunId: run.id, Started: true}, nil
 }
 
 // SignalWorkflowExecution signals the run.

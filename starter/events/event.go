@@ -141,7 +141,7 @@ func (e Event) Tell(ctx context.Context, s *sender.Sender) (sender.Receipt, erro
 	case TypeMessage:
 		return s.Message(ctx, e.Identity, conversation.Message{At: e.At})
 	case TypeClosed:
-		return s.Close(ctx, e.Identity, conversation.Close{By: e.By, At: e.At})
+		return s.CloseConversation(ctx, e.Identity, conversation.Close{By: e.By, At: e.At})
 	case TypeSessionStatus:
 		return s.SessionStatus(ctx, e.Identity, e.Status)
 	default:

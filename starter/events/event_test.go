@@ -214,7 +214,7 @@ func TestMovedTo(t *testing.T) {
 
 func TestTell(t *testing.T) {
 	server := temporaltest.Start(t)
-	s := sender.New(server.Client(t), sender.Options{})
+	s := sender.New(server.Client(t), sender.Options{Window: conversation.After(0)})
 	for kind, want := range map[string]string{
 		events.TypeStarted: conversation.SignalStart, events.TypeMessage: conversation.SignalMessage,
 		events.TypeClosed: conversation.SignalClose, events.TypeSessionStatus: conversation.SignalSessionStatus,

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
 
+	"sessionkeeper/conversation"
 	"sessionkeeper/sender"
 	"sessionkeeper/sender/temporaltest"
 	"sessionkeeper/starter/ingest"
@@ -41,7 +42,7 @@ type player struct {
 func newPlayer(t *testing.T) *player {
 	t.Helper()
 	server := temporaltest.Start(t)
-	return &player{server: server, sender: sender.New(server.Client(t), sender.Options{}), heard: make(chan string, 1000)}
+	return &player{server: server, sender: sender.New(server.Client(t), sender.Options{Window: conversation.After(0)}), heard: make(chan string, 1000)}
 }
 
 func (p *player) report(format string, args ...any) {

@@ -1,0 +1,441 @@
+package sender
+
+import (
+	"container/heap"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+	"unique"
+
+	"sessionkeeper/conversation"
+)
+
+// ErrFull is the error of a message of a conversation that there is no room for:
+// Options.MaxConversations of others are being absorbed. Nothing was kept.
+var ErrFull = errors.New("too many conversations at once")
+
+// windows are the conversations whose messages are absorbed.
+type windows struct {
+	max int
+
+	mu    sync.Mutex
+	byKey map[key]*window
+	queue queue
+	// earlier has an entry when the queue's first window is due earlier than
+	// before.
+	earlier chan struct{}
+	// emptied is closed when the last window is gone.
+	emptied chan struct{}
+	closed  bool
+
+	absorbed, reports, failures uint64
+}
+
+// key names a conversation. Unlike a workflow id it is made without allocating.
+type key struct{ orgID, conversationIdentifier string }
+
+// window is the burst of a conversation. It is small, because there are many:
+// what conversations have in common is held once, the rest in one string, and
+// times are nanoseconds since 1970.
+type window struct {
+	channel unique.Handle[channel]
+	// ids are conversationIdentifier, endUserClientId and sessionId.
+	ids                string
+	endUser, sessionID uint16
+	// failures counts the attempts to report since the last that succeeded.
+	failures uint16
+	// reported is the newest time that the conversation knows, last the newest
+	// one there is, and promised the end of the promise that it knows; zero for
+	// none.
+	reported, last, promised int64
+	length                   time.Duration
+	// due is when the next report is to be made.
+	due int64
+	// place is that in the queue.
+	place int
+	// flying is closed when the report that is under way has come back; nil when
+	// none is. Whoever set it has claimed the window.
+	flying chan struct{}
+}
+
+// channel is what the conversations of a channel have in common.
+type channel struct{ orgID, authorizationContext, channelAddressIdentifier string }
+
+func newWindows(most int) *windows {
+	return &windows{max: most, byKey: map[key]*window{}, earlier: make(chan struct{}, 1)}
+}
+
+func keyOf(id conversation.Identity) key { return key{id.OrgID, id.ConversationIdentifier} }
+
+func newWindow(id conversation.Identity, length time.Duration) *window {
+	w := &window{length: length, place: nowhere}
+	w.identify(id)
+	return w
+}
+
+func (w *window) identify(id conversation.Identity) {
+	w.channel = unique.Make(channel{id.OrgID, id.AuthorizationContext, id.ChannelAddressIdentifier})
+	// Joined, they are a copy: what they were cut from may be large.
+	w.ids = strings.Join([]string{id.ConversationIdentifier, id.EndUserClientID, id.SessionID}, "")
+	w.endUser = uint16(len(id.ConversationIdentifier))        //nolint:gosec // at most 240 characters, each at most 4 bytes
+	w.sessionID = w.endUser + uint16(len(id.EndUserClientID)) //nolint:gosec // at most 240 characters, each at most 4 bytes
+}
+
+func (w *window) identity() conversation.Identity {
+	c := w.channel.Value()
+	return conversation.Identity{
+		OrgID: c.orgID, AuthorizationContext: c.authorizationContext, ChannelAddressIdentifier: c.channelAddressIdentifier,
+		ConversationIdentifier: w.ids[:w.endUser], EndUserClientID: w.ids[w.endUser:w.sessionID], SessionID: w.ids[w.sessionID:],
+	}
+}
+
+func (w *window) key() key { return key{w.channel.Value().orgID, w.ids[:w.endUser]} }
+
+func (w *window) isOf(sessionID string) bool {
+	own := w.ids[w.sessionID:]
+	return own == sessionID || conversation.SameSession(own, sessionID)
+}
+
+// covers reports whether the conversation knows of a message, or counts on it.
+func (w *window) covers(at int64) bool {
+	return at <= w.reported || at <= w.promised
+}
+
+// absorb keeps a message to the sender, where a promise allows it.
+func (ws *windows) absorb(id conversation.Identity, at time.Time) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w := ws.byKey[keyOf(id)]
+	if w == nil || ws.closed || !w.isOf(id.SessionID) || !w.covers(nanos(at)) {
+		return false
+	}
+	w.last = max(w.last, nanos(at))
+	ws.absorbed++
+	return true
+}
+
+// claimed is a window that its holder has to report on and then to settle.
+// Without a window there is nothing to do, unless a field says so.
+type claimed struct {
+	*window
+	report report
+	// before: the report is on what was absorbed of an earlier session, and the
+	// message itself is to be handed in again.
+	before bool
+	// apart: the message is older than another session's, and is reported alone.
+	apart bool
+	// wait: a report is under way, and its end is to be waited for.
+	wait <-chan struct{}
+	// kept: the message waits in the window meanwhile.
+	kept bool
+}
+
+// report is what is to be told of a window.
+type report struct {
+	id conversation.Identity
+	// at is the time of the last message, zero when there was none.
+	at time.Time
+	// known is the newest time that the conversation knew before.
+	known time.Time
+	// promise is for how long from at the sender may be silent; zero for none.
+	promise time.Duration
+}
+
+// news reports whether there is a message that the conversation does not know.
+func (r report) news() bool { return r.at.After(r.known) }
+
+// message hands a message to its window, and claims the window when that has to
+// be reported on now.
+func (ws *windows) message(id conversation.Identity, at time.Time, length time.Duration) (claimed, error) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w, err := ws.open(id, length)
+	if err != nil {
+		return claimed{}, err
+	}
+	if !w.isOf(id.SessionID) {
+		return ws.otherSession(w, id, at, length), nil
+	}
+	w.last = max(w.last, nanos(at))
+	switch {
+	case w.covers(nanos(at)):
+		ws.absorbed++
+		return claimed{}, nil
+	case w.flying != nil:
+		return claimed{wait: w.flying, kept: true}, nil
+	default:
+		return ws.claimReport(w), nil
+	}
+}
+
+// otherSession takes a message of another session than the window's: that one's
+// messages are reported first.
+func (ws *windows) otherSession(w *window, id conversation.Identity, at time.Time, length time.Duration) claimed {
+	switch {
+	case w.flying != nil:
+		return claimed{wait: w.flying}
+	case w.last > w.reported:
+		c := ws.claimReport(w)
+		c.before = true
+		return c
+	case nanos(at) <= w.reported:
+		return claimed{apart: true}
+	}
+	ws.drop(w)
+	w = newWindow(id, length)
+	w.last = nanos(at)
+	ws.byKey[w.key()] = w
+	return ws.claimReport(w)
+}
+
+// start claims the window of a conversation that is to be started. There is none
+// when there is no room, or a later session has taken its place: then the start
+// is told without a promise.
+func (ws *windows) start(id conversation.Identity, at time.Time, length time.Duration) (claimed, error) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w, err := ws.open(id, length)
+	news := err == nil && nanos(at) > w.reported
+	switch {
+	case errors.Is(err, ErrFull):
+		return claimed{}, nil
+	case err != nil:
+		return claimed{}, err
+	case w.flying != nil:
+		return claimed{wait: w.flying}, nil
+	case !news && !w.isOf(id.SessionID):
+		return claimed{}, nil
+	}
+	delete(ws.byKey, w.key())
+	w.identify(id)
+	w.length = length
+	ws.byKey[w.key()] = w
+	c := ws.claim(w)
+	if news {
+		c.report = report{id: id, at: at, promise: promise(at, length)}
+	}
+	return c, nil
+}
+
+// unreported claims a conversation's window if there is a message to report.
+func (ws *windows) unreported(k key) (claimed, error) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w := ws.byKey[k]
+	switch {
+	case ws.closed:
+		return claimed{}, ErrClosed
+	case w == nil:
+		return claimed{}, nil
+	case w.flying != nil:
+		return claimed{wait: w.flying}, nil
+	case w.last > w.reported:
+		return ws.claimReport(w), nil
+	default:
+		return claimed{}, nil
+	}
+}
+
+// due claims the first window that is to be reported on by now. Without one it
+// tells when the next is.
+func (ws *windows) due(now time.Time) (c claimed, next time.Time) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if len(ws.queue) == 0 {
+		return claimed{}, time.Time{}
+	}
+	w := ws.queue[0]
+	if w.due > now.UnixNano() {
+		return claimed{}, time.Unix(0, w.due)
+	}
+	return ws.claimReport(w), time.Time{}
+}
+
+func (ws *windows) open(id conversation.Identity, length time.Duration) (*window, error) {
+	w := ws.byKey[keyOf(id)]
+	switch {
+	case ws.closed:
+		return nil, ErrClosed
+	case w != nil:
+		return w, nil
+	case len(ws.byKey) >= ws.max:
+		return nil, ErrFull
+	}
+	w = newWindow(id, length)
+	ws.byKey[w.key()] = w
+	return w, nil
+}
+
+func (ws *windows) claim(w *window) claimed {
+	if w.place != nowhere {
+		heap.Remove(&ws.queue, w.place)
+	}
+	w.flying = make(chan struct{})
+	return claimed{window: w}
+}
+
+// claimReport claims a window for a report of its own.
+func (ws *windows) claimReport(w *window) claimed {
+	c := ws.claim(w)
+	c.report = report{id: w.identity(), at: timeOf(max(w.last, w.reported)), known: timeOf(w.reported)}
+	if c.report.news() && !ws.closed {
+		c.report.promise = promise(c.report.at, w.length)
+	}
+	if c.report.promise == 0 {
+		// From now on nobody knows whether the old one still stands.
+		w.promised = 0
+	}
+	return c
+}
+
+// promise is worth its while when it lasts for half a window from now. What is
+// left of a shorter one would cost another report at its end.
+func promise(at time.Time, length time.Duration) time.Duration {
+	if time.Since(at) > length/2 {
+		return 0
+	}
+	return length
+}
+
+// settled is what came of a claim.
+type settled struct {
+	receipt Receipt
+	err     error
+	// at is the newest time that the conversation was told of, with the promise
+	// that came with it. Zero when it knows no more than before.
+	at      time.Time
+	promise time.Duration
+}
+
+// settle gives a claimed window back, and tells whether its messages are kept
+// to be reported later.
+func (ws *windows) settle(w *window, with settled) (kept bool) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	close(w.flying)
+	w.flying = nil
+	if with.err != nil {
+		return ws.failed(w, with.err)
+	}
+	ws.reports++
+	w.failures = 0
+	if !with.at.IsZero() {
+		w.reported, w.promised = max(w.reported, nanos(with.at)), 0
+		if with.receipt == Sent && with.promise > 0 {
+			w.promised = w.reported + int64(with.promise)
+		}
+	}
+	w.due = w.promised - int64(lead(w.length))
+	switch {
+	case w.promised == 0 && w.last <= w.reported:
+		ws.drop(w)
+		return false
+	case w.promised == 0, ws.closed:
+		w.due = time.Now().UnixNano()
+	}
+	ws.enqueue(w)
+	return true
+}
+
+// failed has a report tried again later, unless there was none to make, or
+// Temporal refused the very first one for good.
+func (ws *windows) failed(w *window, err error) (kept bool) {
+	ws.failures++
+	if w.reported == 0 && (w.last == 0 || !Temporary(err)) {
+		ws.drop(w)
+		return false
+	}
+	w.failures++
+	w.due = time.Now().Add(patience(w.failures)).UnixNano()
+	ws.enqueue(w)
+	return true
+}
+
+func (ws *windows) enqueue(w *window) {
+	heap.Push(&ws.queue, w)
+	if w.place == 0 {
+		ws.hurry()
+	}
+}
+
+// lead is how long before the end of a window its report is made, so that the
+// promise is still kept when the report arrives.
+func lead(length time.Duration) time.Duration { return length / 50 }
+
+func (ws *windows) hurry() {
+	select {
+	case ws.earlier <- struct{}{}:
+	default:
+	}
+}
+
+// forget drops the window of a session that has ended.
+func (ws *windows) forget(id conversation.Identity) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w := ws.byKey[keyOf(id)]
+	if w == nil || w.flying != nil || w.last > w.reported || id.SessionID != "" && !w.isOf(id.SessionID) {
+		return
+	}
+	ws.drop(w)
+}
+
+func (ws *windows) drop(w *window) {
+	if w.place != nowhere {
+		heap.Remove(&ws.queue, w.place)
+	}
+	delete(ws.byKey, w.key())
+	if ws.closed && len(ws.byKey) == 0 {
+		close(ws.emptied)
+	}
+}
+
+// close has every window reported on now, and no more opened. The channel is
+// closed once none is left.
+func (ws *windows) close() <-chan struct{} {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.closed {
+		return ws.emptied
+	}
+	ws.closed, ws.emptied = true, make(chan struct{})
+	if len(ws.byKey) == 0 {
+		close(ws.emptied)
+	}
+	now := time.Now().UnixNano()
+	for _, w := range ws.queue {
+		w.due = min(w.due, now)
+	}
+	heap.Init(&ws.queue)
+	ws.hurry()
+	return ws.emptied
+}
+
+func (ws *windows) stats() Stats {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	stats := Stats{Conversations: len(ws.byKey), Absorbed: ws.absorbed, Reports: ws.reports, Failures: ws.failures}
+	for _, w := range ws.byKey {
+		if w.last > w.reported {
+			stats.Unreported++
+		}
+	}
+	return stats
+}
+
+// nanos is a time as a window keeps it. What happened before 1970 is of then: it
+// is older than anything known.
+func nanos(at time.Time) int64 {
+	if at.Before(time.Unix(0, 0)) {
+		return 1
+	}
+	return at.UnixNano()
+}
+
+func timeOf(nanos int64) time.Time {
+	if nanos == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, nanos).UTC()
+}

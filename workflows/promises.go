@@ -1,0 +1,70 @@
+package workflows
+
+import (
+	"slices"
+	"time"
+
+	"sessionkeeper/conversation"
+)
+
+// rememberedPromises bounds how many senders' promises are kept apart. Those of
+// more senders count together and cannot be taken back: late, never early.
+const rememberedPromises = 32
+
+// promise is what a sender has promised: to report again by Until.
+type promise struct {
+	Sender string    `json:"sender,omitempty"`
+	At     time.Time `json:"at"`
+	Until  time.Time `json:"until"`
+}
+
+// promised takes the promise of a report that belongs to a life, which may be
+// the next one. It counts in both: the sender may keep messages of either.
+func (s *State) promised(life *State, p conversation.Promise, at time.Time) {
+	for _, each := range []*State{s, life} {
+		each.promise(p, at)
+		each.forgetPromises()
+	}
+}
+
+// promise takes a sender's promise, or takes it back. One that is older than the
+// sender's last has arrived late and says nothing.
+func (s *State) promise(p conversation.Promise, at time.Time) {
+	if p.Sender == "" {
+		return
+	}
+	made := promise{Sender: p.Sender, At: at, Until: at.Add(time.Duration(p.Window))}
+	i := slices.IndexFunc(s.Promises, func(known promise) bool { return known.Sender == p.Sender })
+	switch {
+	case i >= 0 && at.Before(s.Promises[i].At):
+	case i >= 0:
+		s.Promises[i] = made
+	case len(s.Promises) < rememberedPromises:
+		s.Promises = append(s.Promises, made)
+	default:
+		s.Promises[0] = promise{Until: latest(s.Promises[0].Until, made.Until)}
+	}
+}
+
+// horizon is until when the conversation counts as alive: its last activity, or
+// the last promise that stands.
+func (s *State) horizon() time.Time {
+	horizon := s.LastActivityAt
+	for _, p := range s.Promises {
+		horizon = latest(horizon, p.Until)
+	}
+	return horizon
+}
+
+// forgetPromises leaves out the promises that say nothing more.
+func (s *State) forgetPromises() {
+	s.Promises = slices.DeleteFunc(s.Promises, func(p promise) bool { return !p.Until.After(s.LastActivityAt) })
+}
+
+// promisedUntil is when the last promise that stands ends, zero when none does.
+func (s *State) promisedUntil() time.Time {
+	if horizon := s.horizon(); horizon.After(s.LastActivityAt) {
+		return horizon
+	}
+	return time.Time{}
+}
