@@ -12,13 +12,13 @@ func (q queue) Less(i, j int) bool { return q[i].due < q[j].due }
 
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i, j
+	q[i].place, q[j].place = int32(i), int32(j) //nolint:gosec // there are not that many
 }
 
 // Push implements heap.Interface.
 func (q *queue) Push(w any) {
-	last := w.(*window) //nolint:forcetypeassert // nothing else is pushed
-	last.place = len(*q)
+	last := w.(*window)         //nolint:forcetypeassert // nothing else is pushed
+	last.place = int32(len(*q)) //nolint:gosec // there are not that many
 	*q = append(*q, last)
 }
 

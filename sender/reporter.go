@@ -177,14 +177,15 @@ func wait(ctx context.Context, done <-chan struct{}) error {
 type reporter struct {
 	sender *Sender
 	// away: the last report failed.
-	away atomic.Bool
-	stop context.CancelFunc
-	done sync.WaitGroup
+	away    atomic.Bool
+	stopped <-chan struct{}
+	stop    context.CancelFunc
+	done    sync.WaitGroup
 }
 
 func newReporter(s *Sender) *reporter {
 	ctx, stop := context.WithCancel(context.Background())
-	r := &reporter{sender: s, stop: stop}
+	r := &reporter{sender: s, stopped: ctx.Done(), stop: stop}
 	if w := s.options.Window; w == nil || *w > 0 {
 		r.done.Go(func() { r.run(ctx) })
 	}
@@ -254,18 +255,25 @@ func (r *reporter) report(ctx context.Context, c claimed) {
 func (r *reporter) close(ctx context.Context) error {
 	defer r.done.Wait()
 	defer r.stop()
+	var cause error
 	select {
 	case <-r.sender.windows.close():
 		return nil
+	case <-r.stopped:
+		cause = ErrClosed
 	case <-ctx.Done():
-		left := r.sender.Stats()
-		return &LeftError{Conversations: left.Conversations, Unreported: left.Unreported, Cause: context.Cause(ctx)}
+		cause = context.Cause(ctx)
 	}
+	left := r.sender.Stats()
+	if left.Conversations == 0 {
+		return nil
+	}
+	return &LeftError{Conversations: left.Conversations, Unreported: left.Unreported, Cause: cause}
 }
 
 // patience is the pause after so many failures, not the same for all, so that
 // they do not all come at once.
-func patience(failures uint16) time.Duration {
+func patience(failures uint8) time.Duration {
 	pause := longestPause
 	if failures < 6 {
 		pause = firstPause << (failures - 1)

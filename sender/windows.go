@@ -40,11 +40,15 @@ type key struct{ orgID, conversationIdentifier string }
 // times are nanoseconds since 1970.
 type window struct {
 	channel unique.Handle[channel]
-	// ids are conversationIdentifier, endUserClientId and sessionId.
-	ids                string
-	endUser, sessionID uint16
+	// ids are conversationIdentifier, endUserClientId and sessionId, one after
+	// the other; named is the length of the first, session that of the last.
+	ids     string
+	named   uint16
+	session uint8
 	// failures counts the attempts to report since the last that succeeded.
-	failures uint16
+	failures uint8
+	// place is that in the queue.
+	place int32
 	// reported is the newest time that the conversation knows, last the newest
 	// one there is, and promised the end of the promise that it knows; zero for
 	// none.
@@ -52,8 +56,6 @@ type window struct {
 	length                   time.Duration
 	// due is when the next report is to be made.
 	due int64
-	// place is that in the queue.
-	place int
 	// flying is closed when the report that is under way has come back; nil when
 	// none is. Whoever set it has claimed the window.
 	flying chan struct{}
@@ -78,23 +80,28 @@ func (w *window) identify(id conversation.Identity) {
 	w.channel = unique.Make(channel{id.OrgID, id.AuthorizationContext, id.ChannelAddressIdentifier})
 	// Joined, they are a copy: what they were cut from may be large.
 	w.ids = strings.Join([]string{id.ConversationIdentifier, id.EndUserClientID, id.SessionID}, "")
-	w.endUser = uint16(len(id.ConversationIdentifier))        //nolint:gosec // at most 240 characters, each at most 4 bytes
-	w.sessionID = w.endUser + uint16(len(id.EndUserClientID)) //nolint:gosec // at most 240 characters, each at most 4 bytes
+	w.named, w.session = uint16(len(id.ConversationIdentifier)), uint8(len(id.SessionID)) //nolint:gosec // both were validated
 }
 
 func (w *window) identity() conversation.Identity {
 	c := w.channel.Value()
 	return conversation.Identity{
 		OrgID: c.orgID, AuthorizationContext: c.authorizationContext, ChannelAddressIdentifier: c.channelAddressIdentifier,
-		ConversationIdentifier: w.ids[:w.endUser], EndUserClientID: w.ids[w.endUser:w.sessionID], SessionID: w.ids[w.sessionID:],
+		ConversationIdentifier: w.ids[:w.named], EndUserClientID: w.ids[w.named : len(w.ids)-int(w.session)], SessionID: w.sessionID(),
 	}
 }
 
-func (w *window) key() key { return key{w.channel.Value().orgID, w.ids[:w.endUser]} }
+func (w *window) key() key { return key{w.channel.Value().orgID, w.ids[:w.named]} }
+
+func (w *window) sessionID() string { return w.ids[len(w.ids)-int(w.session):] }
 
 func (w *window) isOf(sessionID string) bool {
-	own := w.ids[w.sessionID:]
-	return own == sessionID || conversation.SameSession(own, sessionID)
+	return w.sessionID() == sessionID || conversation.SameSession(w.sessionID(), sessionID)
+}
+
+// mayBeOf is isOf, where both are known.
+func (w *window) mayBeOf(sessionID string) bool {
+	return sessionID == "" || w.session == 0 || w.isOf(sessionID)
 }
 
 // covers reports whether the conversation knows of a message, or counts on it.
@@ -269,7 +276,7 @@ func (ws *windows) open(id conversation.Identity, length time.Duration) (*window
 
 func (ws *windows) claim(w *window) claimed {
 	if w.place != nowhere {
-		heap.Remove(&ws.queue, w.place)
+		heap.Remove(&ws.queue, int(w.place))
 	}
 	w.flying = make(chan struct{})
 	return claimed{window: w}
@@ -346,7 +353,7 @@ func (ws *windows) failed(w *window, err error) (kept bool) {
 		ws.drop(w)
 		return false
 	}
-	w.failures++
+	w.failures = min(w.failures, 100) + 1
 	w.due = time.Now().Add(patience(w.failures)).UnixNano()
 	ws.enqueue(w)
 	return true
@@ -375,15 +382,19 @@ func (ws *windows) forget(id conversation.Identity) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	w := ws.byKey[keyOf(id)]
-	if w == nil || w.flying != nil || w.last > w.reported || id.SessionID != "" && !w.isOf(id.SessionID) {
-		return
+	switch {
+	case w == nil || !w.mayBeOf(id.SessionID):
+	case w.flying != nil || w.last > w.reported:
+		// What is being told, or has come since, may belong to the next one.
+		w.promised = 0
+	default:
+		ws.drop(w)
 	}
-	ws.drop(w)
 }
 
 func (ws *windows) drop(w *window) {
 	if w.place != nowhere {
-		heap.Remove(&ws.queue, w.place)
+		heap.Remove(&ws.queue, int(w.place))
 	}
 	delete(ws.byKey, w.key())
 	if ws.closed && len(ws.byKey) == 0 {

@@ -1,0 +1,345 @@
+package workflows
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"pgregory.net/rapid"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/sender"
+)
+
+func TestPromises(t *testing.T) {
+	report := func(sender string, at time.Time, window time.Duration) conversation.Message {
+		return conversation.Message{At: at, Promise: conversation.Promise{Sender: sender, Window: conversation.Duration(window)}}
+	}
+	const window = 5 * time.Minute
+	for name, tt := range map[string]struct {
+		reports []conversation.Message
+		want    time.Time
+	}{
+		"without one, the last message counts":   {[]conversation.Message{{At: at(60)}}, at(660)},
+		"one that stands":                        {[]conversation.Message{report("a", at(60), window)}, at(960)},
+		"one that is taken back":                 {[]conversation.Message{report("a", at(60), window), report("a", at(60), 0)}, at(660)},
+		"another sender's is its own":            {[]conversation.Message{report("a", at(60), window), report("b", at(70), 0)}, at(960)},
+		"a plain message takes none back":        {[]conversation.Message{report("a", at(60), window), {At: at(70)}}, at(960)},
+		"the later of two":                       {[]conversation.Message{report("a", at(60), window), report("b", at(30), window)}, at(960)},
+		"a shorter one of the same sender":       {[]conversation.Message{report("a", at(60), window), report("a", at(61), time.Minute)}, at(721)},
+		"an older report of the same sender":     {[]conversation.Message{report("a", at(60), window), report("a", at(59), 0)}, at(960)},
+		"an older one, after it was replaced":    {[]conversation.Message{report("a", at(60), window), report("a", at(70), window), report("a", at(60), 0)}, at(970)},
+		"one that ends before the last activity": {[]conversation.Message{report("a", at(60), window), {At: at(400)}}, at(1000)},
+		"one of the future is of now":            {[]conversation.Message{report("a", at(9999), window)}, at(500 + 300 + 600)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := active(s1)
+			for _, r := range tt.reports {
+				s.message(r, at(500))
+			}
+			require.Equal(t, tt.want, s.inactivateAt())
+		})
+	}
+}
+
+func TestTooManySendersCountTogether(t *testing.T) {
+	s := active(s1)
+	for i := range 3 * rememberedPromises {
+		s.message(conversation.Message{At: at(60 + i), Promise: conversation.Promise{
+			Sender: string(rune('A' + i)), Window: conversation.Duration(10 * time.Minute),
+		}}, at(500))
+	}
+	require.Len(t, s.Promises, rememberedPromises)
+	require.Equal(t, at(60+3*rememberedPromises-1+1200), s.inactivateAt(), "late, never early")
+}
+
+// Whatever senders absorb, however they die, and wherever their clocks stand: no
+// conversation is made Inactive before a message that was accepted is
+// inactivateAfter ago, and none later than its last message asks for, but for
+// the window of a sender that has died.
+func TestNeverEarly(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		sc := drawSchedule(rt)
+		var got observed
+		synctest.Test(t, func(t *testing.T) { got = sc.run(t) })
+		if complaint := sc.check(got); complaint != "" {
+			rt.Fatalf("%s\nschedule %+v\nmessages %v\ninactivated %v", complaint, sc, got.accepted, got.inactivated)
+		}
+	})
+}
+
+// schedule is what happens to one conversation.
+type schedule struct {
+	senders  []senderPlan
+	messages []messagePlan
+	// skew is how far the clock of Temporal is ahead of the senders'.
+	skew time.Duration
+	// latency is that of every call, cuts are when calls fail.
+	latency time.Duration
+	cuts    []span
+}
+
+type senderPlan struct {
+	window time.Duration
+	// dies is when its process is killed, zero for never.
+	dies time.Duration
+}
+
+type messagePlan struct {
+	sender int
+	at     time.Duration
+	// skew is how far the event's time is off.
+	skew time.Duration
+}
+
+type span struct{ from, to time.Duration }
+
+const (
+	inactivateAfter = 10 * time.Minute
+	longestWindow   = inactivateAfter / 2
+)
+
+func drawSchedule(t *rapid.T) schedule {
+	draw := func(label string, least, most time.Duration) time.Duration {
+		return time.Duration(rapid.Int64Range(int64(least/time.Millisecond), int64(most/time.Millisecond)).Draw(t, label)) * time.Millisecond
+	}
+	var sc schedule
+	for range rapid.IntRange(1, 3).Draw(t, "senders") {
+		plan := senderPlan{window: rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute, longestWindow}).Draw(t, "window")}
+		if rapid.Bool().Draw(t, "dies") {
+			plan.dies = draw("death", time.Millisecond, 40*time.Minute)
+		}
+		sc.senders = append(sc.senders, plan)
+	}
+	var now time.Duration
+	for range rapid.IntRange(1, 25).Draw(t, "messages") {
+		now += draw("gap", 0, rapid.SampledFrom([]time.Duration{time.Second, time.Minute, longestWindow, inactivateAfter + time.Minute}).Draw(t, "scale"))
+		m := messagePlan{sender: rapid.IntRange(0, len(sc.senders)-1).Draw(t, "sender"), at: now}
+		if rapid.Bool().Draw(t, "skewed") {
+			m.skew = draw("event skew", -3*time.Second, 3*time.Second)
+		}
+		sc.messages = append(sc.messages, m)
+	}
+	if rapid.Bool().Draw(t, "server skewed") {
+		sc.skew = draw("skew", -3*time.Second, 3*time.Second)
+	}
+	sc.latency = draw("latency", 0, 100*time.Millisecond)
+	if rapid.IntRange(0, 3).Draw(t, "cut") == 0 {
+		from := draw("from", 0, now)
+		sc.cuts = append(sc.cuts, span{from, from + draw("for", 0, inactivateAfter)})
+	}
+	return sc
+}
+
+// observed is what came of a schedule.
+type observed struct {
+	accepted    []accepted
+	inactivated []time.Time
+	// told is the time of the last message, which may have been accepted or not.
+	told time.Time
+	// lowered counts how often the timer that stood rang too late for what had
+	// become known.
+	lowered int
+	began   time.Time
+}
+
+type accepted struct{ at, when time.Time }
+
+func (sc schedule) run(t *testing.T) (got observed) {
+	got.began = time.Now()
+	c := &kept{schedule: sc, began: got.began}
+	var senders []*sender.Sender
+	var processes []*process
+	for _, plan := range sc.senders {
+		p := &process{kept: c}
+		if plan.dies > 0 {
+			p.dies = got.began.Add(plan.dies)
+		}
+		processes = append(processes, p)
+		senders = append(senders, sender.New(p, sender.Options{
+			Window: conversation.After(plan.window), Policy: conversation.Policy{InactivateAfter: conversation.After(inactivateAfter), EndAfter: conversation.After(0)},
+		}))
+	}
+	var telling sync.WaitGroup
+	for _, m := range sc.messages {
+		time.Sleep(time.Until(got.began.Add(m.at)))
+		if processes[m.sender].dead() {
+			continue
+		}
+		got.told = time.Now()
+		telling.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			// One of the future is of now.
+			at := time.Now().Add(min(0, m.skew))
+			_, err := senders[m.sender].Message(ctx, identity(s1), conversation.Message{At: time.Now().Add(m.skew)})
+			if err == nil && !processes[m.sender].dead() {
+				c.mu.Lock()
+				got.accepted = append(got.accepted, accepted{at: at, when: time.Now()})
+				c.mu.Unlock()
+			}
+		})
+	}
+	telling.Wait()
+	time.Sleep(3 * inactivateAfter)
+	for _, p := range processes {
+		p.kill()
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, s := range senders {
+		_ = s.Close(gone)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopTimer()
+	got.inactivated, got.lowered = c.inactivated, c.lowered
+	return got
+}
+
+// check compares what came of a schedule with what a clock that knows every
+// accepted message says. The empty string is no complaint.
+func (sc schedule) check(got observed) string {
+	tolerance := max(sc.skew, -sc.skew) + 2*sc.latency + time.Millisecond
+	for _, idle := range got.inactivated {
+		for _, m := range got.accepted {
+			if m.when.Before(idle) && idle.Before(m.at.Add(inactivateAfter-tolerance)) {
+				return "made Inactive too early"
+			}
+		}
+	}
+	if len(got.accepted) == 0 {
+		return ""
+	}
+	late := tolerance + time.Second
+	for _, s := range sc.senders {
+		if s.dies > 0 || len(sc.cuts) > 0 {
+			late = max(late, s.window+tolerance+time.Second)
+		}
+	}
+	for _, cut := range sc.cuts {
+		late += cut.to - cut.from
+	}
+	switch end := got.told.Add(inactivateAfter + late); {
+	case len(got.inactivated) == 0:
+		return "never made Inactive"
+	case got.inactivated[len(got.inactivated)-1].After(end):
+		return "made Inactive too late"
+	case got.lowered > 0 && late == tolerance+time.Second:
+		return "a timer had to be lowered"
+	}
+	return ""
+}
+
+// kept is the conversation: its state and its one timer, on Temporal's clock.
+type kept struct {
+	schedule schedule
+	began    time.Time
+
+	mu          sync.Mutex
+	state       *State
+	timer       *time.Timer
+	rings       time.Time
+	inactivated []time.Time
+	lowered     int
+}
+
+func (c *kept) now() time.Time { return time.Now().Add(c.schedule.skew) }
+
+func (c *kept) take(start conversation.Start, m conversation.Message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil {
+		c.state = newState(start, c.now())
+	}
+	c.state.message(m, c.now())
+	c.step()
+}
+
+// step is what the workflow does with what it knows.
+func (c *kept) step() {
+	now := c.now()
+	if due, isDue := c.state.due(now); isDue {
+		c.state.succeeded(due, conversation.Answer{Operation: due.Operation, Attempt: 1}, now)
+		c.inactivated = append(c.inactivated, time.Now())
+	}
+	deadline := c.state.deadline(now)
+	switch {
+	case deadline.IsZero():
+		c.stopTimer()
+		return
+	case c.timer != nil && !c.rings.After(deadline):
+		return
+	case c.timer != nil:
+		c.lowered++
+		c.stopTimer()
+	}
+	c.rings = deadline
+	c.timer = time.AfterFunc(deadline.Sub(now), func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.timer = nil
+		c.step()
+	})
+}
+
+func (c *kept) stopTimer() {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+}
+
+// process is one sender's connection, which ends when it is killed.
+type process struct {
+	client.Client
+	kept *kept
+
+	mu   sync.Mutex
+	dies time.Time
+}
+
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dies = time.Now()
+}
+
+func (p *process) dead() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.dies.IsZero() && !time.Now().Before(p.dies)
+}
+
+// reach is the way to Temporal.
+func (p *process) reach() error {
+	time.Sleep(p.kept.schedule.latency)
+	since := time.Since(p.kept.began)
+	cut := slices.ContainsFunc(p.kept.schedule.cuts, func(s span) bool { return since >= s.from && since < s.to })
+	if cut || p.dead() {
+		return serviceerror.NewUnavailable("cut off")
+	}
+	return nil
+}
+
+func (p *process) SignalWithStartWorkflow(_ context.Context, _, _ string, payload any, _ client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
+	return nil, p.signal(args[0].(conversation.Start), payload)
+}
+
+func (p *process) SignalWorkflow(_ context.Context, _, _, _ string, payload any) error {
+	return p.signal(conversation.Start{}, payload)
+}
+
+func (p *process) signal(start conversation.Start, payload any) error {
+	if err := p.reach(); err != nil {
+		return err
+	}
+	p.kept.take(start, payload.(conversation.Message))
+	return p.reach()
+}
