@@ -39,10 +39,11 @@ type Options struct {
 	// until their start arrives. Default: the defaults of [conversation.Policy].
 	Policy conversation.Policy
 	// Window is how long messages are absorbed between two reports. Default,
-	// and at most: half of the conversation's inactivateAfter, which is that of
-	// its start where this sender has told it, else that of Policy. So where
-	// conversations differ, give the shortest here or in Policy. 0 reports every
-	// message at once.
+	// and at most: half of the conversation's inactivateAfter. That is the one of
+	// its start, where this sender has told it, else that of Policy. So where
+	// conversations differ and their starts come from elsewhere, or from before a
+	// restart, give the shortest here or in Policy: a window that is too long for
+	// its conversation makes an Inactivate late. 0 reports every message at once.
 	Window *conversation.Duration
 	// MaxConversations bounds the conversations whose messages are absorbed at
 	// the same time, at less than 256 bytes each. Default 100,000.
@@ -75,7 +76,8 @@ func New(c client.Client, options Options) *Sender {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Sender{temporal: c, options: options, windows: newWindows(options.MaxConversations)}
+	s := &Sender{temporal: c, options: options}
+	s.windows = newWindows(options.MaxConversations, s.window(options.Policy))
 	s.reporter = newReporter(s)
 	return s
 }

@@ -3,6 +3,7 @@ package sender
 import (
 	"container/heap"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,8 @@ var ErrFull = errors.New("too many conversations at once")
 // windows are the conversations whose messages are absorbed.
 type windows struct {
 	max int
+	// usual is the length of a window unless a start has set another.
+	usual time.Duration
 
 	mu    sync.Mutex
 	byKey map[key]*window
@@ -64,8 +67,8 @@ type window struct {
 // channel is what the conversations of a channel have in common.
 type channel struct{ orgID, authorizationContext, channelAddressIdentifier string }
 
-func newWindows(most int) *windows {
-	return &windows{max: most, byKey: map[key]*window{}, earlier: make(chan struct{}, 1)}
+func newWindows(most int, usual time.Duration) *windows {
+	return &windows{max: most, usual: usual, byKey: map[key]*window{}, earlier: make(chan struct{}, 1)}
 }
 
 func keyOf(id conversation.Identity) key { return key{id.OrgID, id.ConversationIdentifier} }
@@ -103,6 +106,10 @@ func (w *window) isOf(sessionID string) bool {
 func (w *window) mayBeOf(sessionID string) bool {
 	return sessionID == "" || w.session == 0 || w.isOf(sessionID)
 }
+
+// silent reports whether nothing is left of a burst: then only the length of the
+// next one's window is remembered.
+func (w *window) silent() bool { return w.flying == nil && w.promised == 0 && w.last <= w.reported }
 
 // covers reports whether the conversation knows of a message, or counts on it.
 func (w *window) covers(at int64) bool {
@@ -249,14 +256,17 @@ func (ws *windows) unreported(k key) (claimed, error) {
 func (ws *windows) due(now time.Time) (c claimed, next time.Time) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if len(ws.queue) == 0 {
-		return claimed{}, time.Time{}
+	for len(ws.queue) > 0 {
+		switch w := ws.queue[0]; {
+		case w.due > now.UnixNano():
+			return claimed{}, time.Unix(0, w.due)
+		case w.silent():
+			ws.drop(w)
+		default:
+			return ws.claimReport(w), time.Time{}
+		}
 	}
-	w := ws.queue[0]
-	if w.due > now.UnixNano() {
-		return claimed{}, time.Unix(0, w.due)
-	}
-	return ws.claimReport(w), time.Time{}
+	return claimed{}, time.Time{}
 }
 
 func (ws *windows) open(id conversation.Identity, length time.Duration) (*window, error) {
@@ -266,12 +276,24 @@ func (ws *windows) open(id conversation.Identity, length time.Duration) (*window
 		return nil, ErrClosed
 	case w != nil:
 		return w, nil
-	case len(ws.byKey) >= ws.max:
+	case len(ws.byKey) >= ws.max && !ws.makeRoom():
 		return nil, ErrFull
 	}
 	w = newWindow(id, length)
 	ws.byKey[w.key()] = w
 	return w, nil
+}
+
+// makeRoom drops a silent window. Those are due last, so they are at the end of
+// the queue.
+func (ws *windows) makeRoom() bool {
+	for _, w := range slices.Backward(ws.queue) {
+		if w.silent() {
+			ws.drop(w)
+			return true
+		}
+	}
+	return false
 }
 
 func (ws *windows) claim(w *window) claimed {
@@ -295,6 +317,10 @@ func (ws *windows) claimReport(w *window) claimed {
 	}
 	return c
 }
+
+// remembered is for how long the length of a silent window is. A conversation
+// that is quiet for longer has usually ended.
+const remembered = 24 * time.Hour
 
 // promise is worth its while when it lasts for half a window from now. What is
 // left of a shorter one would cost another report at its end.
@@ -333,11 +359,14 @@ func (ws *windows) settle(w *window, with settled) (kept bool) {
 			w.promised = w.reported + int64(with.promise)
 		}
 	}
-	w.due = w.promised - int64(lead(w.length))
+	// A start may have made the window shorter than what was promised before.
+	w.due = min(w.promised, w.reported+int64(w.length)) - int64(lead(w.length))
 	switch {
-	case w.promised == 0 && w.last <= w.reported:
+	case w.silent() && (w.length == ws.usual || with.receipt != Sent):
 		ws.drop(w)
 		return false
+	case w.silent():
+		w.due = time.Now().Add(remembered).UnixNano()
 	case w.promised == 0, ws.closed:
 		w.due = time.Now().UnixNano()
 	}
@@ -426,8 +455,11 @@ func (ws *windows) close() <-chan struct{} {
 func (ws *windows) stats() Stats {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	stats := Stats{Conversations: len(ws.byKey), Absorbed: ws.absorbed, Reports: ws.reports, Failures: ws.failures}
+	stats := Stats{Absorbed: ws.absorbed, Reports: ws.reports, Failures: ws.failures}
 	for _, w := range ws.byKey {
+		if !w.silent() {
+			stats.Conversations++
+		}
 		if w.last > w.reported {
 			stats.Unreported++
 		}

@@ -200,6 +200,59 @@ func TestAStartOpensTheWindow(t *testing.T) {
 	})
 }
 
+// The next burst of a conversation has the window of its start, too.
+func TestTheLengthOfTheWindowIsRemembered(t *testing.T) {
+	windowed(t, sender.Options{ID: "a", MaxConversations: 1}, func(t *testing.T, s *sender.Sender, l *line) {
+		start := conversation.Start{Identity: full, Policy: conversation.Policy{InactivateAfter: conversation.After(10 * time.Second)}}
+		_, err := s.Start(t.Context(), start)
+		require.NoError(t, err)
+		time.Sleep(time.Hour)
+		require.Zero(t, s.Stats().Conversations)
+		says(t, s, sender.Sent)
+		require.Equal(t, []string{"0s start for 5s", "4.9s message of 0s taken back", "1h0m0s message+ of 1h0m0s for 5s"}, l.heard())
+
+		time.Sleep(time.Hour)
+		other := full
+		other.ConversationIdentifier = "c2"
+		_, err = s.Message(t.Context(), other, conversation.Message{})
+		require.NoError(t, err, "but another one may take its room")
+	})
+}
+
+// A message may come before the start, and be promised too much for it.
+func TestAStartShortensTheWindow(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
+		time.Sleep(time.Second)
+		says(t, s, sender.Sent)
+		_, err := s.Start(t.Context(), conversation.Start{
+			Identity: full, At: began(), Policy: conversation.Policy{InactivateAfter: conversation.After(10 * time.Second)},
+		})
+		require.NoError(t, err)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, []string{"1s message+ of 1s for 5m", "1s start", "5.9s message of 1s taken back"}, l.heard())
+	})
+}
+
+func TestALateStartOfTheSessionBeforeLeavesTheWindowAlone(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
+		_, err := s.Message(t.Context(), full, conversation.Message{SessionID: otherSession})
+		require.NoError(t, err)
+		before := full
+		before.SessionID = session
+		_, err = s.Start(t.Context(), conversation.Start{Identity: before, At: began().Add(-time.Hour)})
+		require.NoError(t, err)
+		time.Sleep(window)
+		got, err := s.Message(t.Context(), full, conversation.Message{SessionID: otherSession, At: began()})
+		require.NoError(t, err)
+		require.Equal(t, sender.Sent, got)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, told := range l.told {
+			require.NotEqual(t, session, told.message.SessionID)
+		}
+	})
+}
+
 func TestWithoutAWindowEveryMessageIsReported(t *testing.T) {
 	windowed(t, sender.Options{Window: conversation.After(0)}, func(t *testing.T, s *sender.Sender, l *line) {
 		says(t, s, sender.Sent)

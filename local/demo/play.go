@@ -32,9 +32,9 @@ func Play(ctx context.Context, s *stack.Stack, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	p := &play{stack: s, sender: sender.New(s.Temporal, sender.Options{
-		TaskQueue: s.Config.TaskQueue, Window: conversation.After(0),
-	}), script: script, out: out}
+	teller := sender.New(s.Temporal, sender.Options{TaskQueue: s.Config.TaskQueue})
+	defer teller.Close(ctx) //nolint:errcheck // every conversation has ended by then
+	p := &play{stack: s, sender: teller, script: script, out: out}
 	if err := p.tidy(ctx); err != nil {
 		return err
 	}

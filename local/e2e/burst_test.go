@@ -38,7 +38,7 @@ func TestBurst(t *testing.T) {
 		return err
 	})
 	all("closed", func(k *talk) error {
-		_, err := k.Close(t.Context(), k.id, conversation.Close{By: conversation.EndUser})
+		_, err := k.CloseConversation(t.Context(), k.id, conversation.Close{By: conversation.EndUser})
 		return err
 	})
 	all("ended", func(k *talk) error { return k.result(nil) })

@@ -193,14 +193,14 @@ func TestEventsAfterTheEnd(t *testing.T) {
 		}
 	}
 	tell(sender.Sent)
-	receipt, err := k.Close(t.Context(), k.id, closing)
+	receipt, err := k.CloseConversation(t.Context(), k.id, closing)
 	require.NoError(t, err)
 	require.Equal(t, sender.Sent, receipt)
 	require.Equal(t, conversation.Closed, k.ended().Why)
 	run := k.runID()
 
 	tell(sender.AlreadyOver)
-	receipt, err = k.Close(t.Context(), k.id, closing)
+	receipt, err = k.CloseConversation(t.Context(), k.id, closing)
 	require.NoError(t, err)
 	require.Equal(t, sender.AlreadyOver, receipt)
 	receipt, err = k.SessionStatus(t.Context(), k.id, conversation.SessionStatus{SessionID: k.id.SessionID, Status: conversation.StatusEnded})
@@ -283,7 +283,7 @@ func TestNothingIsLostWhileItEnds(t *testing.T) {
 	}
 	for range closes {
 		before, run := len(k.calls()), k.runID()
-		receipt, err := k.Close(t.Context(), k.id, conversation.Close{At: time.Now()})
+		receipt, err := k.CloseConversation(t.Context(), k.id, conversation.Close{At: time.Now()})
 		require.NoError(t, err)
 		require.Contains(t, []sender.Receipt{sender.Sent, sender.AlreadyOver}, receipt)
 		// A close that meets the End of the one before is covered by it and makes

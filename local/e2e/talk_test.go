@@ -107,7 +107,7 @@ func (k *talk) message() {
 
 func (k *talk) hangUp() {
 	k.t.Helper()
-	receipt, err := k.Close(k.t.Context(), k.id, conversation.Close{By: conversation.EndUser})
+	receipt, err := k.CloseConversation(k.t.Context(), k.id, conversation.Close{By: conversation.EndUser})
 	require.NoError(k.t, err)
 	require.Equal(k.t, sender.Sent, receipt)
 }
