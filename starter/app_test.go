@@ -189,7 +189,7 @@ func TestOnlyWaitsHaveNoTimeout(t *testing.T) {
 		for _, flag := range command.Flags {
 			names = append(names, flag.Names()...)
 		}
-		if command.Name == "ingest" {
+		if command.Name == "ingest" || command.Name == "serve" {
 			require.NotContains(t, names, "timeout")
 			continue
 		}
@@ -232,6 +232,37 @@ func TestIngestFailsWhenLinesWereRejected(t *testing.T) {
 	require.Len(t, server.Calls(), 2)
 	_, err = starter(t, server, "ingest", "-from", "3", log)
 	require.NoError(t, err)
+}
+
+func TestIngestAbsorbsMessagesAndReportsTheLast(t *testing.T) {
+	server := temporaltest.Start(t)
+	log := filepath.Join(t.TempDir(), "events.ndjson")
+	require.NoError(t, os.WriteFile(log, []byte(strings.Repeat(event("a")+"\n", 100)), 0o600))
+
+	_, err := starter(t, server, "ingest", "-window", "5m", log)
+	require.NoError(t, err)
+	calls := server.Calls()
+	require.Len(t, calls, 2, "the first and the last")
+	require.Contains(t, string(calls[0].Payload), `"window":"5m"`)
+	require.NotContains(t, string(calls[1].Payload), "window", "no promise is left behind")
+}
+
+// What was absorbed and could not be reported has to be sent again.
+func TestIngestInVainSaysFromWhereToGoOn(t *testing.T) {
+	server := temporaltest.Start(t)
+	log := filepath.Join(t.TempDir(), "events.ndjson")
+	require.NoError(t, os.WriteFile(log, []byte(strings.Repeat(event("a")+"\n", 10)), 0o600))
+	server.Fail(func(string) error {
+		if len(server.Calls()) == 0 {
+			return nil
+		}
+		return serviceerror.NewInvalidArgument("not any more")
+	})
+	defer func(whole time.Duration) { flushTimeout = whole }(flushTimeout)
+	flushTimeout = time.Second
+	_, err := starter(t, server, "ingest", "-window", "5m", "-from", "2", log)
+	require.ErrorContains(t, err, "1 conversations left, 1 of them with a message that is not reported")
+	require.ErrorContains(t, err, "go on with -from 2")
 }
 
 // TestIngestStopsOnASilentPipe runs main itself: a signal is for a process.

@@ -17,7 +17,7 @@ import (
 type Progress struct {
 	started time.Time
 
-	sent, over, untracked, rejected, waits atomic.Int64
+	sent, absorbed, over, untracked, rejected, waits atomic.Int64
 
 	mu            sync.Mutex
 	conversations map[uint64]struct{}
@@ -29,7 +29,9 @@ func NewProgress() *Progress {
 }
 
 // Events is how many events were told, whatever became of them.
-func (p *Progress) Events() int64 { return p.sent.Load() + p.over.Load() + p.untracked.Load() }
+func (p *Progress) Events() int64 {
+	return p.sent.Load() + p.absorbed.Load() + p.over.Load() + p.untracked.Load()
+}
 
 // Rejected is how many lines were rejected.
 func (p *Progress) Rejected() int64 { return p.rejected.Load() }
@@ -47,7 +49,7 @@ func (p *Progress) String() string {
 	for _, count := range []struct {
 		what string
 		n    int64
-	}{{"already over", p.over.Load()}, {"not tracked", p.untracked.Load()}, {"waits for Temporal", p.waits.Load()}} {
+	}{{"absorbed", p.absorbed.Load()}, {"already over", p.over.Load()}, {"not tracked", p.untracked.Load()}, {"waits for Temporal", p.waits.Load()}} {
 		if count.n > 0 {
 			fmt.Fprintf(&line, ", %d %s", count.n, count.what)
 		}
@@ -57,6 +59,8 @@ func (p *Progress) String() string {
 
 func (p *Progress) count(receipt sender.Receipt) {
 	switch receipt {
+	case sender.Absorbed:
+		p.absorbed.Add(1)
 	case sender.AlreadyOver:
 		p.over.Add(1)
 	case sender.NotTracked:

@@ -40,7 +40,7 @@ func (r *run) tell(ctx context.Context, t task) error {
 		attempt, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		receipt, err := t.event.Tell(attempt, r.sender)
-		if err != nil && !passing(err) {
+		if err != nil && !sender.Temporary(err) && !errors.Is(err, sender.ErrFull) {
 			return receipt, backoff.Permanent(err)
 		}
 		return receipt, err
@@ -68,19 +68,6 @@ func waits() backoff.BackOff {
 	between := backoff.NewExponentialBackOff()
 	between.MaxInterval = longestWait
 	return between
-}
-
-// passing reports whether an error goes away by waiting.
-func passing(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return true
-	}
-	switch code(err) {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted, codes.Canceled, codes.Internal, codes.Unknown:
-		return true
-	default:
-		return false
-	}
 }
 
 // refused reports whether only this event is at fault. Where Temporal has not
