@@ -283,7 +283,9 @@ const absent = "(absent)"
 func TestSchemaAgreesWithValidate(t *testing.T) {
 	values := []any{
 		absent, nil, true, 0, 1.5, -1, 1768467600000, -62167219200000, -62167219200001, 253402300799999, 253402300800000,
-		map[string]any{}, []any{}, "", "x", "a\nb", "a\u0085b", "a\u007fb", "\u00a0", strings.Repeat("ä", 240), strings.Repeat("ä", 241),
+		map[string]any{},
+		[]any{},
+		"", "x", "a\nb", "a\u0085b", "a\u007fb", "\u00a0", strings.Repeat("ä", 240), strings.Repeat("ä", 241),
 		strings.Repeat("A", 80), strings.Repeat("A", 81), "1A", "A b", "A_b", "Ä",
 		"00D00000000001", "00D000000000001", "0Mw0000000000011", "0Mw000000000001AAA", "0Mw000000000001AAAA", "00D00000000000-", "00D000000000001\n",
 		"EndUser", "System", "enduser", "Agent", "Ended",

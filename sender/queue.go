@@ -17,7 +17,7 @@ func (q queue) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (q *queue) Push(w any) {
-	last := w.(*window)         //nolint:forcetypeassert // nothing else is pushed
+	last := w.(*window)         //nolint:errcheck,forcetypeassert // nothing else is pushed
 	last.place = int32(len(*q)) //nolint:gosec // there are not that many
 	*q = append(*q, last)
 }

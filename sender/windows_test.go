@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -79,8 +80,7 @@ func (l *line) ExecuteWorkflow(_ context.Context, _ client.StartWorkflowOptions,
 
 func (l *line) SignalWithStartWorkflow(_ context.Context, _, signal string, payload any, _ client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
 	err := l.take(signal+"+", payload)
-	var missing *serviceerror.NotFound
-	if errors.As(err, &missing) {
+	if _, missing := errors.AsType[*serviceerror.NotFound](err); missing {
 		l.mu.Lock()
 		l.over = false
 		l.mu.Unlock()
@@ -130,7 +130,7 @@ func windowed(t *testing.T, o sender.Options, test func(t *testing.T, s *sender.
 		s := sender.New(l, o)
 		defer func() {
 			l.set(func(l *line) { l.cut = false })
-			_ = s.Close(context.Background())
+			_ = s.Close(t.Context())
 		}()
 		test(t, s, l)
 	})
@@ -289,7 +289,7 @@ func TestWhatIsNotCoveredWaits(t *testing.T) {
 		go func() {
 			defer close(said)
 			_, err := s.Message(t.Context(), full, conversation.Message{})
-			require.NoError(t, err)
+			assert.NoError(t, err)
 		}()
 		synctest.Wait()
 		select {
@@ -511,13 +511,11 @@ func heap() uint64 {
 func TestAbsorbingAllocatesNothing(t *testing.T) {
 	s := sender.New(mute{}, sender.Options{})
 	ids := many(1)
-	absorb := func() {
-		_, err := s.Message(t.Context(), ids[0], conversation.Message{At: time.Now()})
-		require.NoError(t, err)
-	}
-	absorb()
+	ctx := t.Context()
+	_, err := s.Message(ctx, ids[0], conversation.Message{})
+	require.NoError(t, err)
 	require.Zero(t, testing.AllocsPerRun(1000, func() {
-		_, _ = s.Message(context.Background(), ids[0], conversation.Message{At: time.Now()})
+		_, _ = s.Message(ctx, ids[0], conversation.Message{At: time.Now()})
 	}))
 	require.NoError(t, s.Close(t.Context()))
 }
