@@ -50,7 +50,7 @@ func app() *cli.Command {
 			&cli.StringFlag{Name: "task-queue", Usage: "`QUEUE` on which the workers listen", Value: conversation.DefaultTaskQueue},
 		},
 		Commands: []*cli.Command{
-			startCommand(), messageCommand(), closeCommand(), statusCommand(), retryCommand(), ingestCommand(),
+			startCommand(), messageCommand(), closeCommand(), statusCommand(), retryCommand(), ingestCommand(), serveCommand(),
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if c.Args().Present() {
@@ -84,9 +84,10 @@ func connected(do action) cli.ActionFunc {
 			return err
 		}
 		defer temporal.Close()
-		return do(ctx, c, sender.New(temporal, sender.Options{
-			TaskQueue: c.String("task-queue"), Window: conversation.After(0),
-		}))
+		s := sender.New(temporal, sender.Options{ //nolint:contextcheck // its reports outlive an interrupt
+			TaskQueue: c.String("task-queue"), Window: conversation.After(c.Duration("window")),
+		})
+		return do(ctx, c, s)
 	}
 }
 
@@ -125,16 +126,25 @@ func timeoutFlag() cli.Flag {
 	return &cli.DurationFlag{Name: "timeout", Usage: "how long to wait for an answer; 0 for ever", Value: 30 * time.Second}
 }
 
-func connect(c *cli.Command) (client.Client, error) {
+// connection is how the flags and the environment say to connect to Temporal.
+func connection(c *cli.Command) (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return nil, fmt.Errorf("read Temporal's connection settings: %w", err)
+		return options, fmt.Errorf("read Temporal's connection settings: %w", err)
 	}
 	if address := c.String("address"); address != "" {
 		options.HostPort = address
 	}
 	if namespace := c.String("namespace"); namespace != "" {
 		options.Namespace = namespace
+	}
+	return options, nil
+}
+
+func connect(c *cli.Command) (client.Client, error) {
+	options, err := connection(c)
+	if err != nil {
+		return nil, err
 	}
 	options.Logger = log.NewStructuredLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	temporal, err := client.NewLazyClient(options)

@@ -33,33 +33,44 @@ func parseCloudEvent(text []byte) (event.Event, error) {
 		return ce, wrongType(err)
 	}
 	if is.SpecVersion != event.CloudEventsVersionV1 {
-		return ce, fmt.Errorf("specversion %.20q: want %q", is.SpecVersion, event.CloudEventsVersionV1)
+		return ce, wrongVersion(is.SpecVersion)
 	}
 	if err := json.Unmarshal(text, &ce); err != nil {
 		return ce, withoutContent(err)
 	}
-	if err := ce.Validate(); err != nil {
-		return ce, oneLine(err)
+	return ce, check(ce)
+}
+
+func check(ce event.Event) error {
+	if version := ce.SpecVersion(); version != event.CloudEventsVersionV1 {
+		return wrongVersion(version)
 	}
-	return ce, nil
+	if err := ce.Validate(); err != nil {
+		return &line{err}
+	}
+	return nil
+}
+
+func wrongVersion(version string) error {
+	return &wrong{"specversion", fmt.Sprintf("%.20q", version), fmt.Errorf("want %q", event.CloudEventsVersionV1)}
 }
 
 // wrongType says in JSON's words which field is of the wrong type.
 func wrongType(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if !errors.As(err, &wrong) {
+	var mistyped *json.UnmarshalTypeError
+	if !errors.As(err, &mistyped) {
 		return err
 	}
 	want := "an object"
-	switch wrong.Type.Kind() {
+	switch mistyped.Type.Kind() {
 	case reflect.String:
 		want = "a string"
 	case reflect.Bool:
 		want = "true or false"
 	default:
 	}
-	field := wrong.Field[strings.LastIndex(wrong.Field, ".")+1:]
-	return fmt.Errorf("%s: want %s, not a JSON %s", cmp.Or(field, "all of it"), want, wrong.Value)
+	field := mistyped.Field[strings.LastIndex(mistyped.Field, ".")+1:]
+	return &wrong{field: cmp.Or(field, "all of it"), cause: fmt.Errorf("want %s, not a JSON %s", want, mistyped.Value)}
 }
 
 // withoutContent cuts off what the library shows of the text around an error,

@@ -8,8 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
 
 	"sessionkeeper/conversation"
 	"sessionkeeper/sender"
@@ -26,6 +27,8 @@ const (
 // OrgExtension is the extension attribute that names the org of a
 // session-status event, whose data is Salesforce's own entry and does not.
 const OrgExtension = "orgid"
+
+var errUnknownType = fmt.Errorf("want %s, %s, %s or %s", TypeStarted, TypeMessage, TypeClosed, TypeSessionStatus)
 
 // Event is one event of a routing system.
 type Event struct {
@@ -59,6 +62,20 @@ func Parse(text []byte) (Event, error) {
 	if err != nil {
 		return Event{}, fmt.Errorf("not a CloudEvent: %w", err)
 	}
+	return read(ce)
+}
+
+// From is [Parse] on an event that the CloudEvents library has read, such as one
+// whose attributes are HTTP headers.
+func From(ce event.Event) (Event, error) {
+	if err := check(ce); err != nil {
+		return Event{}, fmt.Errorf("not a CloudEvent: %w", err)
+	}
+	return read(ce)
+}
+
+func read(ce event.Event) (Event, error) {
+	var err error
 	e := Event{ID: ce.ID(), Type: ce.Type(), At: ce.Time()}
 	switch e.Type {
 	case TypeStarted, TypeMessage, TypeClosed:
@@ -67,17 +84,17 @@ func Parse(text []byte) (Event, error) {
 		org, _ := ce.Extensions()[OrgExtension].(string)
 		err = e.readStatus(ce.Data(), org)
 	default:
-		return Event{}, fmt.Errorf("type %.100q: want %s, %s, %s or %s", e.Type, TypeStarted, TypeMessage, TypeClosed, TypeSessionStatus)
+		return Event{}, &wrong{"type", fmt.Sprintf("%.100q", e.Type), errUnknownType}
 	}
 	if err != nil {
-		return Event{}, fmt.Errorf("data: %w", oneLine(err))
+		return Event{}, &wrong{field: "data", cause: &line{err}}
 	}
 	return e, nil
 }
 
 func (e *Event) readOwn(text []byte) error {
 	var d data
-	if err := read(text, &d); err != nil {
+	if err := readData(text, &d); err != nil {
 		return err
 	}
 	e.Identity, e.By = d.Identity, d.By
@@ -85,7 +102,7 @@ func (e *Event) readOwn(text []byte) error {
 		strict := json.NewDecoder(bytes.NewReader(d.Policy))
 		strict.DisallowUnknownFields()
 		if err := strict.Decode(&e.Policy); err != nil {
-			return fmt.Errorf("policy: %w", wrongType(err))
+			return &wrong{field: "policy", cause: wrongType(err)}
 		}
 	}
 	return errors.Join(conversation.Start{Identity: e.Identity, Policy: e.Policy}.Validate(),
@@ -93,7 +110,7 @@ func (e *Event) readOwn(text []byte) error {
 }
 
 func (e *Event) readStatus(text []byte, org string) error {
-	if err := read(text, &e.Status); err != nil {
+	if err := readData(text, &e.Status); err != nil {
 		return err
 	}
 	e.Status.At = e.At
@@ -109,7 +126,7 @@ func (e *Event) readStatus(text []byte, org string) error {
 	return errors.Join(e.Identity.ValidateKey(), e.Status.Validate())
 }
 
-func read(text []byte, into any) error {
+func readData(text []byte, into any) error {
 	if len(text) == 0 {
 		return errors.New("is missing")
 	}
@@ -147,9 +164,4 @@ func (e Event) Tell(ctx context.Context, s *sender.Sender) (sender.Receipt, erro
 	default:
 		return "", fmt.Errorf("event %s: unknown type %q", e.ID, e.Type)
 	}
-}
-
-// oneLine joins what several errors say.
-func oneLine(err error) error {
-	return errors.New(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 }

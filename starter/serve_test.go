@@ -1,0 +1,108 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sessionkeeper/sender/temporaltest"
+)
+
+func TestServeChecksItsFlags(t *testing.T) {
+	t.Setenv(tokensVariable, "")
+	none := filepath.Join(t.TempDir(), "none")
+	for want, args := range map[string][]string{
+		"want tokens: -tokens FILE or SESSIONKEEPER_TOKENS":           {},
+		"read tokens: open " + none:                                   {"-tokens", none},
+		"want either tokens or -no-auth":                              {"-tokens", none, "-no-auth"},
+		"without tokens want a loopback address":                      {"-no-auth", "-listen", ":0"},
+		`unexpected argument "x"`:                                     {"-no-auth", "x"},
+		"-max-events 0: want at least 1":                              {"-no-auth", "-max-events", "0"},
+		"-max-body -1: want at least 1":                               {"-no-auth", "-max-body=-1"},
+		"-drain-timeout 0s: want at least 1ms":                        {"-no-auth", "-drain-timeout", "0"},
+		"-window -1s: must not be negative":                           {"-no-auth", "-window=-1s"},
+		`log format "xml": want json or console`:                      {"-no-auth", "-log-format", "xml"},
+		`log level "loud": want debug, info, warn or error`:           {"-no-auth", "-log-level", "loud"},
+		"want both a TLS certificate and its key, or neither":         {"-no-auth", "-tls-cert", none},
+		"listen for events: listen tcp: address nowhere: missing por": {"-no-auth", "-listen", "nowhere"},
+	} {
+		_, err := starter(t, nil, append([]string{"serve", "-metrics-listen", "127.0.0.1:0"}, args...)...)
+		require.ErrorContains(t, err, want)
+	}
+	t.Setenv(tokensVariable, "short")
+	_, err := starter(t, nil, "serve")
+	require.EqualError(t, err, "SESSIONKEEPER_TOKENS: token 1: want at least 16 characters")
+	_, err = starter(t, nil, "serve", "-tokens", none)
+	require.EqualError(t, err, "want tokens either from -tokens or from SESSIONKEEPER_TOKENS")
+}
+
+// TestServeStopsOnSIGTERM runs main itself: a signal is for a process.
+func TestServeStopsOnSIGTERM(t *testing.T) {
+	for name, test := range map[string]struct {
+		away bool
+		exit int
+		said string
+	}{
+		"all is reported":   {false, 0, `"msg":"Stopped, nothing is left"`},
+		"something is left": {true, 1, "starter: close the sender: 1 conversations left, 1 of them with a message that is not reported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := temporaltest.Start(t)
+			var listening net.ListenConfig
+			free, err := listening.Listen(t.Context(), "tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			address := free.Addr().String()
+			require.NoError(t, free.Close())
+			self, err := os.Executable()
+			require.NoError(t, err)
+			said, err := os.Create(filepath.Join(t.TempDir(), "said"))
+			require.NoError(t, err)
+			defer said.Close()
+			process, err := os.StartProcess(self, []string{self}, &os.ProcAttr{
+				Env: append(os.Environ(), tokensVariable+"=0123456789abcdef",
+					"STARTER_ARGS=-address "+server.Addr+" serve -metrics-listen 127.0.0.1:0 -drain-timeout 500ms -listen "+address),
+				Files: []*os.File{nil, said, said},
+			})
+			require.NoError(t, err)
+			for range 2 {
+				require.Eventually(t, func() bool { return post(t, address) == http.StatusAccepted }, 30*time.Second, 10*time.Millisecond)
+			}
+			if test.away {
+				server.Stop()
+			}
+			require.NoError(t, process.Signal(syscall.SIGTERM))
+			state, err := process.Wait()
+			require.NoError(t, err)
+			text, err := os.ReadFile(said.Name())
+			require.NoError(t, err)
+			require.Equal(t, test.exit, state.ExitCode(), string(text))
+			require.Contains(t, string(text), test.said)
+			require.NotContains(t, string(text), "0123456789abcdef")
+		})
+	}
+}
+
+// post sends a message, and tells the status or 0.
+func post(t *testing.T, address string) int {
+	t.Helper()
+	text := strings.Replace(event("c1"), `"id"`, `"time":"`+time.Now().Format(time.RFC3339Nano)+`","id"`, 1)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/v1/events", strings.NewReader(text))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/cloudevents+json")
+	request.Header.Set("Authorization", "Bearer 0123456789abcdef")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0
+	}
+	defer response.Body.Close()
+	_, _ = io.Copy(io.Discard, response.Body)
+	return response.StatusCode
+}
