@@ -76,6 +76,10 @@ func (id Identity) ValidateKey() error {
 		p.add("orgId", "must be the org's 15-character id, such as 00D000000000001")
 	}
 	p.identifier("conversationIdentifier", id.ConversationIdentifier)
+	if strings.ContainsFunc(id.ConversationIdentifier, func(r rune) bool { return r > unicode.MaxASCII }) {
+		// Temporal's clients send the workflow id as a gRPC header.
+		p.add("conversationIdentifier", "has characters other than ASCII")
+	}
 	return p.err()
 }
 
