@@ -10,21 +10,17 @@ import (
 	"go.temporal.io/server/common/dynamicconfig"
 	"go.temporal.io/server/common/membership/static"
 	"go.temporal.io/server/common/metrics"
-	"go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
 	"go.temporal.io/server/common/primitives"
 	"go.temporal.io/server/temporal"
 )
 
-// clusterName and shards are written into a database when it is made; a
-// server must come back with the same.
-const (
-	clusterName = "active"
-	shards      = 1
-)
+// clusterName is written into a database when it is made; a server must come
+// back with the same.
+const clusterName = "active"
 
 // serverConfig is a single-node cluster whose four services talk over
 // loopback.
-func serverConfig(p ports, db *config.SQL) *config.Config {
+func serverConfig(p ports, db database) *config.Config {
 	return &config.Config{
 		Global: config.Global{
 			Membership: config.Membership{MaxJoinDuration: 10 * time.Second, BroadcastAddress: loopback},
@@ -38,12 +34,7 @@ func serverConfig(p ports, db *config.SQL) *config.Config {
 				},
 			},
 		},
-		Persistence: config.Persistence{
-			DefaultStore:     sqlite.PluginName,
-			VisibilityStore:  sqlite.PluginName,
-			NumHistoryShards: shards,
-			DataStores:       map[string]config.DataStore{sqlite.PluginName: {SQL: db}},
-		},
+		Persistence: db.persistence(),
 		ClusterMetadata: &cluster.Config{
 			FailoverVersionIncrement: 10,
 			MasterClusterName:        clusterName,

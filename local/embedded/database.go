@@ -1,17 +1,13 @@
 package embedded
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
-	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	persistencespb "go.temporal.io/server/api/persistence/v1"
@@ -21,93 +17,62 @@ import (
 	"go.temporal.io/server/common/persistence"
 	"go.temporal.io/server/common/persistence/serialization"
 	"go.temporal.io/server/common/persistence/sql"
-	"go.temporal.io/server/common/persistence/sql/sqlplugin"
-	"go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
 	"go.temporal.io/server/common/resolver"
 	"go.temporal.io/server/common/searchattribute/sadefs"
 	schema "go.temporal.io/server/schema/sqlite"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// ErrFileInUse is in Start's error when another process has the DBFile open.
-var ErrFileInUse = errors.New("another process uses the file")
+// database is where a server keeps its state.
+type database struct {
+	// name, for people.
+	name string
+	// main has the conversations' state and visibility what lists them; they
+	// may be the same.
+	main, visibility *config.SQL
+	// shards is written into a database when it is made; a server must come
+	// back with the same.
+	shards int32
+	// ensureSchema makes what is missing.
+	ensureSchema func(context.Context) error
+}
 
-// sqliteBusy is SQLITE_BUSY of https://www.sqlite.org/rescode.html.
-const sqliteBusy = 5
+func databaseOf(o Options) (database, error) {
+	switch {
+	case o.Postgres == nil:
+		return sqliteDatabase(o.DBFile)
+	case o.DBFile != "":
+		return database{}, fail("choose the database", fmt.Errorf("both Postgres and the DBFile %q are set", o.DBFile))
+	default:
+		return postgresDatabase(*o.Postgres), nil
+	}
+}
 
-// sqlConfig names the database: the file, or one in memory of its own.
-func sqlConfig(file string) (*config.SQL, error) {
-	if file == "" {
-		return &config.SQL{
-			PluginName:        sqlite.PluginName,
-			DatabaseName:      uuid.NewString(),
-			ConnectAttributes: map[string]string{"mode": "memory", "cache": "shared"},
-		}, nil
-	}
-	path, err := filepath.Abs(file)
-	if err != nil {
-		return nil, fail(fmt.Sprintf("find the database file %q", file), err)
-	}
-	return &config.SQL{
-		PluginName: sqlite.PluginName,
-		// The plugin makes a URI of it.
-		DatabaseName: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(),
-		ConnectAttributes: map[string]string{
-			"mode":         "rwc",
-			"journal_mode": "wal",
-			// A killed process loses nothing; a power cut may take the last
-			// transactions, but leaves the file sound.
-			"synchronous": "normal",
-			// Two servers on one file would ruin it.
-			"locking_mode": "exclusive",
+func (db database) persistence() config.Persistence {
+	const main, visibility = "main", "visibility"
+	return config.Persistence{
+		DefaultStore:     main,
+		VisibilityStore:  visibility,
+		NumHistoryShards: db.shards,
+		DataStores: map[string]config.DataStore{
+			main:       {SQL: db.main},
+			visibility: {SQL: db.visibility},
 		},
-	}, nil
+	}
 }
 
 // prepareDatabase brings the schema, the namespace and its search attributes
 // into the database, as far as they are missing. Done before the server
 // starts, because a running one notices a namespace's new search attributes
 // only at its next refresh, seconds later.
-func prepareDatabase(ctx context.Context, cfg *config.SQL, o Options) error {
-	if err := ensureSchema(cfg); err != nil {
-		if sqliteErr, ok := errors.AsType[interface {
-			error
-			Code() int
-		}](err); ok && sqliteErr.Code() == sqliteBusy {
-			err = fmt.Errorf("%w: %w", ErrFileInUse, err)
-		}
-		return fail("prepare the database "+cmp.Or(o.DBFile, "in memory"), err)
+func prepareDatabase(ctx context.Context, db database, o Options) error {
+	if err := db.ensureSchema(ctx); err != nil {
+		return fail("prepare the database "+db.name, err)
 	}
-	if err := ensureNamespace(ctx, cfg, o); err != nil {
+	if err := ensureNamespace(ctx, db.main, o); err != nil {
 		return fail("set up namespace "+o.Namespace, err)
 	}
 	return nil
-}
-
-func ensureSchema(cfg *config.SQL) (err error) {
-	db, err := sql.NewSQLAdminDB(sqlplugin.DbKindUnknown, cfg, resolver.NewNoopResolver(), log.NewNoopLogger(), metrics.NoopMetricsHandler)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-
-	tables, err := db.ListTables(cfg.DatabaseName)
-	switch {
-	case err != nil:
-		return err
-	case slices.Contains(tables, "namespaces"):
-		return nil
-	case len(tables) > 0:
-		return errors.New("it is an SQLite database, but not one of Temporal's")
-	}
-	// All or nothing, so that a kill half way does not leave half a schema.
-	if err := db.Exec("BEGIN"); err != nil {
-		return err
-	}
-	if err := schema.SetupSchemaOnDB(db); err != nil {
-		return errors.Join(err, db.Exec("ROLLBACK"))
-	}
-	return db.Exec("COMMIT")
 }
 
 func ensureNamespace(ctx context.Context, cfg *config.SQL, o Options) error {

@@ -1,7 +1,7 @@
 // Package embedded runs a real Temporal server and its Web UI inside this
-// process, on SQLite, for demonstrations and end-to-end tests. It listens on
-// 127.0.0.1 only, calls nobody, and has no authentication: it is not a
-// production server.
+// process, on SQLite or PostgreSQL, for demonstrations, end-to-end tests and
+// benchmarks. It listens on 127.0.0.1 only, calls nobody, and has no
+// authentication: it is not a production server.
 package embedded
 
 import (
@@ -34,13 +34,17 @@ type Options struct {
 	// holds it until it exits. Empty keeps the state in memory.
 	DBFile string
 
+	// Postgres, where set, keeps the state on a PostgreSQL server instead;
+	// DBFile must be empty then.
+	Postgres *Postgres
+
 	// FrontendPort, UIPort and MetricsPort are the ports of the Temporal
 	// frontend (gRPC), the Web UI and the server's Prometheus metrics.
 	// 0 takes any free port.
 	FrontendPort, UIPort, MetricsPort int
 
 	// SearchAttributes are registered on the namespace, beside those it has.
-	// SQLite has room for 10 Keyword attributes and 3 of each other type.
+	// There is room for 10 Keyword attributes and 3 of each other type.
 	SearchAttributes map[string]enumspb.IndexedValueType
 
 	// RetentionPeriod is how long closed workflows are kept. Default 24 h.
@@ -114,7 +118,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		}
 	}()
 
-	db, err := sqlConfig(o.DBFile)
+	db, err := databaseOf(o)
 	if err != nil {
 		return nil, err
 	}
