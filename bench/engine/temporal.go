@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/local/embedded"
+	"sessionkeeper/worker/service"
+)
+
+const (
+	temporalLibrary  = "go.temporal.io/sdk"
+	temporalDatabase = "temporal"
+	namespace        = "default"
+	taskQueue        = "bench"
+)
+
+// temporalRig is a Temporal server on PostgreSQL.
+type temporalRig struct {
+	setup  Setup
+	server *embedded.Server
+	client client.Client
+	chats  atomic.Int64
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func startTemporal(ctx context.Context, setup Setup) (*temporalRig, error) {
+	postgres := setup.Stores.Postgres
+	for _, database := range temporalDatabases {
+		if err := postgres.DropDatabase(ctx, database); err != nil {
+			return nil, err
+		}
+	}
+	attributes := map[string]enumspb.IndexedValueType{}
+	for _, name := range conversation.SearchAttributes() {
+		attributes[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+	}
+	server, err := embedded.Start(ctx, embedded.Options{
+		Namespace: namespace, SearchAttributes: attributes, Logger: quiet,
+		Postgres: &embedded.Postgres{
+			Address: postgres.Address, User: postgres.User, Password: postgres.Password, Database: temporalDatabase,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start Temporal: %w", err)
+	}
+	r := &temporalRig{setup: setup, server: server}
+	if r.client, err = client.DialContext(ctx, r.connection()); err != nil {
+		server.Stop()
+		return nil, fmt.Errorf("connect to Temporal: %w", err)
+	}
+	return r, nil
+}
+
+var temporalDatabases = []string{temporalDatabase, temporalDatabase + "_visibility"}
+
+func (r *temporalRig) connection() client.Options {
+	return client.Options{HostPort: r.server.FrontendAddress(), Namespace: namespace, Logger: log.NewStructuredLogger(quiet)}
+}
+
+func (r *temporalRig) Stored(ctx context.Context) (int64, error) {
+	return r.setup.Stores.Postgres.Size(ctx, temporalDatabases...)
+}
+
+func (r *temporalRig) close() {
+	r.client.Close()
+	r.server.Stop()
+}
+
+// What the conversations belong to.
+const (
+	orgID       = "00D000000000001"
+	secretInEnv = "SESSIONKEEPER_BENCH_SECRET"
+)
+
+// identity of a conversation.
+func identity(id string) conversation.Identity {
+	return conversation.Identity{
+		OrgID: orgID, AuthorizationContext: "Partner1_ChannelDefinition1", ChannelAddressIdentifier: "8f5d1c1e-0000-4000-8000-000000000001",
+		EndUserClientID: "visitor-" + id, ConversationIdentifier: id, SessionID: "0Mw000000000001",
+	}
+}
+
+// workerConfig is the configuration of a worker that calls our Salesforce.
+func (r *temporalRig) workerConfig() (service.Config, error) {
+	if err := os.Setenv(secretInEnv, "not-a-secret"); err != nil {
+		return service.Config{}, fmt.Errorf("worker's configuration: %w", err)
+	}
+	return service.Config{
+		TaskQueue: taskQueue, CachedConversations: 20_000, StopTimeout: 5 * time.Second,
+		Orgs: []service.Org{{
+			OrgID: orgID, APIBaseURL: r.setup.Salesforce, CallTimeout: 10 * time.Second, TokenLifetime: 10 * time.Minute,
+			ClientCredentials: &service.ClientCredentials{
+				ConsumerKey: "bench", TokenURL: r.setup.Salesforce + "/services/oauth2/token", Secret: service.Secret{Env: secretInEnv},
+			},
+		}},
+	}, nil
+}
+
+// played is how to play a chat on one design.
+type played struct {
+	begin, message, hangUp func(ctx context.Context, start conversation.Start) error
+}
+
+// play plays a chat in its own time and reads what it cost.
+func (r *temporalRig) play(ctx context.Context, chat Chat, p played) (Cost, error) {
+	start := conversation.Start{
+		Identity: identity(fmt.Sprintf("chat-%d", r.chats.Add(1))),
+		Policy:   conversation.Policy{InactivateAfter: conversation.After(chat.Over / 3)},
+	}
+	if err := p.begin(ctx, start); err != nil {
+		return Cost{}, err
+	}
+	tick := time.NewTicker(chat.Over / time.Duration(chat.Messages))
+	defer tick.Stop()
+	for range chat.Messages {
+		select {
+		case <-ctx.Done():
+			return Cost{}, ctx.Err()
+		case <-tick.C:
+		}
+		if err := p.message(ctx, start); err != nil {
+			return Cost{}, err
+		}
+	}
+	if err := p.hangUp(ctx, start); err != nil {
+		return Cost{}, err
+	}
+	if err := r.client.GetWorkflow(ctx, start.WorkflowID(), "").Get(ctx, nil); err != nil {
+		return Cost{}, fmt.Errorf("wait for the chat's end: %w", err)
+	}
+	return r.costOf(ctx, start.WorkflowID())
+}
+
+// billable are the events that Temporal Cloud counts as actions, one each:
+// starts, signals, timers, activities and writes of search attributes.
+var billable = []enumspb.EventType{
+	enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+	enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+	enumspb.EVENT_TYPE_TIMER_STARTED,
+	enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+	enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
+}
+
+// costOf adds up all runs of a conversation, from the last to the first.
+func (r *temporalRig) costOf(ctx context.Context, workflowID string) (cost Cost, err error) {
+	described, err := r.client.DescribeWorkflowExecution(ctx, workflowID, "")
+	if err != nil {
+		return Cost{}, fmt.Errorf("history of %s: %w", workflowID, err)
+	}
+	for run := described.GetWorkflowExecutionInfo().GetExecution().GetRunId(); run != ""; {
+		events := r.client.GetWorkflowHistory(ctx, workflowID, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		run = ""
+		for events.HasNext() {
+			event, err := events.Next()
+			if err != nil {
+				return Cost{}, fmt.Errorf("history of %s: %w", workflowID, err)
+			}
+			cost.Events++
+			if slices.Contains(billable, event.GetEventType()) {
+				cost.Actions++
+			}
+			run = max(run, event.GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId())
+		}
+	}
+	return cost, nil
+}
+
+var errNotStarted = errors.New("the worker ended before it took work")
