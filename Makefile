@@ -5,7 +5,7 @@ TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 VULN_DB ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-local bench fmt lint tidy-check vuln compose-check ci
+.PHONY: help demo test test-unit test-local test-bench compare bench fmt lint tidy-check vuln compose-check ci
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,10 +13,11 @@ help: ## Show the targets
 demo: ## Play the example conversations on an embedded Temporal server, and go on serving
 	go run -C local .
 
-test: test-unit test-local ## Run every test with the race detector
+test: test-unit test-local test-bench ## Run every test with the race detector
 
 test-unit: ## Test the packages a deployment is built from
 	go test -race ./...
+	go test -run TestNeverEarly ./workflows -rapid.checks=10000
 
 # The race detector stays out of SQLite, which it makes a hundred times slower,
 # and the burst of a thousand conversations runs without it.
@@ -24,7 +25,16 @@ test-local: ## Test end to end on an embedded Temporal server
 	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m ./...
 	go test -C local -run TestBurst -timeout 10m ./e2e
 
-bench: ## Print cost and latency per conversation
+# Those of its stores that are not installed are left out.
+test-bench: ## Test the comparison with the alternatives
+	go test -C bench -timeout 15m ./...
+
+compare: ## Run the same job on ours and on the alternatives (about five minutes)
+	go run -C bench . -short
+
+bench: ## Print cost and latency per message and conversation
+	go test -run '^$$' -bench Absorb ./sender
+	go test -run '^$$' -bench Events -benchtime 10s ./starter/serve
 	go test -C local -run '^$$' -bench History -benchtime 1x -timeout 60m ./bench
 	go test -C local -run '^$$' -bench HangUp -benchtime 300x -timeout 60m ./bench
 
@@ -35,14 +45,17 @@ lint: ## Check format, vet, linters and workflow determinism
 	$(TOOL) golangci-lint fmt --diff
 	go vet ./...
 	go vet -C local ./...
+	go vet -C bench ./...
 	$(TOOL) golangci-lint run ./...
 	cd local && $(TOOL) golangci-lint run ./...
+	cd bench && $(TOOL) golangci-lint run ./...
 	cd tools && $(TOOL) golangci-lint run ./...
 	$(TOOL) workflowcheck ./workflows/...
 
 tidy-check: ## Check that go mod tidy would change nothing
 	go mod tidy -diff
 	go -C local mod tidy -diff
+	go -C bench mod tidy -diff
 	go -C tools mod tidy -diff
 
 vuln: ## Look for known vulnerabilities (VULN_REQUIRED=1 fails without the database)
