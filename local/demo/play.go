@@ -32,8 +32,8 @@ func Play(ctx context.Context, s *stack.Stack, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	teller := sender.New(s.Temporal, sender.Options{TaskQueue: s.Config.TaskQueue})
-	defer teller.Close(ctx) //nolint:errcheck // every conversation has ended by then
+	teller := sender.New(s.Temporal, sender.Options{TaskQueue: s.Config.TaskQueue}) //nolint:contextcheck // its reports outlive an interrupt
+	defer teller.Close(ctx)
 	p := &play{stack: s, sender: teller, script: script, out: out}
 	if err := p.tidy(ctx); err != nil {
 		return err

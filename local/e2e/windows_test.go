@@ -42,7 +42,7 @@ func actions(history []*historypb.HistoryEvent) (n int) {
 // here, and inactivateAfter a third of it.
 func TestActionsFollowTimeNotMessages(t *testing.T) {
 	const (
-		halfAnHour = time.Minute
+		chatLength = time.Minute
 		most       = 16
 	)
 	for _, messages := range []int{100, 10_000} {
@@ -51,9 +51,9 @@ func TestActionsFollowTimeNotMessages(t *testing.T) {
 				t.Parallel()
 				k := newTalk(t, sharedStack(t))
 				k.Sender = sender.New(k.s.Temporal, sender.Options{})
-				defer func() { require.NoError(t, k.Sender.Close(t.Context())) }()
-				k.start(conversation.Policy{InactivateAfter: conversation.After(halfAnHour / 3)})
-				k.chat(messages, halfAnHour)
+				defer func() { require.NoError(t, k.Close(t.Context())) }()
+				k.start(conversation.Policy{InactivateAfter: conversation.After(chatLength / 3)})
+				k.chat(messages, chatLength)
 				if hungUp {
 					k.hangUp()
 					k.ended()
