@@ -14,6 +14,7 @@ import (
 
 	"sessionkeeper/conversation"
 	"sessionkeeper/sandbox/simulator"
+	"sessionkeeper/sender"
 )
 
 var record = flag.Bool("record", false, "write histories for the replay test of workflows/; run it on released code only")
@@ -45,6 +46,21 @@ func TestRecord(t *testing.T) {
 			k.start(conversation.Policy{InactivateAfter: conversation.After(2 * time.Second), EndAfter: conversation.After(time.Second)})
 			k.forward(time.Second)
 			k.message()
+			k.ended()
+		},
+		"windowed": func(k *talk) {
+			k.Sender = sender.New(k.s.Temporal, sender.Options{})
+			defer func() { require.NoError(k.t, k.Close(k.t.Context())) }()
+			k.start(conversation.Policy{InactivateAfter: conversation.After(2 * time.Second), EndAfter: conversation.After(time.Second)})
+			k.chat(30, 3*time.Second)
+			k.ended()
+		},
+		"promise-broken": func(k *talk) {
+			k.start(quick)
+			_, err := k.Message(k.t.Context(), k.id, conversation.Message{
+				At: time.Now(), Promise: conversation.Promise{Sender: "gone", Window: conversation.Duration(2 * time.Second)},
+			})
+			require.NoError(k.t, err)
 			k.ended()
 		},
 		"closed-by-update": func(k *talk) {

@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -96,9 +98,28 @@ type Server struct {
 // with [Server.Stop].
 //
 // A port that is taken is reported by its purpose and number before anything
-// has started; errors.Is(err, syscall.EADDRINUSE) tells that case.
-func Start(ctx context.Context, o Options) (_ *Server, err error) {
-	o = o.withDefaults()
+// has started; errors.Is(err, syscall.EADDRINUSE) tells that case. Another
+// process may take a free port in the moment before the server opens it; then
+// others are tried.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	for attempt := 1; ; attempt++ {
+		s, err := start(ctx, o.withDefaults())
+		if err == nil || attempt == attempts || ctx.Err() != nil || !lostPort(err) {
+			return s, err
+		}
+	}
+}
+
+// attempts bounds how often free ports are chosen.
+const attempts = 3
+
+// lostPort reports whether the server itself met a port that is taken. Its
+// errors are texts; ours, of before, can be told apart.
+func lostPort(err error) bool {
+	return !errors.Is(err, syscall.EADDRINUSE) && strings.Contains(err.Error(), syscall.EADDRINUSE.Error())
+}
+
+func start(ctx context.Context, o Options) (_ *Server, err error) {
 	s := &Server{log: newLogger(o.Logger)}
 
 	var uiListener net.Listener
