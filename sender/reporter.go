@@ -24,6 +24,8 @@ const (
 	// firstPause and longestPause bound the time between two attempts.
 	firstPause   = 250 * time.Millisecond
 	longestPause = 10 * time.Second
+	// idlePause is how long to look away while nothing is due.
+	idlePause = time.Hour
 )
 
 // ErrClosed is the error of events that are told to a closed sender.
@@ -64,11 +66,16 @@ func (e *LeftError) Unwrap() error { return e.Cause }
 func (s *Sender) startWindow(ctx context.Context, start conversation.Start) (Receipt, error) {
 	at := notAfter(start.At, time.Now())
 	start.At = at
+	length := s.window(start.Policy)
+	if start.Policy.InactivateAfter == nil {
+		// A conversation that runs keeps what it was begun with.
+		length = s.windows.lengthOf(keyOf(start.Identity), min(length, s.window(s.options.Policy)))
+	}
 	for {
 		if err := s.flush(ctx, start.Identity); err != nil {
 			return "", fmt.Errorf("start: %w", err)
 		}
-		c, err := s.windows.start(start.Identity, at, s.window(start.Policy))
+		c, err := s.windows.start(start.Identity, at, length)
 		switch {
 		case err != nil:
 			return "", fmt.Errorf("start %s: %w", start.WorkflowID(), err)
@@ -155,7 +162,7 @@ func (s *Sender) report(ctx context.Context, c claimed) (receipt Receipt, kept b
 
 func (s *Sender) deliver(ctx context.Context, r report) (Receipt, error) {
 	m := conversation.Message{SessionID: r.id.SessionID, At: r.at}
-	if r.promise > 0 || !r.known.IsZero() {
+	if r.promise > 0 || !r.known.IsZero() || r.again {
 		m.Promise = conversation.Promise{Sender: s.options.ID, Window: conversation.Duration(r.promise)}
 	}
 	if !r.news() {
@@ -219,16 +226,18 @@ func (r *reporter) next(ctx context.Context) (c claimed, ok bool) {
 		if c.window != nil {
 			return c, true
 		}
-		var ring <-chan time.Time
+		pause := idlePause
 		if !next.IsZero() {
-			timer := time.NewTimer(time.Until(next))
-			defer timer.Stop()
-			ring = timer.C
+			pause = time.Until(next)
 		}
+		timer := time.NewTimer(pause)
 		select {
-		case <-ring:
+		case <-timer.C:
 		case <-windows.earlier:
 		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
 			return claimed{}, false
 		}
 	}

@@ -124,7 +124,7 @@ func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conver
 	m.SessionID = cmp.Or(m.SessionID, id.SessionID)
 	id.SessionID = m.SessionID
 	at := notAfter(m.At, time.Now())
-	if s.windows.absorb(id, at) {
+	if m.Sender == "" && s.windows.absorb(id, at) {
 		return Absorbed, nil
 	}
 	if err := problems(validate(id), m.Validate(), s.options.Policy.Validate()); err != nil {

@@ -109,7 +109,9 @@ func (w *window) mayBeOf(sessionID string) bool {
 
 // silent reports whether nothing is left of a burst: then only the length of the
 // next one's window is remembered.
-func (w *window) silent() bool { return w.flying == nil && w.promised == 0 && w.last <= w.reported }
+func (w *window) silent() bool {
+	return w.flying == nil && w.failures == 0 && w.promised == 0 && w.last <= w.reported
+}
 
 // covers reports whether the conversation knows of a message, or counts on it.
 func (w *window) covers(at int64) bool {
@@ -154,6 +156,8 @@ type report struct {
 	known time.Time
 	// promise is for how long from at the sender may be silent; zero for none.
 	promise time.Duration
+	// again: an attempt failed before, and nobody knows whether it has arrived.
+	again bool
 }
 
 // news reports whether there is a message that the conversation does not know.
@@ -169,7 +173,7 @@ func (ws *windows) message(id conversation.Identity, at time.Time, length time.D
 		return claimed{}, err
 	}
 	if !w.isOf(id.SessionID) {
-		return ws.otherSession(w, id, at, length), nil
+		return ws.otherSession(w, id, at), nil
 	}
 	w.last = max(w.last, nanos(at))
 	switch {
@@ -185,7 +189,7 @@ func (ws *windows) message(id conversation.Identity, at time.Time, length time.D
 
 // otherSession takes a message of another session than the window's: that one's
 // messages are reported first.
-func (ws *windows) otherSession(w *window, id conversation.Identity, at time.Time, length time.Duration) claimed {
+func (ws *windows) otherSession(w *window, id conversation.Identity, at time.Time) claimed {
 	switch {
 	case w.flying != nil:
 		return claimed{wait: w.flying}
@@ -197,7 +201,7 @@ func (ws *windows) otherSession(w *window, id conversation.Identity, at time.Tim
 		return claimed{apart: true}
 	}
 	ws.drop(w)
-	w = newWindow(id, length)
+	w = newWindow(id, w.length)
 	w.last = nanos(at)
 	ws.byKey[w.key()] = w
 	return ws.claimReport(w)
@@ -226,10 +230,21 @@ func (ws *windows) start(id conversation.Identity, at time.Time, length time.Dur
 	w.length = length
 	ws.byKey[w.key()] = w
 	c := ws.claim(w)
-	if news {
-		c.report = report{id: id, at: at, promise: promise(at, length)}
+	if until := promise(at, length); news && until > 0 {
+		c.report = report{id: id, at: at, promise: until}
+		ws.replace(w, c.report)
 	}
 	return c, nil
+}
+
+// lengthOf is the length of a conversation's window, or of one that it would get.
+func (ws *windows) lengthOf(k key, otherwise time.Duration) time.Duration {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if w := ws.byKey[k]; w != nil {
+		return w.length
+	}
+	return otherwise
 }
 
 // unreported claims a conversation's window if there is a message to report.
@@ -284,10 +299,11 @@ func (ws *windows) open(id conversation.Identity, length time.Duration) (*window
 	return w, nil
 }
 
-// makeRoom drops a silent window. Those are due last, so they are at the end of
-// the queue.
+// makeRoom drops a silent window, if it finds one at once. Those are due last, so
+// they are among the leaves of the heap.
 func (ws *windows) makeRoom() bool {
-	for _, w := range slices.Backward(ws.queue) {
+	const atOnce = 1000
+	for _, w := range slices.Backward(ws.queue[max(0, len(ws.queue)-atOnce):]) {
 		if w.silent() {
 			ws.drop(w)
 			return true
@@ -307,15 +323,23 @@ func (ws *windows) claim(w *window) claimed {
 // claimReport claims a window for a report of its own.
 func (ws *windows) claimReport(w *window) claimed {
 	c := ws.claim(w)
-	c.report = report{id: w.identity(), at: timeOf(max(w.last, w.reported)), known: timeOf(w.reported)}
+	c.report = report{id: w.identity(), at: timeOf(max(w.last, w.reported)), known: timeOf(w.reported), again: w.failures > 0}
 	if c.report.news() && !ws.closed {
 		c.report.promise = promise(c.report.at, w.length)
 	}
-	if c.report.promise == 0 {
-		// From now on nobody knows whether the old one still stands.
-		w.promised = 0
-	}
+	ws.replace(w, c.report)
 	return c
+}
+
+// replace counts on no more than the lesser of the promise that stands and the
+// one that is on its way: until that is acknowledged nobody knows which it is.
+func (ws *windows) replace(w *window, by report) {
+	switch {
+	case by.promise == 0:
+		w.promised = 0
+	case w.promised > 0:
+		w.promised = min(w.promised, nanos(by.at)+int64(by.promise))
+	}
 }
 
 // remembered is for how long the length of a silent window is. A conversation
@@ -353,6 +377,9 @@ func (ws *windows) settle(w *window, with settled) (kept bool) {
 	}
 	ws.reports++
 	w.failures = 0
+	if with.receipt != Sent {
+		w.promised = 0
+	}
 	if !with.at.IsZero() {
 		w.reported, w.promised = max(w.reported, nanos(with.at)), 0
 		if with.receipt == Sent && with.promise > 0 {
@@ -362,7 +389,7 @@ func (ws *windows) settle(w *window, with settled) (kept bool) {
 	// A start may have made the window shorter than what was promised before.
 	w.due = min(w.promised, w.reported+int64(w.length)) - int64(lead(w.length))
 	switch {
-	case w.silent() && (w.length == ws.usual || with.receipt != Sent):
+	case w.silent() && (ws.closed || w.length == ws.usual || with.receipt != Sent):
 		ws.drop(w)
 		return false
 	case w.silent():
@@ -416,6 +443,11 @@ func (ws *windows) forget(id conversation.Identity) {
 	case w.flying != nil || w.last > w.reported:
 		// What is being told, or has come since, may belong to the next one.
 		w.promised = 0
+		if w.place != nowhere {
+			w.due = time.Now().UnixNano()
+			heap.Fix(&ws.queue, int(w.place))
+			ws.hurry()
+		}
 	default:
 		ws.drop(w)
 	}

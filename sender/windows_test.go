@@ -443,6 +443,50 @@ func TestClosingReportsEverythingAndTakesPromisesBack(t *testing.T) {
 	})
 }
 
+func TestClosingDoesNotWaitForWhatIsOnlyRemembered(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
+		_, err := s.Start(t.Context(), conversation.Start{
+			Identity: full, Policy: conversation.Policy{InactivateAfter: conversation.After(10 * time.Second)},
+		})
+		require.NoError(t, err)
+		require.NoError(t, s.Close(t.Context()))
+		require.Zero(t, time.Since(began()))
+		require.Equal(t, []string{"0s start for 5s", "0s message of 0s taken back"}, l.heard())
+	})
+}
+
+func TestAPromiseIsTakenBackUntilTemporalHearsIt(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
+		says(t, s, sender.Sent)
+		l.heard()
+		l.set(func(l *line) { l.cut = true })
+		time.Sleep(window)
+		l.set(func(l *line) { l.cut = false })
+		time.Sleep(time.Minute)
+		heard := l.heard()
+		require.Len(t, heard, 1)
+		require.Contains(t, heard[0], "message of 0s taken back")
+	})
+}
+
+// A shorter promise may have arrived although its answer did not.
+func TestOfTwoPromisesTheShorterCounts(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
+		says(t, s, sender.Sent)
+		time.Sleep(time.Second)
+		l.set(func(l *line) { l.cut = true })
+		_, err := s.Start(t.Context(), conversation.Start{
+			Identity: full, Policy: conversation.Policy{InactivateAfter: conversation.After(10 * time.Second)},
+		})
+		require.Error(t, err)
+		time.Sleep(6 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = s.Message(ctx, full, conversation.Message{})
+		require.Error(t, err, "nothing that is sure stands for it")
+	})
+}
+
 func TestClosingInVainSaysWhatIsLeft(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
 		says(t, s, sender.Sent)

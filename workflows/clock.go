@@ -14,8 +14,8 @@ import (
 // message costs no timer. That it rang, failed or was cancelled decides
 // nothing; only the time and the state do.
 //
-// No start or message lowers it, with or without a promise: see [State.lookAt].
-// Only a change of policy or phase can.
+// While promises are kept no start or message lowers it: see [State.lookAt]. Only
+// a change of policy or phase does, or a sender that comes back late.
 type clock struct {
 	at     time.Time
 	future workflow.Future

@@ -22,6 +22,7 @@ func (s *State) started(e conversation.Start, now time.Time) {
 		life = s.lifeOf(e.SessionID, at, now)
 	}
 	if life == nil {
+		s.promised(s, e.Promise, at)
 		return
 	}
 	life.know(e.SessionID, at)
@@ -41,6 +42,7 @@ func (s *State) message(e conversation.Message, now time.Time) {
 	e.At = clamp(e.At, now)
 	life := s.lifeOf(e.SessionID, e.At, now)
 	if life == nil {
+		s.promised(s, e.Promise, e.At)
 		return
 	}
 	s.wrote(e)

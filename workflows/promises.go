@@ -19,7 +19,9 @@ type promise struct {
 }
 
 // promised takes the promise of a report that belongs to a life, which may be
-// the next one. It counts in both: the sender may keep messages of either.
+// the next one. It counts in both: the sender may keep messages of either. That
+// of a report on an earlier session counts, too: the sender was told that it
+// arrived, and relies on it.
 func (s *State) promised(life *State, p conversation.Promise, at time.Time) {
 	for _, each := range []*State{s, life} {
 		each.promise(p, at)

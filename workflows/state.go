@@ -150,8 +150,10 @@ func (s *State) inactivateAt() time.Time { return s.idleAfter(s.horizon()) }
 // lookAt is the earliest moment at which an Active conversation may turn out to
 // be idle: by then a sender that lives has reported again or taken its promise
 // back, and only a promise that was broken is waited for. It counts from what is
-// known, which only grows, so no report ever asks for an earlier look, and the
-// timer that stands never has to be lowered for one.
+// known, which only grows, so while promises are kept no report asks for an
+// earlier look, and the timer that stands never has to be lowered. After the look
+// only a late word of a sender that was waited for can lower it, which makes
+// exact what would be late.
 func (s *State) lookAt(now time.Time) time.Time {
 	if look := s.idleAfter(s.LastActivityAt); now.Before(look) {
 		return look
@@ -168,13 +170,13 @@ func (s *State) idleAfter(quiet time.Time) time.Time {
 }
 
 // endAt is when an Inactive conversation is to be ended, zero when that is not
-// going to happen.
+// going to happen. A promise that stands is waited for: a message may have come.
 func (s *State) endAt() time.Time {
 	after := time.Duration(*s.Policy.EndAfter)
 	if !s.inactive() || after == 0 {
 		return time.Time{}
 	}
-	return s.InactiveSince.Add(after)
+	return latest(s.InactiveSince.Add(after), s.promisedUntil())
 }
 
 // blockedUntil is when a Blocked conversation gives up, zero when never.
