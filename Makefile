@@ -20,10 +20,10 @@ test-unit: ## Test the packages a deployment is built from
 	go test -run TestNeverEarly ./workflows -rapid.checks=10000
 
 # The race detector stays out of SQLite, which it makes a hundred times slower,
-# and the burst of a thousand conversations runs without it.
+# and the tests that load the server run without it.
 test-local: ## Test end to end on an embedded Temporal server
 	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m ./...
-	go test -C local -run TestBurst -timeout 10m ./e2e
+	go test -C local -run 'TestBurst|TestActions|TestKilled' -timeout 10m ./e2e
 
 # Those of its stores that are not installed are left out.
 test-bench: ## Test the comparison with the alternatives

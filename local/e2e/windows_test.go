@@ -41,6 +41,9 @@ func actions(history []*historypb.HistoryEvent) (n int) {
 // A chat costs by its length, not by its messages. Half an hour is a minute
 // here, and inactivateAfter a third of it.
 func TestActionsFollowTimeNotMessages(t *testing.T) {
+	if slowed {
+		t.Skip("runs without the race detector")
+	}
 	const (
 		chatLength = time.Minute
 		most       = 16
@@ -107,6 +110,9 @@ type told struct {
 // No conversation is made Inactive early when its sender is killed in the middle
 // of a burst, and none later than a window allows.
 func TestKilledSender(t *testing.T) {
+	if slowed {
+		t.Skip("runs without the race detector")
+	}
 	t.Parallel()
 	s := sharedStack(t)
 	talks := make([]*talk, burstTalks)
