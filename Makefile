@@ -23,7 +23,8 @@ test-unit: ## Test the packages a deployment is built from
 # and the tests that load the server run without it.
 test-local: ## Test end to end on an embedded Temporal server
 	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m ./...
-	go test -C local -run 'TestBurst|TestActions|TestKilled' -timeout 10m ./e2e
+	go test -C local -run TestBurst -timeout 10m ./e2e
+	go test -C local -run 'TestActions|TestKilled' -timeout 10m ./e2e
 
 # Those of its stores that are not installed are left out.
 test-bench: ## Test the comparison with the alternatives
