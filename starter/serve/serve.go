@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 
+	"sessionkeeper/health"
 	"sessionkeeper/sender"
 )
 
@@ -98,10 +99,10 @@ func Run(ctx context.Context, o Options) error {
 	ready := &readiness{temporal: temporal}
 	limits := o.Limits.withDefaults()
 	door := limits.server(newDoor(s, o.Tokens, limits, metrics, o.Logger), o.Logger)
-	health := &http.Server{Handler: healthHandler(metrics.registry, ready), ReadHeaderTimeout: headerTimeout}
-	defer health.Close()
+	watched := &http.Server{Handler: health.Handler(metrics.registry, ready.check), ReadHeaderTimeout: headerTimeout}
+	defer watched.Close()
 	stopped := make(chan error, 2)
-	go func() { stopped <- health.Serve(open.health) }()
+	go func() { stopped <- watched.Serve(open.health) }()
 	go func() { stopped <- door.Serve(open.door) }()
 	stopFollowing := o.Tokens.follow(ctx, o.Logger)
 	defer stopFollowing()

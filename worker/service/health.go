@@ -11,14 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
-)
 
-// readyTimeout is how long Temporal may take to answer the readiness check.
-const readyTimeout = 2 * time.Second
+	"sessionkeeper/health"
+)
 
 // readiness is whether the worker takes work: a client once it does, else none.
 type readiness struct {
@@ -33,27 +30,7 @@ func (r *readiness) check(ctx context.Context) error {
 	if temporal == nil {
 		return errors.New("not connected to Temporal, or stopping")
 	}
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	if _, err := (*temporal).CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-		return fmt.Errorf("check Temporal: %w", err)
-	}
-	return nil
-}
-
-// handler answers /healthz, /readyz and /metrics.
-func handler(registry *prometheus.Registry, r *readiness) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, q *http.Request) {
-		if err := r.check(q.Context()); err != nil {
-			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = fmt.Fprintln(w, "ready")
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	return mux
+	return health.Reach(ctx, *temporal) //nolint:wrapcheck // it says what was asked
 }
 
 // endpoints serve health and metrics until they are closed.
@@ -94,7 +71,7 @@ func CheckReady(ctx context.Context, listen string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*readyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*health.Timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"sessionkeeper/health"
 )
 
 func get(t *testing.T, url string) (int, string) {
@@ -29,7 +31,7 @@ func TestReadyFollowsTemporal(t *testing.T) {
 	f := newFrontend()
 	f.serve(t, "127.0.0.1:0")
 	var ready readiness
-	e, err := serve(t.Context(), "127.0.0.1:0", handler(prometheus.NewRegistry(), &ready), zap.NewNop())
+	e, err := serve(t.Context(), "127.0.0.1:0", health.Handler(prometheus.NewRegistry(), ready.check), zap.NewNop())
 	require.NoError(t, err)
 	defer e.close(context.WithoutCancel(t.Context()))
 	expect := func(status int, said string) {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+
+	"sessionkeeper/health"
 )
 
 // exposed is the page /metrics after these were recorded.
@@ -28,7 +30,7 @@ func exposed(t *testing.T, counters, gauges, timers []string) string {
 		metrics.Timer(name).Record(7 * time.Millisecond)
 	}
 	recorder := httptest.NewRecorder()
-	handler(registry, &readiness{}).ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	health.Handler(registry, (&readiness{}).check).ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 	require.Equal(t, 200, recorder.Code)
 	return recorder.Body.String()
 }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"sessionkeeper/activities"
+	"sessionkeeper/health"
 	"sessionkeeper/workflows"
 )
 
@@ -41,7 +42,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	var ready readiness
-	endpoints, err := serve(ctx, o.Listen, handler(registry, &ready), o.Logger)
+	endpoints, err := serve(ctx, o.Listen, health.Handler(registry, ready.check), o.Logger)
 	if err != nil {
 		return err
 	}
