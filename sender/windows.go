@@ -3,6 +3,7 @@ package sender
 import (
 	"container/heap"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -387,7 +388,7 @@ func (ws *windows) settle(w *window, with settled) (kept bool) {
 		}
 	}
 	// A start may have made the window shorter than what was promised before.
-	w.due = min(w.promised, w.reported+int64(w.length)) - int64(lead(w.length))
+	w.due = min(w.promised, w.reported+int64(w.length)) - int64(lead(w.length)+ws.spread(w.length))
 	switch {
 	case w.silent() && (ws.closed || w.length == ws.usual || with.receipt != Sent):
 		ws.drop(w)
@@ -425,6 +426,15 @@ func (ws *windows) enqueue(w *window) {
 // lead is how long before the end of a window its report is made, so that the
 // promise is still kept when the report arrives.
 func lead(length time.Duration) time.Duration { return length / 50 }
+
+// spread is how much earlier still a report is made, at random, so that many
+// conversations that began together, or were all waiting for Temporal, do not
+// report together each time: while they do, idle calls would be late.
+func (ws *windows) spread(length time.Duration) time.Duration {
+	const apart = 10 * time.Millisecond
+	most := min(length/4, time.Duration(len(ws.byKey)-1)*apart)
+	return rand.N(most + 1) //nolint:gosec // not a secret
+}
 
 func (ws *windows) hurry() {
 	select {

@@ -162,6 +162,32 @@ func TestABurstIsReportedByItsWindows(t *testing.T) {
 	})
 }
 
+// Reports that come all at once would make idle calls late.
+func TestConversationsThatBeganTogetherReportApart(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
+		const conversations = 3000
+		for i := range conversations {
+			id := full
+			id.ConversationIdentifier = fmt.Sprintf("c%d", i)
+			_, err := s.Message(t.Context(), id, conversation.Message{})
+			require.NoError(t, err)
+		}
+		l.heard()
+		time.Sleep(window - lead)
+		synctest.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		require.Len(t, l.told, conversations, "all of them before the promises end")
+		perSecond := map[time.Duration]int{}
+		for _, told := range l.told {
+			perSecond[told.after.Truncate(time.Second)]++
+		}
+		for second, reports := range perSecond {
+			require.Less(t, reports, conversations/5, "at %s", second)
+		}
+	})
+}
+
 func TestAShortPromiseIsNotMade(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
 		says(t, s, sender.Sent)
