@@ -36,7 +36,7 @@ func (s *Sender) CloseAndWait(ctx context.Context, id conversation.Identity, c c
 	if err != nil {
 		return conversation.Outcome{}, fmt.Errorf("close %s: %w", e.start.WorkflowID(), err)
 	}
-	s.windows.forget(e.start.Identity)
+	s.windows.forget(e.start.Identity, c.At)
 	return outcome, nil
 }
 

@@ -85,13 +85,19 @@ func (s *Sender) startWindow(ctx context.Context, start conversation.Start) (Rec
 			}
 			continue
 		case c.window == nil:
-			return s.start(ctx, start)
+			receipt, _, err := s.start(ctx, start)
+			return receipt, err
 		}
 		if c.report.promise > 0 {
 			start.Promise = conversation.Promise{Sender: s.options.ID, Window: conversation.Duration(c.report.promise)}
 		}
-		receipt, err := s.start(ctx, start)
-		s.windows.settle(c.window, settled{receipt: receipt, err: err, at: c.report.at, promise: c.report.promise})
+		receipt, began, err := s.start(ctx, start)
+		told := settled{receipt: receipt, err: err}
+		if began {
+			told.at, told.promise = c.report.at, c.report.promise
+		}
+		told.takenBack = c.report.promise > 0 && !began
+		s.windows.settle(c.window, told)
 		return receipt, err
 	}
 }
@@ -161,9 +167,11 @@ func (s *Sender) report(ctx context.Context, c claimed) (receipt Receipt, kept b
 }
 
 func (s *Sender) deliver(ctx context.Context, r report) (Receipt, error) {
-	m := conversation.Message{SessionID: r.id.SessionID, At: r.at}
-	if r.promise > 0 || !r.known.IsZero() || r.again {
-		m.Promise = conversation.Promise{Sender: s.options.ID, Window: conversation.Duration(r.promise)}
+	m := conversation.Message{
+		SessionID: r.id.SessionID, At: r.at,
+		// Without a window it takes back what was promised, if only by an attempt
+		// of which nobody knows whether it arrived.
+		Promise: conversation.Promise{Sender: s.options.ID, Window: conversation.Duration(r.promise)},
 	}
 	if !r.news() {
 		return s.tellRunning(ctx, r.id, conversation.SignalMessage, m)
@@ -183,8 +191,9 @@ func wait(ctx context.Context, done <-chan struct{}) error {
 // reporter makes the reports of windows that come to their end.
 type reporter struct {
 	sender *Sender
-	// away: the last report failed.
-	away    atomic.Bool
+	// away: the last report failed; refused: Temporal refuses them for good.
+	away, refused atomic.Bool
+
 	stopped <-chan struct{}
 	stop    context.CancelFunc
 	done    sync.WaitGroup
@@ -250,12 +259,14 @@ func (r *reporter) report(ctx context.Context, c claimed) {
 	logger := r.sender.options.Logger
 	switch {
 	case err == nil:
-		if r.away.Swap(false) {
+		if away, refused := r.away.Swap(false), r.refused.Swap(false); away || refused {
 			logger.Info("Temporal takes reports again")
 		}
 	case ctx.Err() != nil:
 	case !Temporary(err):
-		logger.Error("Report was refused", "kept", kept, "error", err)
+		if !r.refused.Swap(true) {
+			logger.Error("Temporal refuses reports", "kept", kept, "error", err)
+		}
 	case !r.away.Swap(true):
 		logger.Warn("Temporal does not take reports; they are kept and tried again", "error", err)
 	}

@@ -40,7 +40,7 @@ type Options struct {
 	Policy conversation.Policy
 	// Window is how long messages are absorbed between two reports. Default,
 	// and at most: half of the conversation's inactivateAfter. That is the one of
-	// its start, where this sender has told it, else that of Policy. So where
+	// its start, where this sender has told it and had room, else that of Policy. So where
 	// conversations differ and their starts come from elsewhere, or from before a
 	// restart, give the shortest here or in Policy: a window that is too long for
 	// its conversation makes an Inactivate late. 0 reports every message at once.
@@ -101,13 +101,15 @@ const (
 )
 
 // Start begins a conversation, or corrects the identity and policy of one that
-// runs. It opens a window, so that the messages which follow are absorbed.
+// runs. Where it begins one, it opens a window, so that the messages which follow
+// are absorbed. After an error tell it again.
 func (s *Sender) Start(ctx context.Context, start conversation.Start) (Receipt, error) {
 	if err := start.Validate(); err != nil {
 		return "", fmt.Errorf("start: %w", err)
 	}
 	if s.window(start.Policy) == 0 {
-		return s.start(ctx, start)
+		receipt, _, err := s.start(ctx, start)
+		return receipt, err
 	}
 	return s.startWindow(ctx, start)
 }
@@ -156,7 +158,7 @@ func (s *Sender) CloseConversation(ctx context.Context, id conversation.Identity
 		receipt, err = s.tell(ctx, e)
 	}
 	if err == nil {
-		s.windows.forget(e.start.Identity)
+		s.windows.forget(e.start.Identity, c.At)
 	}
 	return receipt, err
 }
@@ -184,7 +186,7 @@ func (s *Sender) SessionStatus(ctx context.Context, id conversation.Identity, st
 		endOf: status.SessionID,
 	})
 	if err == nil {
-		s.windows.forget(id)
+		s.windows.forget(id, cmp.Or(status.At, status.EndTime.Time))
 	}
 	return receipt, err
 }
@@ -205,7 +207,8 @@ func (s *Sender) Retry(ctx context.Context, id conversation.Identity) error {
 // that the idle clocks of the conversations are exact again, and stops the
 // sender. While Temporal is away it tries again for as long as ctx allows; then
 // the error is a [*LeftError]. Events told after it are refused with [ErrClosed],
-// but for retry. Twice is harmless.
+// but for a retry, and for starts and messages that are not absorbed because the
+// window is 0. Twice is harmless.
 func (s *Sender) Close(ctx context.Context) error { return s.reporter.close(ctx) }
 
 // Stats are what a sender has done, and holds.

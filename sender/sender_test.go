@@ -159,7 +159,7 @@ func TestAnEndThatCannotBeLookedUpIsAnError(t *testing.T) {
 func TestTheFirstEventStartsTheConversation(t *testing.T) {
 	server := temporaltest.Start(t)
 	policy := conversation.Policy{InactivateAfter: conversation.After(5 * time.Minute)}
-	s := sender.New(server.Client(t), sender.Options{TaskQueue: "elsewhere", Policy: policy})
+	s := sender.New(server.Client(t), sender.Options{ID: "a", TaskQueue: "elsewhere", Policy: policy})
 
 	got, err := s.Message(t.Context(), full, conversation.Message{At: before, SessionID: session})
 	require.NoError(t, err)
@@ -170,7 +170,7 @@ func TestTheFirstEventStartsTheConversation(t *testing.T) {
 	call := calls[0]
 	require.Equal(t, "00D000000000001:c1", call.WorkflowID)
 	require.Equal(t, conversation.SignalMessage, call.Name)
-	require.JSONEq(t, `{"sessionId":"0Mw000000000001","at":"2026-01-15T08:59:59Z"}`, string(call.Payload))
+	require.JSONEq(t, `{"sessionId":"0Mw000000000001","at":"2026-01-15T08:59:59Z","sender":"a"}`, string(call.Payload))
 	require.JSONEq(t, `{"orgId":"00D000000000001","authorizationContext":"Partner1_ChannelDefinition1",
 		"channelAddressIdentifier":"8f5d1c1e","endUserClientId":"+15550100001","conversationIdentifier":"c1",
 		"sessionId":"0Mw000000000001","policy":{"inactivateAfter":"5m"},"at":"2026-01-15T08:59:59Z","provisional":true}`, string(call.Input))

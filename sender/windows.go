@@ -103,6 +103,13 @@ func (w *window) isOf(sessionID string) bool {
 	return w.sessionID() == sessionID || conversation.SameSession(w.sessionID(), sessionID)
 }
 
+// learns reports whether an identity can begin a conversation, and what the window
+// knows can not: if the conversation has ended, its report would reach nobody.
+func (w *window) learns(id conversation.Identity) bool {
+	nobody := len(w.ids) == int(w.named)+int(w.session)
+	return nobody && keyOnly(w.identity()) && !keyOnly(id)
+}
+
 // mayBeOf is isOf, where both are known.
 func (w *window) mayBeOf(sessionID string) bool {
 	return sessionID == "" || w.session == 0 || w.isOf(sessionID)
@@ -124,7 +131,7 @@ func (ws *windows) absorb(id conversation.Identity, at time.Time) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	w := ws.byKey[keyOf(id)]
-	if w == nil || ws.closed || !w.isOf(id.SessionID) || !w.covers(nanos(at)) {
+	if w == nil || ws.closed || !w.isOf(id.SessionID) || w.learns(id) || !w.covers(nanos(at)) {
 		return false
 	}
 	w.last = max(w.last, nanos(at))
@@ -157,8 +164,6 @@ type report struct {
 	known time.Time
 	// promise is for how long from at the sender may be silent; zero for none.
 	promise time.Duration
-	// again: an attempt failed before, and nobody knows whether it has arrived.
-	again bool
 }
 
 // news reports whether there is a message that the conversation does not know.
@@ -175,6 +180,9 @@ func (ws *windows) message(id conversation.Identity, at time.Time, length time.D
 	}
 	if !w.isOf(id.SessionID) {
 		return ws.otherSession(w, id, at), nil
+	}
+	if w.learns(id) {
+		ws.identify(w, id)
 	}
 	w.last = max(w.last, nanos(at))
 	switch {
@@ -226,16 +234,21 @@ func (ws *windows) start(id conversation.Identity, at time.Time, length time.Dur
 	case !news && !w.isOf(id.SessionID):
 		return claimed{}, nil
 	}
-	delete(ws.byKey, w.key())
-	w.identify(id)
+	ws.identify(w, id)
 	w.length = length
-	ws.byKey[w.key()] = w
 	c := ws.claim(w)
 	if until := promise(at, length); news && until > 0 {
 		c.report = report{id: id, at: at, promise: until}
 		ws.replace(w, c.report)
 	}
 	return c, nil
+}
+
+// identify makes an identity that of a window, which also is in the map's key.
+func (ws *windows) identify(w *window, id conversation.Identity) {
+	delete(ws.byKey, w.key())
+	w.identify(id)
+	ws.byKey[w.key()] = w
 }
 
 // lengthOf is the length of a conversation's window, or of one that it would get.
@@ -324,7 +337,7 @@ func (ws *windows) claim(w *window) claimed {
 // claimReport claims a window for a report of its own.
 func (ws *windows) claimReport(w *window) claimed {
 	c := ws.claim(w)
-	c.report = report{id: w.identity(), at: timeOf(max(w.last, w.reported)), known: timeOf(w.reported), again: w.failures > 0}
+	c.report = report{id: w.identity(), at: timeOf(max(w.last, w.reported)), known: timeOf(w.reported)}
 	if c.report.news() && !ws.closed {
 		c.report.promise = promise(c.report.at, w.length)
 	}
@@ -364,6 +377,8 @@ type settled struct {
 	// that came with it. Zero when it knows no more than before.
 	at      time.Time
 	promise time.Duration
+	// takenBack: what was promised before does not stand any more.
+	takenBack bool
 }
 
 // settle gives a claimed window back, and tells whether its messages are kept
@@ -378,7 +393,7 @@ func (ws *windows) settle(w *window, with settled) (kept bool) {
 	}
 	ws.reports++
 	w.failures = 0
-	if with.receipt != Sent {
+	if with.receipt != Sent || with.takenBack {
 		w.promised = 0
 	}
 	if !with.at.IsZero() {
@@ -443,13 +458,16 @@ func (ws *windows) hurry() {
 	}
 }
 
-// forget drops the window of a session that has ended.
-func (ws *windows) forget(id conversation.Identity) {
+// forget drops the window of a session that has ended at a time, zero for now. A
+// message after that, which the conversation knows, has begun another life, and
+// the promise with it stands.
+func (ws *windows) forget(id conversation.Identity, end time.Time) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	w := ws.byKey[keyOf(id)]
 	switch {
 	case w == nil || !w.mayBeOf(id.SessionID):
+	case !end.IsZero() && nanos(end) < w.reported:
 	case w.flying != nil || w.last > w.reported:
 		// What is being told, or has come since, may belong to the next one.
 		w.promised = 0

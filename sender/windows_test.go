@@ -1,10 +1,13 @@
 package sender_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,10 +33,10 @@ type line struct {
 
 	mu   sync.Mutex
 	told []told
-	// cut fails every call, over has conversations ended, hold keeps calls under
-	// way until it is closed.
-	cut, over bool
-	hold      chan struct{}
+	// cut fails every call, for good with refuse; over has conversations ended,
+	// known has them run; hold keeps calls under way until it is closed.
+	cut, refuse, over, known bool
+	hold                     chan struct{}
 }
 
 // told is what a conversation was told: "start", the name of a signal, or the
@@ -57,6 +60,8 @@ func (l *line) take(what string, payload any) error {
 	switch {
 	case l.cut:
 		return serviceerror.NewUnavailable("cut off")
+	case l.refuse:
+		return serviceerror.NewPermissionDenied("not you", "")
 	case l.over:
 		return serviceerror.NewNotFound("workflow execution already completed")
 	}
@@ -75,6 +80,9 @@ func (l *line) take(what string, payload any) error {
 func began() time.Time { return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 func (l *line) ExecuteWorkflow(_ context.Context, _ client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
+	if l.known {
+		return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("it runs", "", "run")
+	}
 	return nil, l.take("start", args[0])
 }
 
@@ -201,7 +209,7 @@ func TestAShortPromiseIsNotMade(t *testing.T) {
 		got, err := s.Message(t.Context(), full, conversation.Message{At: time.Now().Add(-window)})
 		require.NoError(t, err)
 		require.Equal(t, sender.Sent, got)
-		require.Equal(t, []string{"6m0s message+ of 1m0s"}, l.heard(), "one of long ago promises nothing")
+		require.Equal(t, []string{"6m0s message+ of 1m0s taken back"}, l.heard(), "one of long ago promises nothing")
 	})
 }
 
@@ -226,6 +234,29 @@ func TestAStartOpensTheWindow(t *testing.T) {
 	})
 }
 
+// The conversation may be Inactive. A promise that ends would look as if somebody
+// had written.
+func TestACorrectionPromisesNothing(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
+		l.known = true
+		_, err := s.Start(t.Context(), conversation.Start{Identity: full})
+		require.NoError(t, err)
+		time.Sleep(window)
+		require.Equal(t, []string{"0s start+ taken back"}, l.heard())
+
+		says(t, s, sender.Sent)
+		time.Sleep(time.Second)
+		_, err = s.Start(t.Context(), conversation.Start{Identity: full})
+		require.NoError(t, err)
+		require.Equal(t, []string{"5m0s message+ of 5m0s for 5m", "5m1s start+ taken back"}, l.heard())
+		says(t, s, sender.Sent)
+		_, err = s.Start(t.Context(), conversation.Start{Identity: full, At: began()})
+		require.NoError(t, err)
+		require.Equal(t, []string{"5m1s message+ of 5m1s for 5m", "5m1s start+"}, l.heard())
+		says(t, s, sender.Absorbed)
+	})
+}
+
 // The next burst of a conversation has the window of its start, too.
 func TestTheLengthOfTheWindowIsRemembered(t *testing.T) {
 	windowed(t, sender.Options{ID: "a", MaxConversations: 1}, func(t *testing.T, s *sender.Sender, l *line) {
@@ -242,6 +273,20 @@ func TestTheLengthOfTheWindowIsRemembered(t *testing.T) {
 		other.ConversationIdentifier = "c2"
 		_, err = s.Message(t.Context(), other, conversation.Message{})
 		require.NoError(t, err, "but another one may take its room")
+	})
+}
+
+// A conversation may end unseen. The next message that says enough begins it anew.
+func TestAWindowLearnsWhoseItIs(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
+		key := conversation.Identity{OrgID: full.OrgID, ConversationIdentifier: full.ConversationIdentifier, SessionID: full.SessionID}
+		_, err := s.Message(t.Context(), key, conversation.Message{})
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		says(t, s, sender.Absorbed)
+		l.set(func(l *line) { l.over = true })
+		time.Sleep(window)
+		require.Equal(t, []string{"0s message of 0s for 5m", "4m54s new message of 1m0s taken back"}, l.heard())
 	})
 }
 
@@ -392,6 +437,36 @@ func TestWhatWasAbsorbedComesBeforeTheEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A message after the end has begun another life, which has the promise.
+func TestAnEarlierEndLeavesTheWindowAlone(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
+		time.Sleep(12 * time.Second)
+		says(t, s, sender.Sent)
+		_, err := s.CloseConversation(t.Context(), full, conversation.Close{By: conversation.EndUser, At: began().Add(10 * time.Second)})
+		require.NoError(t, err)
+		time.Sleep(window)
+		require.Equal(t, []string{"12s message+ of 12s for 5m", "12s close+", "5m6s message of 12s taken back"}, l.heard())
+	})
+}
+
+func TestARefusalIsSaidOnce(t *testing.T) {
+	var said bytes.Buffer
+	windowed(t, sender.Options{Logger: slog.New(slog.NewTextHandler(&said, nil))}, func(t *testing.T, s *sender.Sender, l *line) {
+		says(t, s, sender.Sent)
+		says(t, s, sender.Absorbed)
+		l.set(func(l *line) { l.refuse = true })
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Equal(t, 1, strings.Count(said.String(), "Temporal refuses reports"), said.String())
+		require.Equal(t, 1, s.Stats().Conversations, "an operator may mend it")
+		l.set(func(l *line) { l.refuse = false })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 1, strings.Count(said.String(), "Temporal takes reports again"))
+		require.Zero(t, s.Stats().Conversations)
+	})
 }
 
 func TestAnotherSessionIsReportedAtOnce(t *testing.T) {

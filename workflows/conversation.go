@@ -79,6 +79,7 @@ func (k *keeper) run(ctx workflow.Context) (*conversation.Outcome, error) {
 	for {
 		k.listen(ctx)
 		now := workflow.Now(ctx)
+		k.state.lapse(now)
 		switch {
 		case k.state.gaveUp(now):
 			return nil, k.giveUp(ctx)

@@ -71,6 +71,26 @@ func TestLifecycle(t *testing.T) {
 			[]string{"600 Inactivate by System", "800 End by EndUser"},
 			outcome{conversation.Closed, "EndUser", 800},
 		},
+		"a sender that dies while Inactive": {
+			none, func(b *bench) {
+				b.signal(1, "message", conversation.Message{Promise: fiveMinutes})
+				b.signal(60, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Inactive"})
+				b.expectPhase(310, conversation.Inactive)
+				b.expectPhase(312, conversation.Active)
+			},
+			[]string{"901 Inactivate by System", "4501 End by System"},
+			outcome{conversation.Idle, "System", 4501},
+		},
+		"a sender that lives while Inactive": {
+			none, func(b *bench) {
+				b.signal(1, "message", conversation.Message{Promise: fiveMinutes})
+				b.signal(60, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Inactive"})
+				b.signal(305, "message", conversation.Message{At: at(1), Promise: conversation.Promise{Sender: fiveMinutes.Sender}})
+				b.expectPhase(312, conversation.Inactive)
+			},
+			[]string{"3660 End by System"},
+			outcome{conversation.Idle, "System", 3660},
+		},
 		"closed by System": {
 			none, func(b *bench) { b.signal(20, "close", conversation.Close{}) },
 			[]string{"20 End by System"},

@@ -11,6 +11,10 @@ import (
 // more senders count together and cannot be taken back: late, never early.
 const rememberedPromises = 32
 
+// grace is for how long after the end of a promise its sender may still be heard:
+// clocks differ, and a report may have to be repeated.
+const grace = 10 * time.Second
+
 // promise is what a sender has promised: to report again by Until.
 type promise struct {
 	Sender string    `json:"sender,omitempty"`
@@ -18,14 +22,15 @@ type promise struct {
 	Until  time.Time `json:"until"`
 }
 
-// promised takes the promise of a report that belongs to a life, which may be
-// the next one. It counts in both: the sender may keep messages of either. That
-// of a report on an earlier session counts, too: the sender was told that it
-// arrived, and relies on it.
+// promised takes the promise of a report that belongs to a life. It counts in the
+// next one, too: the sender may keep messages of either. So does that of a report
+// on an earlier session: the sender was told that it arrived, and relies on it.
 func (s *State) promised(life *State, p conversation.Promise, at time.Time) {
-	for _, each := range []*State{s, life} {
-		each.promise(p, at)
-		each.forgetPromises()
+	for _, each := range []*State{s, life, s.Next} {
+		if each != nil {
+			each.promise(p, at)
+			each.forgetPromises()
+		}
 	}
 }
 
@@ -61,6 +66,28 @@ func (s *State) horizon() time.Time {
 // forgetPromises leaves out the promises that say nothing more.
 func (s *State) forgetPromises() {
 	s.Promises = slices.DeleteFunc(s.Promises, func(p promise) bool { return !p.Until.After(s.LastActivityAt) })
+}
+
+// lapse takes a promise that has run out while the conversation was Inactive. A
+// sender that lives would have taken it back: this one has died, and what it kept
+// to itself may be a message, so the conversation was Active until then.
+func (s *State) lapse(now time.Time) {
+	until := s.openUntil()
+	if until.IsZero() || now.Before(until) {
+		return
+	}
+	s.alive(s.promisedUntil(), now)
+	s.forgetPromises()
+}
+
+// openUntil is until when it is not known whether somebody has written in an
+// Inactive conversation, zero when it is.
+func (s *State) openUntil() time.Time {
+	until := s.promisedUntil()
+	if !s.inactive() || s.Outcome != nil || s.Closing != nil || s.Blocked != nil || !until.After(s.InactiveSince) {
+		return time.Time{}
+	}
+	return until.Add(grace)
 }
 
 // promisedUntil is when the last promise that stands ends, zero when none does.

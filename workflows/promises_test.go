@@ -48,6 +48,17 @@ func TestPromises(t *testing.T) {
 	}
 }
 
+var fiveMinutes = conversation.Promise{Sender: "a", Window: conversation.Duration(5 * time.Minute)}
+
+func TestAPromiseCountsInTheNextLife(t *testing.T) {
+	s := active(s1)
+	s.closed(conversation.Close{At: at(100)}, at(100))
+	s.message(conversation.Message{At: at(101)}, at(101))
+	require.Equal(t, at(701), s.Next.inactivateAt())
+	s.message(conversation.Message{At: at(99), Promise: fiveMinutes}, at(102))
+	require.Equal(t, at(999), s.Next.inactivateAt(), "its sender may keep messages of after the close")
+}
+
 func TestTooManySendersCountTogether(t *testing.T) {
 	s := active(s1)
 	for i := range 3 * rememberedPromises {
@@ -69,7 +80,7 @@ func TestNeverEarly(t *testing.T) {
 		var got observed
 		synctest.Test(t, func(t *testing.T) { got = sc.run(t) })
 		if complaint := sc.check(got); complaint != "" {
-			rt.Fatalf("%s\nschedule %+v\nmessages %v\ninactivated %v", complaint, sc, got.accepted, got.inactivated)
+			rt.Fatalf("%s\nschedule %+v\nmessages %v\ninactivated %v, said %v", complaint, sc, got.accepted, got.inactivated, got.said)
 		}
 	})
 }
@@ -91,9 +102,20 @@ type senderPlan struct {
 	dies time.Duration
 }
 
+// kind is what is told. A start is a sign of life, too, of an Active conversation.
+// A word is Salesforce's, that the session is Inactive, which comes by another way.
+type kind string
+
+const (
+	byMessage kind = "message"
+	byStart   kind = "start"
+	byWord    kind = "word"
+)
+
 type messagePlan struct {
 	sender int
 	at     time.Duration
+	kind   kind
 	// skew is how far the event's time is off.
 	skew time.Duration
 }
@@ -120,7 +142,7 @@ func drawSchedule(t *rapid.T) schedule {
 	var now time.Duration
 	for range rapid.IntRange(1, 25).Draw(t, "messages") {
 		now += draw("gap", 0, rapid.SampledFrom([]time.Duration{time.Second, time.Minute, longestWindow, inactivateAfter + time.Minute}).Draw(t, "scale"))
-		m := messagePlan{sender: rapid.IntRange(0, len(sc.senders)-1).Draw(t, "sender"), at: now}
+		m := messagePlan{sender: rapid.IntRange(0, len(sc.senders)-1).Draw(t, "sender"), at: now, kind: rapid.SampledFrom([]kind{byMessage, byMessage, byMessage, byMessage, byMessage, byMessage, byStart, byWord}).Draw(t, "kind")}
 		if rapid.Bool().Draw(t, "skewed") {
 			m.skew = draw("event skew", -3*time.Second, 3*time.Second)
 		}
@@ -137,10 +159,26 @@ func drawSchedule(t *rapid.T) schedule {
 	return sc
 }
 
+func (m messagePlan) tell(ctx context.Context, s *sender.Sender) (err error) {
+	at := time.Now().Add(m.skew)
+	if m.kind == byStart {
+		_, err = s.Start(ctx, conversation.Start{Identity: identity(s1), Policy: policy(), At: at})
+		return err
+	}
+	_, err = s.Message(ctx, identity(s1), conversation.Message{At: at})
+	return err
+}
+
+func policy() conversation.Policy {
+	return conversation.Policy{InactivateAfter: conversation.After(inactivateAfter), EndAfter: conversation.After(0)}
+}
+
 // observed is what came of a schedule.
 type observed struct {
 	accepted    []accepted
 	inactivated []time.Time
+	// said is when Salesforce said that the session is Inactive.
+	said []time.Time
 	// told is the time of the last message, which may have been accepted or not.
 	told time.Time
 	// lowered counts how often the timer that stood rang too late for what had
@@ -149,7 +187,10 @@ type observed struct {
 	began   time.Time
 }
 
-type accepted struct{ at, when time.Time }
+type accepted struct {
+	at, when time.Time
+	kind     kind
+}
 
 func (sc schedule) run(t *testing.T) (got observed) {
 	got.began = time.Now()
@@ -163,12 +204,16 @@ func (sc schedule) run(t *testing.T) (got observed) {
 		}
 		processes = append(processes, p)
 		senders = append(senders, sender.New(p, sender.Options{
-			Window: conversation.After(plan.window), Policy: conversation.Policy{InactivateAfter: conversation.After(inactivateAfter), EndAfter: conversation.After(0)},
+			Window: conversation.After(plan.window), Policy: policy(),
 		}))
 	}
 	var telling sync.WaitGroup
 	for _, m := range sc.messages {
 		time.Sleep(time.Until(got.began.Add(m.at)))
+		if m.kind == byWord {
+			c.say()
+			continue
+		}
 		if processes[m.sender].dead() {
 			continue
 		}
@@ -178,10 +223,10 @@ func (sc schedule) run(t *testing.T) (got observed) {
 			defer cancel()
 			// One of the future is of now.
 			at := time.Now().Add(min(0, m.skew))
-			_, err := senders[m.sender].Message(ctx, identity(s1), conversation.Message{At: time.Now().Add(m.skew)})
+			err := m.tell(ctx, senders[m.sender])
 			if err == nil && !processes[m.sender].dead() {
 				c.mu.Lock()
-				got.accepted = append(got.accepted, accepted{at: at, when: time.Now()})
+				got.accepted = append(got.accepted, accepted{at: at, when: time.Now(), kind: m.kind})
 				c.mu.Unlock()
 			}
 		})
@@ -199,7 +244,7 @@ func (sc schedule) run(t *testing.T) (got observed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopTimer()
-	got.inactivated, got.lowered = c.inactivated, c.lowered
+	got.inactivated, got.said, got.lowered = c.inactivated, c.said, c.lowered
 	return got
 }
 
@@ -209,6 +254,9 @@ func (sc schedule) check(got observed) string {
 	tolerance := max(sc.skew, -sc.skew) + 2*sc.latency + time.Millisecond
 	for _, idle := range got.inactivated {
 		for _, m := range got.accepted {
+			if m.kind == byStart && len(got.said) > 0 {
+				continue // no sign of life of an Inactive conversation
+			}
 			if m.when.Before(idle) && idle.Before(m.at.Add(inactivateAfter-tolerance)) {
 				return "made Inactive too early"
 			}
@@ -227,14 +275,29 @@ func (sc schedule) check(got observed) string {
 		late += cut.to - cut.from
 	}
 	switch end := got.told.Add(inactivateAfter + late); {
-	case len(got.inactivated) == 0:
-		return "never made Inactive"
-	case got.inactivated[len(got.inactivated)-1].After(end):
+	case !got.quiet(tolerance):
+		return "not made Inactive after its last message"
+	case len(got.inactivated) > 0 && got.inactivated[len(got.inactivated)-1].After(end):
 		return "made Inactive too late"
-	case got.lowered > 0 && late == tolerance+time.Second:
+	case got.lowered > 0 && len(got.said) == 0 && late == tolerance+time.Second:
 		return "a timer had to be lowered"
 	}
 	return ""
+}
+
+// quiet reports whether the conversation was made Inactive, or Salesforce has said
+// that it is, after the last message that was accepted.
+func (o observed) quiet(tolerance time.Duration) bool {
+	var last time.Time
+	for _, m := range o.accepted {
+		if m.kind == byMessage {
+			last = latest(last, m.at)
+		}
+	}
+	after := func(t time.Time) func(time.Time) bool {
+		return func(is time.Time) bool { return !is.Before(t.Add(-tolerance)) }
+	}
+	return slices.ContainsFunc(o.inactivated, after(last.Add(inactivateAfter))) || slices.ContainsFunc(o.said, after(last))
 }
 
 // kept is the conversation: its state and its one timer, on Temporal's clock.
@@ -247,24 +310,52 @@ type kept struct {
 	timer       *time.Timer
 	rings       time.Time
 	inactivated []time.Time
+	said        []time.Time
 	lowered     int
 }
 
 func (c *kept) now() time.Time { return time.Now().Add(c.schedule.skew) }
 
-func (c *kept) take(start conversation.Start, m conversation.Message) {
+// begin reports whether the conversation began with this start.
+func (c *kept) begin(start conversation.Start) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != nil {
+		return false
+	}
+	c.state = newState(start, c.now())
+	c.step()
+	return true
+}
+
+func (c *kept) take(payload any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch e := payload.(type) {
+	case conversation.Start:
+		c.state.started(e, c.now())
+	case conversation.Message:
+		c.state.message(e, c.now())
+	}
+	c.step()
+}
+
+// say is Salesforce's word that the session is Inactive.
+func (c *kept) say() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == nil {
-		c.state = newState(start, c.now())
+		return
 	}
-	c.state.message(m, c.now())
+	c.state.sessionStatus(conversation.SessionStatus{SessionID: s1, Status: conversation.StatusInactive, At: time.Now()}, c.now())
+	c.said = append(c.said, time.Now())
 	c.step()
 }
 
 // step is what the workflow does with what it knows.
 func (c *kept) step() {
 	now := c.now()
+	c.state.lapse(now)
 	if due, isDue := c.state.due(now); isDue {
 		c.state.succeeded(due, conversation.Answer{Operation: due.Operation, Attempt: 1}, now)
 		c.inactivated = append(c.inactivated, time.Now())
@@ -328,18 +419,29 @@ func (p *process) reach() error {
 	return nil
 }
 
+func (p *process) ExecuteWorkflow(_ context.Context, _ client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
+	if err := p.reach(); err != nil {
+		return nil, err
+	}
+	if !p.kept.begin(args[0].(conversation.Start)) {
+		return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("it runs", "", "run")
+	}
+	return nil, p.reach()
+}
+
 func (p *process) SignalWithStartWorkflow(_ context.Context, _, _ string, payload any, _ client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
-	return nil, p.signal(args[0].(conversation.Start), payload)
+	if err := p.reach(); err != nil {
+		return nil, err
+	}
+	p.kept.begin(args[0].(conversation.Start))
+	p.kept.take(payload)
+	return nil, p.reach()
 }
 
 func (p *process) SignalWorkflow(_ context.Context, _, _, _ string, payload any) error {
-	return p.signal(conversation.Start{}, payload)
-}
-
-func (p *process) signal(start conversation.Start, payload any) error {
 	if err := p.reach(); err != nil {
 		return err
 	}
-	p.kept.take(start, payload.(conversation.Message))
+	p.kept.take(payload)
 	return p.reach()
 }

@@ -176,7 +176,7 @@ func (s *State) endAt() time.Time {
 	if !s.inactive() || after == 0 {
 		return time.Time{}
 	}
-	return latest(s.InactiveSince.Add(after), s.promisedUntil())
+	return latest(s.InactiveSince.Add(after), s.openUntil())
 }
 
 // blockedUntil is when a Blocked conversation gives up, zero when never.
@@ -198,6 +198,8 @@ func (s *State) deadline(now time.Time) time.Time {
 		return s.blockedUntil()
 	case s.Closing != nil:
 		return time.Time{}
+	case !s.openUntil().IsZero():
+		return s.openUntil()
 	case s.inactive():
 		return s.endAt()
 	default:
