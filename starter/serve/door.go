@@ -14,25 +14,28 @@ type door struct {
 	limits  Limits
 	metrics *metrics
 	trouble trouble
-	// slots has an entry for every request under way.
-	slots chan struct{}
+	// telling and asking have an entry for every request under way: an answer
+	// that is waited for may not keep events out.
+	telling, asking slots
 }
+
+type slots chan struct{}
 
 // newDoor returns the door's routes. What is outside of /v1/ needs no token.
 func newDoor(s *sender.Sender, tokens *Tokens, limits Limits, m *metrics, logger *slog.Logger) http.Handler {
 	d := &door{
 		sender: s, tokens: tokens, limits: limits, metrics: m, trouble: trouble{logger: logger},
-		slots: make(chan struct{}, limits.Requests),
+		telling: make(slots, limits.Requests), asking: make(slots, limits.Requests),
 	}
 	mux := http.NewServeMux()
 	route := func(path, method string, h http.Handler) {
 		mux.Handle(method+" "+path, m.instrument(path, h))
 		mux.Handle(path, m.instrument(path, only(method)))
 	}
-	route("/v1/events", http.MethodPost, d.guarded(d.takeEvents))
-	route("/v1/conversations/{orgId}/{conversationIdentifier}", http.MethodGet, d.guarded(d.tellState))
+	route("/v1/events", http.MethodPost, d.guarded(d.telling, d.takeEvents))
+	route("/v1/conversations/{orgId}/{conversationIdentifier}", http.MethodGet, d.guarded(d.asking, d.tellState))
 	route("/openapi.yaml", http.MethodGet, failing(tellOpenAPI))
-	route("/openapi.json", http.MethodGet, failing(tellOpenAPIAsJSON))
+	route("/openapi.json", http.MethodGet, tellOpenAPIAsJSON())
 	mux.Handle("/", m.instrument("other", failing(func(http.ResponseWriter, *http.Request) error {
 		return newProblem(http.StatusNotFound, "see /openapi.json for what is here")
 	})))
@@ -52,15 +55,15 @@ func only(method string) http.Handler {
 
 // guarded lets requests with a token in, and no more of them than may be under
 // way.
-func (d *door) guarded(next failing) http.Handler {
+func (d *door) guarded(free slots, next failing) http.Handler {
 	return failing(func(w http.ResponseWriter, r *http.Request) error {
 		if d.tokens != nil && !d.tokens.accept(r.Header.Values("Authorization")) {
 			return newProblem(http.StatusUnauthorized, "want the header Authorization: Bearer <token>").
 				with("WWW-Authenticate", `Bearer realm="sessionkeeper"`)
 		}
 		select {
-		case d.slots <- struct{}{}:
-			defer func() { <-d.slots }()
+		case free <- struct{}{}:
+			defer func() { <-free }()
 			return next(w, r)
 		default:
 			return newProblem(http.StatusTooManyRequests, "too many requests are under way; send it again later").retryAfter(1)

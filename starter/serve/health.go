@@ -10,9 +10,12 @@ import (
 	"sessionkeeper/health"
 )
 
-// readiness is whether new events are welcome.
+// readiness is whether new events are welcome: once Temporal was reached, until
+// the stop. While Temporal is away later, clients are to hear so from us; a load
+// balancer that takes every instance away would leave them without an answer.
 type readiness struct {
 	temporal client.Client
+	reached  atomic.Bool
 	draining atomic.Bool
 }
 
@@ -20,5 +23,10 @@ func (r *readiness) check(ctx context.Context) error {
 	if r.draining.Load() {
 		return errors.New("stopping")
 	}
-	return health.Reach(ctx, r.temporal) //nolint:wrapcheck // it says what was asked
+	if r.reached.Load() {
+		return nil
+	}
+	err := health.Reach(ctx, r.temporal)
+	r.reached.Store(err == nil)
+	return err //nolint:wrapcheck // it says what was asked
 }

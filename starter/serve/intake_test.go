@@ -103,9 +103,9 @@ func TestAWrongEventKeepsAllOfItsBatchBack(t *testing.T) {
 }
 
 func TestTheErrorsOfAnAnswerAreBounded(t *testing.T) {
-	p := open(t).post(t, many, batch(strings.Split(strings.Repeat("{} ", 500), " ")[:500]...)).problem(t)
-	require.Equal(t, "500 of 500 events are wrong; nothing was told", p.Detail)
-	require.Len(t, p.Errors, 100)
+	p := open(t).post(t, many, batch(strings.Fields(strings.Repeat("{} ", serve.DefaultEvents))...)).problem(t)
+	require.Equal(t, "1000 of 1000 events are wrong; nothing was told", p.Detail)
+	require.Len(t, p.Errors, 1000)
 }
 
 func TestWhatIsNoEventIsRefused(t *testing.T) {
@@ -249,13 +249,15 @@ func TestWhatTemporalRefusesIsForAnOperator(t *testing.T) {
 	})
 	got := d.post(t, many, batch(message("c1"), message("c2")))
 	require.Equal(t, http.StatusBadGateway, got.status)
-	require.Contains(t, got.problem(t).Errors[0].Problem, "search attribute SessionPhase")
+	require.Equal(t, "Temporal refused it", got.problem(t).Errors[0].Problem)
+	require.NotContains(t, got.body, "search attribute")
 	require.Equal(t, 1, d.log.count("Events were refused"))
+	require.Equal(t, 1, d.log.count("search attribute SessionPhase"), "that is for the operator")
 }
 
 func TestRequestsBeyondTheBoundAreRefused(t *testing.T) {
 	d := open(t, func(o *serve.Options) { o.Limits.Requests = 1 })
-	release, arrived := make(chan struct{}), make(chan struct{}, 1)
+	release, arrived := make(chan struct{}), make(chan struct{}, 100)
 	d.temporal.Fail(func(method string) error {
 		if method != "GetSystemInfo" {
 			arrived <- struct{}{}
@@ -269,9 +271,13 @@ func TestRequestsBeyondTheBoundAreRefused(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, got.status)
 	require.Equal(t, "1", got.header.Get("Retry-After"))
 	got.problem(t)
-	got = d.get(t, "/v1/conversations/00D000000000001/c1")
-	require.Equal(t, http.StatusTooManyRequests, got.status)
+
+	asked := make(chan int, 1)
+	go func() { asked <- d.get(t, "/v1/conversations/00D000000000001/c9").status }()
+	require.Eventually(t, func() bool { return d.inFlight(t) == 2 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, http.StatusTooManyRequests, d.get(t, "/v1/conversations/00D000000000001/c1").status)
 	close(release)
+	require.Equal(t, http.StatusNotFound, <-asked, "questions have a bound of their own")
 	require.Equal(t, http.StatusAccepted, <-first)
 	require.Equal(t, http.StatusAccepted, d.post(t, one, message("c1")).status)
 }

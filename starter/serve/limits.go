@@ -13,8 +13,9 @@ type Limits struct {
 	Body int64
 	// Events is the number of events in a batch. Default [DefaultEvents].
 	Events int
-	// Requests is the number of requests under way. Those beyond are refused at
-	// once. Default [DefaultRequests].
+	// Requests is the number of requests under way that tell events, and that of
+	// those that ask how a conversation stands. Those beyond are refused at once.
+	// Default [DefaultRequests].
 	Requests int
 	// Accept is how long Temporal may take to accept a request's events, or to
 	// tell how a conversation stands. Default [DefaultAccept].
@@ -27,7 +28,7 @@ type Limits struct {
 // Defaults of [Limits].
 const (
 	DefaultBody     = 1 << 20
-	DefaultEvents   = 10_000
+	DefaultEvents   = 1000
 	DefaultRequests = 64
 	DefaultAccept   = 10 * time.Second
 	DefaultRead     = 15 * time.Second

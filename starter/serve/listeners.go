@@ -17,7 +17,7 @@ func (l listeners) close() {
 }
 
 func (o Options) listen(ctx context.Context) (listeners, error) {
-	certificate, err := o.certificate()
+	secure, err := o.tls()
 	if err != nil {
 		return listeners{}, err
 	}
@@ -34,25 +34,25 @@ func (o Options) listen(ctx context.Context) (listeners, error) {
 		_ = door.Close()
 		return listeners{}, fmt.Errorf("listen for health and metrics: %w", err)
 	}
-	if certificate != nil {
-		door = tls.NewListener(door, certificate)
+	if secure != nil {
+		door = tls.NewListener(door, secure)
 	}
 	return listeners{door: door, health: health}, nil
 }
 
-// certificate is that of the door, nil for plain HTTP.
-func (o Options) certificate() (*tls.Config, error) {
+// tls is how the door is secured, nil for plain HTTP.
+func (o Options) tls() (*tls.Config, error) {
 	switch {
 	case o.Certificate == "" && o.Key == "":
 		return nil, nil //nolint:nilnil // no TLS is asked for
 	case o.Certificate == "" || o.Key == "":
 		return nil, errors.New("want both a TLS certificate and its key, or neither")
 	}
-	pair, err := tls.LoadX509KeyPair(o.Certificate, o.Key)
-	if err != nil {
-		return nil, fmt.Errorf("load the TLS certificate: %w", err)
+	c := &certificate{certificate: o.Certificate, key: o.Key, logger: o.Logger}
+	if err := c.read(); err != nil {
+		return nil, err
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
+	return &tls.Config{GetCertificate: c.present, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -17,11 +18,19 @@ func tellOpenAPI(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-func tellOpenAPIAsJSON(w http.ResponseWriter, _ *http.Request) error {
-	var description map[string]any
-	if err := yaml.Unmarshal(openAPI, &description); err != nil {
-		return fmt.Errorf("read openapi.yaml: %w", err)
+func tellOpenAPIAsJSON() failing {
+	description := sync.OnceValues(func() (text map[string]any, err error) {
+		if err := yaml.Unmarshal(openAPI, &text); err != nil {
+			return nil, fmt.Errorf("read openapi.yaml: %w", err)
+		}
+		return text, nil
+	})
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		text, err := description()
+		if err != nil {
+			return err
+		}
+		write(w, http.StatusOK, "application/json", text)
+		return nil
 	}
-	write(w, http.StatusOK, "application/json", description)
-	return nil
 }

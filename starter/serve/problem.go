@@ -37,7 +37,7 @@ type eventProblem struct {
 }
 
 // maxListed bounds the errors in an answer.
-const maxListed = 100
+const maxListed = 1000
 
 func newProblem(status int, detail string) *problem {
 	return &problem{Title: http.StatusText(status), Status: status, Detail: detail, header: http.Header{}}

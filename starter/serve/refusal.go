@@ -47,7 +47,7 @@ const (
 	afterAway = 5
 )
 
-const again = "Send the same request again: what was accepted already does no harm twice."
+const again = "Send the same request again, or only what is listed: what was accepted already does no harm twice."
 
 // refusal is the problem to answer with, nil when every event was accepted.
 func (d *door) refusal(answers []answer, receipts map[sender.Receipt]int) error {
@@ -70,10 +70,31 @@ func (d *door) refusal(answers []answer, receipts map[sender.Receipt]int) error 
 	p.Receipts = receipts
 	for i, a := range answers {
 		if a.err != nil {
-			p.list(&i, conversation.FieldError{Problem: a.err.Error()})
+			p.list(&i, conversation.FieldError{Problem: said(a.err)})
 		}
 	}
 	return p
+}
+
+// said is what a client is told about an event. What Temporal says, and where it
+// is, is for the log.
+func said(err error) string {
+	var behind *behindError
+	var kept *sender.KeptError
+	switch {
+	case errors.As(err, &behind):
+		return behind.Error()
+	case errors.As(err, &kept):
+		return "kept and tried again, but nothing stands for it yet"
+	}
+	switch faultOf(err) {
+	case full:
+		return sender.ErrFull.Error()
+	case away:
+		return "Temporal did not take it in time"
+	default:
+		return "Temporal refused it"
+	}
 }
 
 func (f fault) problem(what string) *problem {
@@ -83,7 +104,7 @@ func (f fault) problem(what string) *problem {
 	case away:
 		return newProblem(http.StatusServiceUnavailable, what+": Temporal did not take them in time, or the server is stopping. "+again).retryAfter(afterAway)
 	default:
-		return newProblem(http.StatusBadGateway, what+": Temporal refused them, which an operator has to look into. "+again)
+		return newProblem(http.StatusBadGateway, what+": Temporal refused them, which an operator has to look into: the log says more. Sending them again helps only after that.")
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -31,23 +32,28 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func TestReadyFollowsTemporal(t *testing.T) {
-	d := open(t)
+// Without an instance that is ready, clients would get no answer at all.
+func TestItStaysReadyWhileTemporalIsAway(t *testing.T) {
+	d := open(t, soon)
 	ready := func(status int, said string) {
 		t.Helper()
-		require.Eventually(t, func() bool {
-			code, body := d.ask(t, "/readyz")
-			return code == status && strings.Contains(body, said)
-		}, 30*time.Second, 10*time.Millisecond)
-		code, body := d.ask(t, "/healthz")
+		code, body := d.ask(t, "/readyz")
+		require.Equal(t, status, code)
+		require.Contains(t, body, said)
+		code, body = d.ask(t, "/healthz")
 		require.Equal(t, http.StatusOK, code, "waiting for Temporal is no reason to restart")
 		require.Equal(t, "ok\n", body)
 	}
-	ready(http.StatusOK, "ready\n")
 	d.temporal.Stop()
 	ready(http.StatusServiceUnavailable, "not ready: check Temporal: ")
 	d.temporal.Resume(t)
+	require.Eventually(t, func() bool {
+		code, _ := d.ask(t, "/readyz")
+		return code == http.StatusOK
+	}, 30*time.Second, 10*time.Millisecond)
+	d.temporal.Stop()
 	ready(http.StatusOK, "ready\n")
+	require.Equal(t, http.StatusServiceUnavailable, d.post(t, one, message("c1")).status)
 }
 
 func TestItStartsWhileTemporalIsAway(t *testing.T) {
@@ -258,7 +264,9 @@ func TestListenersThatCannotBe(t *testing.T) {
 	require.ErrorContains(t, run(func(o *serve.Options) { o.Certificate, o.Key = "none", "none" }), "load the TLS certificate: open none")
 }
 
-func TestTLS(t *testing.T) {
+// certify writes a new certificate and its key into a folder.
+func certify(t *testing.T, dir string) (certificate []byte) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
@@ -269,11 +277,15 @@ func TestTLS(t *testing.T) {
 	require.NoError(t, err)
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(t, err)
-	dir := t.TempDir()
-	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "cert"), certificate, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	return certificate
+}
 
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	certificate := certify(t, dir)
 	d := open(t, func(o *serve.Options) { o.Certificate, o.Key = filepath.Join(dir, "cert"), filepath.Join(dir, "key") })
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(certificate))
@@ -287,4 +299,28 @@ func TestTLS(t *testing.T) {
 	require.NoError(t, err)
 	defer response.Body.Close()
 	require.Equal(t, http.StatusAccepted, response.StatusCode)
+}
+
+func TestACertificateIsRenewedWithoutAnInterruption(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, said := t.TempDir(), &logged{}
+		first := certify(t, dir)
+		present, err := serve.Present(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), slog.New(slog.NewTextHandler(said, nil)))
+		require.NoError(t, err)
+		presents := func(want []byte) {
+			t.Helper()
+			got, err := present(nil)
+			require.NoError(t, err)
+			require.Equal(t, string(want), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: got.Certificate[0]})))
+		}
+		presents(first)
+		second := certify(t, dir)
+		presents(first)
+		time.Sleep(time.Minute)
+		presents(second)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "key"), nil, 0o600))
+		time.Sleep(time.Minute)
+		presents(second)
+		require.Equal(t, 1, said.count("The TLS certificate stays as it is"))
+	})
 }

@@ -36,8 +36,9 @@ type Options struct {
 	// Certificate and Key are PEM files. Without them it speaks plain HTTP.
 	Certificate, Key string
 	Limits           Limits
-	// DrainTimeout is how long a stop may take: requests under way finish, then
-	// what was absorbed is reported. Default [DefaultDrainTimeout].
+	// DrainTimeout is how long a stop may take: requests under way finish, for
+	// which they have at most half of it, then what was absorbed is reported.
+	// Default [DefaultDrainTimeout].
 	DrainTimeout time.Duration
 	// Logger gets one line per problem, not per event, and never a token or
 	// personal data.
@@ -130,7 +131,9 @@ func (o Options) drain(ctx context.Context, door *http.Server, s *sender.Sender)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	o.Logger.Info("Stopping: requests under way may finish, what was absorbed is reported", "atMost", limit.String())
-	left := LeftError{Cut: door.Shutdown(ctx) != nil}
+	finishing, stop := context.WithTimeout(ctx, limit/2)
+	defer stop()
+	left := LeftError{Cut: door.Shutdown(finishing) != nil}
 	_ = door.Close()
 	left.Cause = s.Close(ctx)
 	if left.Cut || left.Cause != nil {

@@ -53,6 +53,8 @@ func (d *door) tellState(w http.ResponseWriter, r *http.Request) error {
 func (d *door) unknown(err error) error {
 	var invalid *conversation.InvalidError
 	var missing *serviceerror.NotFound
+	// No worker has been there for a while.
+	var unattended *serviceerror.FailedPrecondition
 	switch {
 	case errors.As(err, &invalid):
 		p := newProblem(http.StatusBadRequest, "the path is wrong")
@@ -60,10 +62,10 @@ func (d *door) unknown(err error) error {
 		return p
 	case errors.As(err, &missing):
 		return newProblem(http.StatusNotFound, "no such conversation is known")
-	case faultOf(err) == away:
-		return newProblem(http.StatusServiceUnavailable, "Temporal did not answer in time. Ask again.").retryAfter(afterAway)
+	case errors.As(err, &unattended), faultOf(err) == away:
+		return newProblem(http.StatusServiceUnavailable, "Temporal, or a worker, did not answer in time. Ask again.").retryAfter(afterAway)
 	default:
-		d.trouble.note(refused, err, false)
+		d.trouble.logger.Error("A question was refused", "error", err)
 		return newProblem(http.StatusBadGateway, "Temporal refused to answer, which an operator has to look into.")
 	}
 }

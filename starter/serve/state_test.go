@@ -126,6 +126,12 @@ func TestAStateThatCannotBeTold(t *testing.T) {
 	require.Equal(t, http.StatusBadGateway, got.status)
 	got.problem(t)
 
+	d.temporal.Fail(func(string) error {
+		return serviceerror.NewFailedPrecondition("no poller seen for task queue recently, worker may be down")
+	})
+	got = d.state(t, "c1")
+	require.Equal(t, http.StatusServiceUnavailable, got.status)
+
 	d.temporal.Fail(func(string) error { return nil })
 	d.temporal.Stop()
 	got = d.state(t, "c1")
