@@ -5,10 +5,10 @@ TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 VULN_DB ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-local test-bench compare bench fmt lint tidy-check vuln compose-check ci
+.PHONY: help demo test test-unit test-local test-bench compare bench fmt lint tidy-check vuln compose-check examples-check ci
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Play the example conversations on an embedded Temporal server, and go on serving
 	go run -C local .
@@ -72,4 +72,12 @@ vuln: ## Look for known vulnerabilities (VULN_REQUIRED=1 fails without the datab
 compose-check: ## Check docker-compose.yml and the files in deploy/
 	go test -C tools ./...
 
-ci: lint tidy-check compose-check vuln test ## Everything above that decides whether a change is good
+examples-check: ## Check the example in TypeScript (left out where npm is not installed)
+	@if command -v npm >/dev/null; then \
+		set -ex; \
+		cd examples/typescript; npm ci --no-audit --no-fund; npm run check; \
+	else \
+		echo "NOT CHECKED: examples/typescript wants npm" >&2; \
+	fi
+
+ci: lint tidy-check compose-check examples-check vuln test ## Everything above that decides whether a change is good

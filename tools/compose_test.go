@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/dotenv"
@@ -78,12 +79,13 @@ func TestComposeVariablesHaveADefaultOrAreRequiredAndAreInTheExample(t *testing.
 	}
 }
 
-func TestComposeDefaultProfileLeavesTheSandboxOut(t *testing.T) {
+func TestComposeDefaultProfileLeavesOptionsOut(t *testing.T) {
 	whole := project(t)
 	require.Contains(t, whole.ServiceNames(), "sandbox")
 	standard, err := whole.WithProfiles(nil)
 	require.NoError(t, err)
 	require.NotContains(t, standard.ServiceNames(), "sandbox")
+	require.NotContains(t, standard.ServiceNames(), "serve")
 	require.Contains(t, standard.ServiceNames(), "worker")
 }
 
@@ -112,7 +114,7 @@ func TestComposeMountsExistAndAreReadOnly(t *testing.T) {
 				continue
 			}
 			require.Truef(t, v.ReadOnly, "%s of %s", v.Source, s.Name)
-			if !strings.HasSuffix(v.Source, ownSecrets) {
+			if !strings.Contains(v.Source, ownSecrets) {
 				_, err := os.Stat(v.Source)
 				require.NoErrorf(t, err, "mount of %s", s.Name)
 			}
@@ -207,6 +209,27 @@ func TestWorkerIsAskedForItsHealth(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)^HEALTHCHECK .* CMD \["/usr/local/bin/worker", "-healthcheck"\]$`, string(dockerfile))
 	require.Contains(t, string(dockerfile), "-X main.version=${VERSION}")
+}
+
+func TestServeIsAskedForItsHealthAndMayDrain(t *testing.T) {
+	serve := project(t).Services["serve"]
+	require.Equal(t, types.HealthCheckTest{"CMD", "/usr/local/bin/worker", "-healthcheck"}, serve.HealthCheck.Test)
+	require.Equal(t, ":9091", *serve.Environment["SESSIONKEEPER_LISTEN"], "where it asks")
+	require.Contains(t, serve.Entrypoint, "--metrics-listen=:9091")
+	require.Len(t, serve.Volumes, 1)
+	require.True(t, strings.HasSuffix(serve.Volumes[0].Source, "deploy/secrets/serve"), "the worker's secrets are not its business")
+	kubernetes, err := os.ReadFile(filepath.Join(root, "deploy", "kubernetes", "serve.yaml"))
+	require.NoError(t, err)
+	var drain time.Duration
+	for _, argument := range serve.Entrypoint {
+		if text, ok := strings.CutPrefix(argument, "--drain-timeout="); ok {
+			require.Contains(t, string(kubernetes), argument)
+			drain, err = time.ParseDuration(text)
+			require.NoError(t, err)
+		}
+	}
+	require.Positive(t, drain)
+	require.Greater(t, time.Duration(*serve.StopGracePeriod), drain)
 }
 
 func TestComposeWaitsForWhatItCanWaitFor(t *testing.T) {
