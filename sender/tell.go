@@ -89,7 +89,7 @@ func (s *Sender) start(ctx context.Context, start conversation.Start) (receipt R
 	options.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	_, err = s.temporal.ExecuteWorkflow(ctx, options, conversation.WorkflowType, start)
 	if _, known := alreadyRan(err); known {
-		start.Promise.Window = 0
+		start.Window = 0
 		receipt, err = s.tell(ctx, event{start: start, signal: conversation.SignalStart, payload: start})
 		return receipt, false, err
 	}

@@ -148,7 +148,14 @@ type problem struct {
 // an answer.
 func (d *door) later(t testing.TB, conversation string) <-chan int {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+"/v1/events", strings.NewReader(message(conversation)))
+	return d.background(t, http.MethodPost, "/v1/events", message(conversation))
+}
+
+// background sends a request that may take its time, and tells the status of its
+// answer.
+func (d *door) background(t testing.TB, method, path, body string) <-chan int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, d.url+path, strings.NewReader(body))
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", one)
 	request.Header.Set("Authorization", "Bearer "+token)

@@ -272,8 +272,7 @@ func TestRequestsBeyondTheBoundAreRefused(t *testing.T) {
 	require.Equal(t, "1", got.header.Get("Retry-After"))
 	got.problem(t)
 
-	asked := make(chan int, 1)
-	go func() { asked <- d.get(t, "/v1/conversations/00D000000000001/c9").status }()
+	asked := d.background(t, http.MethodGet, "/v1/conversations/00D000000000001/c9", "")
 	require.Eventually(t, func() bool { return d.inFlight(t) == 2 }, 10*time.Second, time.Millisecond)
 	require.Equal(t, http.StatusTooManyRequests, d.get(t, "/v1/conversations/00D000000000001/c1").status)
 	close(release)
