@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"sessionkeeper/bench/engine"
@@ -10,9 +11,9 @@ import (
 
 // speaker is a conversation that is written in until it goes quiet.
 type speaker struct {
-	id      string
-	ledger  *ledger
-	quietAt time.Time
+	id               string
+	ledger           *ledger
+	joinsAt, quietAt time.Time
 	// conversation is nil until the first message.
 	conversation engine.Conversation
 }
@@ -27,6 +28,7 @@ func (m *measurement) lateness(ctx context.Context, s engine.Session) (Lateness,
 		id := fmt.Sprintf("speaker-%d", i)
 		speakers[i] = &speaker{
 			id: id, ledger: m.salesforce.ledger(id),
+			joinsAt: began.Add(plan.Join * time.Duration(i) / time.Duration(plan.Conversations)),
 			quietAt: began.Add(plan.warmUp() + plan.Stretch*time.Duration(i)/time.Duration(plan.Conversations)),
 		}
 	}
@@ -56,16 +58,16 @@ func (m *measurement) lateness(ctx context.Context, s engine.Session) (Lateness,
 }
 
 // speak is one sender: it sends a message at a time, going round its
-// conversations that are not quiet yet. When it falls behind, it sends as fast
-// as it can.
+// conversations that have begun and are not quiet yet. When it falls behind, it
+// sends as fast as it can.
 func speak(ctx context.Context, s engine.Session, own []*speaker, next time.Time, every time.Duration) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
-		spoke := false
+	for len(own) > 0 {
+		next = latest(next, own[0].joinsAt)
 		for _, sp := range own {
-			if sp.conversation != nil && time.Now().After(sp.quietAt) {
-				continue
+			if next.Before(sp.joinsAt) {
+				break // nor have those behind it
 			}
 			timer.Reset(time.Until(next))
 			select {
@@ -77,12 +79,20 @@ func speak(ctx context.Context, s engine.Session, own []*speaker, next time.Time
 			if err := sp.say(ctx, s); err != nil {
 				return err
 			}
-			spoke = true
 		}
-		if !spoke {
-			return nil
-		}
+		own = slices.DeleteFunc(own, (*speaker).quiet)
 	}
+	return nil
+}
+
+// quiet reports whether a conversation that has begun is not written in any more.
+func (sp *speaker) quiet() bool { return sp.conversation != nil && time.Now().After(sp.quietAt) }
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (sp *speaker) say(ctx context.Context, s engine.Session) (err error) {

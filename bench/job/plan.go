@@ -29,6 +29,8 @@ type LatenessPlan struct {
 	Rate int `json:"rate"`
 	// Idle is the quiet time after which the call is due.
 	Idle time.Duration `json:"idle"`
+	// Join is the time over which conversations begin, one after the other.
+	Join time.Duration `json:"join"`
 	// Stretch is the time over which the moments at which the conversations go
 	// quiet are spread evenly.
 	Stretch time.Duration `json:"stretch"`
@@ -42,7 +44,7 @@ type LatenessPlan struct {
 func Full() Plan {
 	return Plan{
 		Senders: 32, Conversations: []int{1_000, 10_000}, For: 20 * time.Second,
-		Lateness: LatenessPlan{Conversations: 1_000, Rate: 500, Idle: time.Minute, Stretch: 2 * time.Minute, Patience: 90 * time.Second},
+		Lateness: LatenessPlan{Conversations: 1_000, Rate: 500, Idle: time.Minute, Join: time.Minute, Stretch: 2 * time.Minute, Patience: 90 * time.Second},
 		Chat:     engine.Chat{Messages: 100, Over: 30 * time.Second},
 	}
 }
@@ -52,7 +54,7 @@ func Full() Plan {
 func Short() Plan {
 	return Plan{
 		Senders: 32, Conversations: []int{200, 500}, For: 2 * time.Second,
-		Lateness: LatenessPlan{Conversations: 100, Rate: 200, Idle: 5 * time.Second, Stretch: 5 * time.Second, Patience: 15 * time.Second},
+		Lateness: LatenessPlan{Conversations: 100, Rate: 200, Idle: 5 * time.Second, Join: 2 * time.Second, Stretch: 3 * time.Second, Patience: 15 * time.Second},
 		Chat:     engine.Chat{Messages: 100, Over: 5 * time.Second},
 	}
 }
@@ -60,10 +62,10 @@ func Short() Plan {
 // never is an idle time that does not pass while messages are sent.
 const never = time.Hour
 
-// warmUp is the time before the first conversation goes quiet, in which each
-// gets about two messages.
+// warmUp is the time before the first conversation goes quiet: all have begun, and
+// each has got about two messages.
 func (p LatenessPlan) warmUp() time.Duration {
-	return 2 * time.Duration(p.Conversations) * time.Second / time.Duration(p.Rate)
+	return p.Join + 2*time.Duration(p.Conversations)*time.Second/time.Duration(p.Rate)
 }
 
 // canWait reports whether an engine that looks only now and then gets to make

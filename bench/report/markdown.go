@@ -51,8 +51,8 @@ func Parameters(p job.Plan) string {
 		fmt.Sprintf("Messages/s: %d senders, each of which waits for the acknowledgement of its message, over %s conversations, for %v each.",
 			p.Senders, strings.Join(counts, " and "), p.For),
 		fmt.Sprintf("CPU: of sender, worker and stores together, over %s conversations, until all that was acknowledged is worked off.", counts[len(counts)-1]),
-		fmt.Sprintf("Lateness: %s conversations get %s messages/s together and go quiet one after the other within %v; the call is due after %v of quiet, and lost %v later.",
-			humanize.Comma(int64(l.Conversations)), humanize.Comma(int64(l.Rate)), l.Stretch, l.Idle, l.Patience),
+		fmt.Sprintf("Lateness: %s conversations begin one after the other within %v, get %s messages/s together and go quiet one after the other within %v; the call is due after %v of quiet, and lost %v later.",
+			humanize.Comma(int64(l.Conversations)), l.Join, humanize.Comma(int64(l.Rate)), l.Stretch, l.Idle, l.Patience),
 		fmt.Sprintf("Bytes: what the store grows by when %s conversations begin.", counts[0]),
 		fmt.Sprintf("Actions and events: of a chat of %d messages with an idle time of a third of its length, closed at the end; played in %v.", p.Chat.Messages, p.Chat.Over),
 	}, "\n")
