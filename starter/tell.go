@@ -204,6 +204,7 @@ func printStatus(c *cli.Command, s conversation.Status) {
 	line("session", "%s %s", cmp.Or(s.SessionID, "(not known)"), s.SessionStatus)
 	at("started", s.StartedAt)
 	at("last message", s.LastMessageAt)
+	at("promised until", s.PromisedUntil)
 	if s.Calling != "" {
 		line("calling", "%s", s.Calling)
 	}

@@ -64,7 +64,9 @@ func speak(ctx context.Context, s engine.Session, own []*speaker, next time.Time
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for len(own) > 0 {
-		next = latest(next, own[0].joinsAt)
+		if next.Before(own[0].joinsAt) {
+			next = own[0].joinsAt
+		}
 		for _, sp := range own {
 			if next.Before(sp.joinsAt) {
 				break // nor have those behind it
@@ -87,13 +89,6 @@ func speak(ctx context.Context, s engine.Session, own []*speaker, next time.Time
 
 // quiet reports whether a conversation that has begun is not written in any more.
 func (sp *speaker) quiet() bool { return sp.conversation != nil && time.Now().After(sp.quietAt) }
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
 
 func (sp *speaker) say(ctx context.Context, s engine.Session) (err error) {
 	at := time.Now()

@@ -118,6 +118,7 @@ type trouble struct {
 // note is told of every request: its fault, and whether Temporal took any of it.
 func (t *trouble) note(f fault, cause error, taken bool) {
 	switch {
+	case errors.Is(cause, context.Canceled): // the client has gone
 	case f == refused:
 		t.logger.Error("Events were refused", "error", cause)
 	case f != none:
