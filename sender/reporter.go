@@ -85,18 +85,17 @@ func (s *Sender) startWindow(ctx context.Context, start conversation.Start) (Rec
 			}
 			continue
 		case c.window == nil:
-			receipt, _, err := s.start(ctx, start)
+			receipt, _, err := s.start(ctx, start, true)
 			return receipt, err
 		}
 		if c.report.promise > 0 {
 			start.Promise = conversation.Promise{Sender: s.options.ID, Window: conversation.Duration(c.report.promise)}
 		}
-		receipt, began, err := s.start(ctx, start)
+		receipt, began, err := s.start(ctx, start, c.stands)
 		told := settled{receipt: receipt, err: err}
 		if began {
 			told.at, told.promise = c.report.at, c.report.promise
 		}
-		told.takenBack = c.report.promise > 0 && !began
 		s.windows.settle(c.window, told)
 		return receipt, err
 	}
@@ -255,11 +254,14 @@ func (r *reporter) next(ctx context.Context) (c claimed, ok bool) {
 func (r *reporter) report(ctx context.Context, c claimed) {
 	attempt, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
+	again := c.failures > 0
 	_, kept, err := r.sender.report(attempt, c)
 	logger := r.sender.options.Logger
 	switch {
 	case err == nil:
-		if away, refused := r.away.Swap(false), r.refused.Swap(false); away || refused {
+		// That others are taken says nothing of those that are refused.
+		away, refused := r.away.Swap(false), again && r.refused.Swap(false)
+		if away || refused {
 			logger.Info("Temporal takes reports again")
 		}
 	case ctx.Err() != nil:

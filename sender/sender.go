@@ -108,7 +108,7 @@ func (s *Sender) Start(ctx context.Context, start conversation.Start) (Receipt, 
 		return "", fmt.Errorf("start: %w", err)
 	}
 	if s.window(start.Policy) == 0 {
-		receipt, _, err := s.start(ctx, start)
+		receipt, _, err := s.start(ctx, start, false)
 		return receipt, err
 	}
 	return s.startWindow(ctx, start)

@@ -83,13 +83,18 @@ func (s *Sender) message(ctx context.Context, id conversation.Identity, m conver
 // start begins a conversation by a start alone, which is one action less than a
 // start with a signal. One that is known already is told like any other event, and
 // is promised nothing: it may be Inactive, where a start is no sign of life and
-// the end of a promise would look like one.
-func (s *Sender) start(ctx context.Context, start conversation.Start) (receipt Receipt, began bool, err error) {
+// the end of a promise would look like one. stands is for a promise that stands,
+// which is left alone; without one, it takes back what an attempt to begin it may
+// have promised.
+func (s *Sender) start(ctx context.Context, start conversation.Start, stands bool) (receipt Receipt, began bool, err error) {
 	options := s.startOptions(start, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
 	options.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	_, err = s.temporal.ExecuteWorkflow(ctx, options, conversation.WorkflowType, start)
 	if _, known := alreadyRan(err); known {
 		start.Window = 0
+		if stands {
+			start.Promise = conversation.Promise{}
+		}
 		receipt, err = s.tell(ctx, event{start: start, signal: conversation.SignalStart, payload: start})
 		return receipt, false, err
 	}

@@ -153,6 +153,8 @@ type claimed struct {
 	wait <-chan struct{}
 	// kept: the message waits in the window meanwhile.
 	kept bool
+	// stands: of a start, there is a promise that stands.
+	stands bool
 }
 
 // report is what is to be told of a window.
@@ -237,6 +239,7 @@ func (ws *windows) start(id conversation.Identity, at time.Time, length time.Dur
 	ws.identify(w, id)
 	w.length = length
 	c := ws.claim(w)
+	c.stands = w.promised > 0
 	if until := promise(at, length); news && until > 0 {
 		c.report = report{id: id, at: at, promise: until}
 		ws.replace(w, c.report)
@@ -377,8 +380,6 @@ type settled struct {
 	// that came with it. Zero when it knows no more than before.
 	at      time.Time
 	promise time.Duration
-	// takenBack: what was promised before does not stand any more.
-	takenBack bool
 }
 
 // settle gives a claimed window back, and tells whether its messages are kept
@@ -393,7 +394,7 @@ func (ws *windows) settle(w *window, with settled) (kept bool) {
 	}
 	ws.reports++
 	w.failures = 0
-	if with.receipt != Sent || with.takenBack {
+	if with.receipt != Sent {
 		w.promised = 0
 	}
 	if !with.at.IsZero() {

@@ -107,14 +107,14 @@ func TestComposePortsAreOnTheLoopbackAddress(t *testing.T) {
 }
 
 func TestComposeMountsExistAndAreReadOnly(t *testing.T) {
-	const ownSecrets = "deploy/secrets"
+	own := []string{"secrets", "tokens"}
 	for _, s := range project(t).Services {
 		for _, v := range s.Volumes {
 			if v.Type != types.VolumeTypeBind {
 				continue
 			}
 			require.Truef(t, v.ReadOnly, "%s of %s", v.Source, s.Name)
-			if !strings.Contains(v.Source, ownSecrets) {
+			if !slices.Contains(own, filepath.Base(v.Source)) {
 				_, err := os.Stat(v.Source)
 				require.NoErrorf(t, err, "mount of %s", s.Name)
 			}
@@ -217,7 +217,7 @@ func TestServeIsAskedForItsHealthAndMayDrain(t *testing.T) {
 	require.Equal(t, ":9091", *serve.Environment["SESSIONKEEPER_LISTEN"], "where it asks")
 	require.Contains(t, serve.Entrypoint, "--metrics-listen=:9091")
 	require.Len(t, serve.Volumes, 1)
-	require.True(t, strings.HasSuffix(serve.Volumes[0].Source, "deploy/secrets/serve"), "the worker's secrets are not its business")
+	require.True(t, strings.HasSuffix(serve.Volumes[0].Source, "deploy/tokens"), "the worker's secrets are not its business")
 	kubernetes, err := os.ReadFile(filepath.Join(root, "deploy", "kubernetes", "serve.yaml"))
 	require.NoError(t, err)
 	var drain time.Duration

@@ -52,10 +52,12 @@ func (k *keeper) wind(ctx workflow.Context, now time.Time) {
 
 // purpose says in the history what a timer is for.
 func (k *keeper) purpose(deadline time.Time) string {
-	switch k.state.Phase() {
-	case conversation.Blocked:
+	switch phase := k.state.Phase(); {
+	case phase == conversation.Blocked:
 		return "give up at " + rfc3339(deadline) + " unless an operator helps"
-	case conversation.Inactive:
+	case !k.state.openUntil().IsZero():
+		return "Active again at " + rfc3339(deadline) + " unless a sender says that nobody wrote"
+	case phase == conversation.Inactive:
 		return "End at " + rfc3339(deadline) + " unless a message comes"
 	default:
 		return fmt.Sprintf("Inactivate after %s of quiet, next look at %s", k.state.Policy.InactivateAfter, rfc3339(deadline))

@@ -75,8 +75,8 @@ func TestLifecycle(t *testing.T) {
 			none, func(b *bench) {
 				b.signal(1, "message", conversation.Message{Promise: fiveMinutes})
 				b.signal(60, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Inactive"})
-				b.expectPhase(310, conversation.Inactive)
-				b.expectPhase(312, conversation.Active)
+				b.expectPhase(330, conversation.Inactive)
+				b.expectPhase(332, conversation.Active)
 			},
 			[]string{"901 Inactivate by System", "4501 End by System"},
 			outcome{conversation.Idle, "System", 4501},
@@ -85,8 +85,8 @@ func TestLifecycle(t *testing.T) {
 			none, func(b *bench) {
 				b.signal(1, "message", conversation.Message{Promise: fiveMinutes})
 				b.signal(60, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Inactive"})
-				b.signal(305, "message", conversation.Message{At: at(1), Promise: conversation.Promise{Sender: fiveMinutes.Sender}})
-				b.expectPhase(312, conversation.Inactive)
+				b.signal(325, "message", conversation.Message{At: at(1), Promise: conversation.Promise{Sender: fiveMinutes.Sender}})
+				b.expectPhase(332, conversation.Inactive)
 			},
 			[]string{"3660 End by System"},
 			outcome{conversation.Idle, "System", 3660},

@@ -12,8 +12,8 @@ import (
 const rememberedPromises = 32
 
 // grace is for how long after the end of a promise its sender may still be heard:
-// clocks differ, and a report may have to be repeated.
-const grace = 10 * time.Second
+// clocks differ, and a report may have to be repeated twice.
+const grace = 30 * time.Second
 
 // promise is what a sender has promised: to report again by Until.
 type promise struct {
@@ -35,7 +35,8 @@ func (s *State) promised(life *State, p conversation.Promise, at time.Time) {
 }
 
 // promise takes a sender's promise, or takes it back. One that is older than the
-// sender's last has arrived late and says nothing.
+// sender's last has arrived late and says nothing. Of one that is taken back
+// nothing is left: the sender may go on with an older event.
 func (s *State) promise(p conversation.Promise, at time.Time) {
 	if p.Sender == "" {
 		return
@@ -44,6 +45,9 @@ func (s *State) promise(p conversation.Promise, at time.Time) {
 	i := slices.IndexFunc(s.Promises, func(known promise) bool { return known.Sender == p.Sender })
 	switch {
 	case i >= 0 && at.Before(s.Promises[i].At):
+	case p.Window == 0 && i < 0:
+	case p.Window == 0:
+		s.Promises = slices.Delete(s.Promises, i, i+1)
 	case i >= 0:
 		s.Promises[i] = made
 	case len(s.Promises) < rememberedPromises:
@@ -69,14 +73,18 @@ func (s *State) forgetPromises() {
 }
 
 // lapse takes a promise that has run out while the conversation was Inactive. A
-// sender that lives would have taken it back: this one has died, and what it kept
-// to itself may be a message, so the conversation was Active until then.
+// sender that lives and reaches us would have taken it back: what this one kept to
+// itself may be a message, so the conversation counts as Active until then.
 func (s *State) lapse(now time.Time) {
 	until := s.openUntil()
 	if until.IsZero() || now.Before(until) {
 		return
 	}
-	s.alive(s.promisedUntil(), now)
+	end := s.promisedUntil()
+	s.alive(end, now)
+	if *s.Policy.InactivateAfter == 0 {
+		s.InactiveSince = end // nobody would make it Inactive again
+	}
 	s.forgetPromises()
 }
 

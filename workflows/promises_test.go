@@ -50,6 +50,29 @@ func TestPromises(t *testing.T) {
 
 var fiveMinutes = conversation.Promise{Sender: "a", Window: conversation.Duration(5 * time.Minute)}
 
+// After a correction, told while Inactive, an older message may be reported.
+func TestWhatIsTakenBackLeavesNothing(t *testing.T) {
+	s := active(s1)
+	s.message(conversation.Message{At: at(10), Promise: fiveMinutes}, at(10))
+	s.sessionStatus(conversation.SessionStatus{SessionID: s1, Status: "Inactive", At: at(20)}, at(20))
+	correction := started(s1, 30)
+	correction.Promise = conversation.Promise{Sender: fiveMinutes.Sender}
+	s.started(correction, at(30))
+	require.Empty(t, s.Promises)
+	s.message(conversation.Message{At: at(25), Promise: fiveMinutes}, at(31))
+	require.Equal(t, at(325), s.promisedUntil())
+}
+
+func TestAConversationThatIsNeverMadeInactiveStillEnds(t *testing.T) {
+	s := active(s1)
+	s.Policy.InactivateAfter = conversation.After(0)
+	s.message(conversation.Message{At: at(10), Promise: fiveMinutes}, at(10))
+	s.sessionStatus(conversation.SessionStatus{SessionID: s1, Status: "Inactive", At: at(20)}, at(20))
+	s.lapse(at(340))
+	require.Equal(t, conversation.Inactive, s.Phase())
+	require.Equal(t, at(310).Add(time.Hour), s.endAt())
+}
+
 func TestAPromiseCountsInTheNextLife(t *testing.T) {
 	s := active(s1)
 	s.closed(conversation.Close{At: at(100)}, at(100))
@@ -254,8 +277,8 @@ func (sc schedule) check(got observed) string {
 	tolerance := max(sc.skew, -sc.skew) + 2*sc.latency + time.Millisecond
 	for _, idle := range got.inactivated {
 		for _, m := range got.accepted {
-			if m.kind == byStart && len(got.said) > 0 {
-				continue // no sign of life of an Inactive conversation
+			if m.kind == byStart && got.wasInactive(m.when) {
+				continue // no sign of life then
 			}
 			if m.when.Before(idle) && idle.Before(m.at.Add(inactivateAfter-tolerance)) {
 				return "made Inactive too early"
@@ -283,6 +306,12 @@ func (sc schedule) check(got observed) string {
 		return "a timer had to be lowered"
 	}
 	return ""
+}
+
+// wasInactive reports whether the conversation has been Inactive by then.
+func (o observed) wasInactive(when time.Time) bool {
+	by := func(t time.Time) bool { return !t.After(when) }
+	return slices.ContainsFunc(o.inactivated, by) || slices.ContainsFunc(o.said, by)
 }
 
 // quiet reports whether the conversation was made Inactive, or Salesforce has said

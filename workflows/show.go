@@ -149,6 +149,8 @@ func (k *keeper) next() string {
 		return "waits for an operator: remove the cause, then send the signal `retry`."
 	case s.Blocked != nil:
 		return "an operator removes the cause and sends the signal `retry`, or the workflow fails at " + rfc3339(s.blockedUntil()) + "."
+	case !s.openUntil().IsZero():
+		return "Active again at " + rfc3339(s.openUntil()) + ", unless a sender says that nobody wrote."
 	case s.inactive() && s.endAt().IsZero():
 		return "Salesforce ends the session; a message makes it Active again."
 	case s.inactive():

@@ -18,7 +18,7 @@ type problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
-	// Errors are the first that were found.
+	// Errors are the first that were found, or all events that were not accepted.
 	Errors []eventProblem `json:"errors,omitempty"`
 	// Receipts count the events that were accepted all the same.
 	Receipts map[sender.Receipt]int `json:"receipts,omitempty"`
@@ -36,8 +36,8 @@ type eventProblem struct {
 	Problem string `json:"problem"`
 }
 
-// maxListed bounds the errors in an answer.
-const maxListed = 1000
+// maxListed bounds the errors in an answer to what is wrong.
+const maxListed = 100
 
 func newProblem(status int, detail string) *problem {
 	return &problem{Title: http.StatusText(status), Status: status, Detail: detail, header: http.Header{}}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"sync/atomic"
 
-	"sessionkeeper/conversation"
 	"sessionkeeper/sender"
 )
 
@@ -47,7 +46,7 @@ const (
 	afterAway = 5
 )
 
-const again = "Send the same request again, or only what is listed: what was accepted already does no harm twice."
+const again = "Send the same request again, or only the events that are listed: what was accepted already does no harm twice."
 
 // refusal is the problem to answer with, nil when every event was accepted.
 func (d *door) refusal(answers []answer, receipts map[sender.Receipt]int) error {
@@ -70,7 +69,7 @@ func (d *door) refusal(answers []answer, receipts map[sender.Receipt]int) error 
 	p.Receipts = receipts
 	for i, a := range answers {
 		if a.err != nil {
-			p.list(&i, conversation.FieldError{Problem: said(a.err)})
+			p.Errors = append(p.Errors, eventProblem{Index: &i, Problem: said(a.err)})
 		}
 	}
 	return p
