@@ -39,7 +39,7 @@ type LatenessPlan struct {
 	Patience time.Duration `json:"patience"`
 }
 
-// Full is what published figures are made with. All engines take more than an
+// Full is what published figures are made with. All engines take about an
 // hour, most of which Temporal's three spend on 10,000 conversations.
 func Full() Plan {
 	return Plan{
