@@ -91,9 +91,12 @@ func (s *Sender) start(ctx context.Context, start conversation.Start, stands boo
 	options.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	_, err = s.temporal.ExecuteWorkflow(ctx, options, conversation.WorkflowType, start)
 	if _, known := alreadyRan(err); known {
-		start.Window = 0
-		if stands {
+		switch {
+		case start.Sender != s.options.ID: // a promise of the caller's own
+		case stands:
 			start.Promise = conversation.Promise{}
+		default:
+			start.Window = 0
 		}
 		receipt, err = s.tell(ctx, event{start: start, signal: conversation.SignalStart, payload: start})
 		return receipt, false, err

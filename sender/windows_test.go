@@ -257,6 +257,16 @@ func TestACorrectionPromisesNothing(t *testing.T) {
 	})
 }
 
+func TestACallersOwnPromiseIsLeftAlone(t *testing.T) {
+	windowed(t, sender.Options{Window: conversation.After(0)}, func(t *testing.T, s *sender.Sender, l *line) {
+		l.known = true
+		own := conversation.Promise{Sender: "own", Window: conversation.Duration(time.Minute)}
+		_, err := s.Start(t.Context(), conversation.Start{Identity: full, Promise: own})
+		require.NoError(t, err)
+		require.Equal(t, []string{"0s start+ for 1m"}, l.heard())
+	})
+}
+
 // The next burst of a conversation has the window of its start, too.
 func TestTheLengthOfTheWindowIsRemembered(t *testing.T) {
 	windowed(t, sender.Options{ID: "a", MaxConversations: 1}, func(t *testing.T, s *sender.Sender, l *line) {
