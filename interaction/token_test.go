@@ -41,7 +41,8 @@ func newCache(next func(int32) (*oauth2.Token, error)) (*cachedTokens, *grants) 
 	return &cachedTokens{grant: g.grant, lifetime: 10 * time.Minute, timeout: 5 * time.Second}, g
 }
 
-// together runs f in a thousand goroutines, of which half begin a little later.
+// together runs f in a thousand goroutines, of which half begin once the others
+// have their answer or wait for it.
 func together(f func() (string, error)) map[string]int {
 	const callers = 1000
 	var (
@@ -50,8 +51,10 @@ func together(f func() (string, error)) map[string]int {
 		seen = map[string]int{}
 	)
 	for i := range callers {
+		if i == callers/2 {
+			synctest.Wait()
+		}
 		all.Go(func() {
-			time.Sleep(time.Duration(i%2) * 500 * time.Millisecond)
 			token, err := f()
 			if err != nil {
 				token = err.Error()
@@ -99,7 +102,7 @@ func TestRejectionStormOfATokenGrantedAgain(t *testing.T) {
 		require.Equal(t, map[string]int{"same": 1000}, together(renew))
 		require.EqualValues(t, 2, grants.count.Load())
 
-		time.Sleep(confirmedFor)
+		<-time.After(confirmedFor)
 		_, err = renew()
 		require.NoError(t, err)
 		require.EqualValues(t, 3, grants.count.Load(), "later it is asked for again")
@@ -115,9 +118,9 @@ func TestTokenLifetime(t *testing.T) {
 			return token
 		}
 		require.Equal(t, "token-1", use())
-		time.Sleep(10*time.Minute - time.Nanosecond)
+		<-time.After(10*time.Minute - time.Nanosecond)
 		require.Equal(t, "token-1", use())
-		time.Sleep(time.Nanosecond)
+		<-time.After(time.Nanosecond)
 		require.Equal(t, "token-2", use())
 		require.EqualValues(t, 2, grants.count.Load())
 	})
@@ -134,7 +137,7 @@ func TestStatedExpiryShortensTheLifetime(t *testing.T) {
 			token, err := cache.Token(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, want, token)
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/local/billing"
 	"sessionkeeper/local/embedded"
 	"sessionkeeper/worker/service"
 )
@@ -144,38 +144,9 @@ func (r *temporalRig) play(ctx context.Context, chat Chat, p played) (Cost, erro
 	return r.costOf(ctx, start.WorkflowID())
 }
 
-// billable are the events that Temporal Cloud counts as actions, one each:
-// starts, signals, timers, activities and writes of search attributes.
-var billable = []enumspb.EventType{
-	enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
-	enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
-	enumspb.EVENT_TYPE_TIMER_STARTED,
-	enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
-	enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
-}
-
-// costOf adds up all runs of a conversation, from the last to the first.
-func (r *temporalRig) costOf(ctx context.Context, workflowID string) (cost Cost, err error) {
-	described, err := r.client.DescribeWorkflowExecution(ctx, workflowID, "")
-	if err != nil {
-		return Cost{}, fmt.Errorf("history of %s: %w", workflowID, err)
-	}
-	for run := described.GetWorkflowExecutionInfo().GetExecution().GetRunId(); run != ""; {
-		events := r.client.GetWorkflowHistory(ctx, workflowID, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-		run = ""
-		for events.HasNext() {
-			event, err := events.Next()
-			if err != nil {
-				return Cost{}, fmt.Errorf("history of %s: %w", workflowID, err)
-			}
-			cost.Events++
-			if slices.Contains(billable, event.GetEventType()) {
-				cost.Actions++
-			}
-			run = max(run, event.GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId())
-		}
-	}
-	return cost, nil
+func (r *temporalRig) costOf(ctx context.Context, workflowID string) (Cost, error) {
+	total, err := billing.Of(ctx, r.client, workflowID)
+	return Cost{Actions: total.Actions, Events: total.Events}, err //nolint:wrapcheck // it names the history
 }
 
 var errNotStarted = errors.New("the worker ended before it took work")

@@ -11,13 +11,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	enumspb "go.temporal.io/api/enums/v1"
-	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
+	"sessionkeeper/local/billing"
 	"sessionkeeper/local/stack"
 	"sessionkeeper/sandbox/simulator"
 	"sessionkeeper/sender"
@@ -98,13 +97,13 @@ func BenchmarkHistory(b *testing.B) {
 	for _, messages := range []int{1, 10, 100, 1000} {
 		for _, d := range []design{ours, reset} {
 			b.Run(fmt.Sprintf("messages=%d/%s", messages, d.name), func(b *testing.B) {
-				var total cost
+				var total billing.Cost
 				for b.Loop() {
 					total = r.keep(b, d, messages)
 				}
-				b.ReportMetric(float64(total.events), "events/conversation")
-				b.ReportMetric(float64(total.actions), "actions/conversation")
-				b.ReportMetric(float64(total.timers), "timers/conversation")
+				b.ReportMetric(float64(total.Events), "events/conversation")
+				b.ReportMetric(float64(total.Actions), "actions/conversation")
+				b.ReportMetric(float64(total.Timers), "timers/conversation")
 			})
 		}
 	}
@@ -112,7 +111,7 @@ func BenchmarkHistory(b *testing.B) {
 
 // keep plays one conversation. Every message waits until the workflow has taken
 // it in, as messages of people do.
-func (r rig) keep(b *testing.B, d design, messages int) cost {
+func (r rig) keep(b *testing.B, d design, messages int) billing.Cost {
 	b.Helper()
 	start := r.next(b)
 	require.NoError(b, d.start(b.Context(), r, start))
@@ -123,7 +122,9 @@ func (r rig) keep(b *testing.B, d design, messages int) cost {
 	}
 	require.NoError(b, r.Temporal.SignalWorkflow(b.Context(), start.WorkflowID(), "", conversation.SignalClose, conversation.Close{By: conversation.EndUser}))
 	require.NoError(b, r.Temporal.GetWorkflow(b.Context(), start.WorkflowID(), "").Get(b.Context(), nil))
-	return r.costOf(b, start.WorkflowID())
+	total, err := billing.Of(b.Context(), r.Temporal, start.WorkflowID())
+	require.NoError(b, err)
+	return total
 }
 
 // quiet waits until no workflow task is pending.
@@ -133,52 +134,6 @@ func (r rig) quiet(b *testing.B, workflowID string) {
 		d, err := r.Temporal.DescribeWorkflowExecution(b.Context(), workflowID, "")
 		return err == nil && d.GetPendingWorkflowTask() == nil
 	}, 30*time.Second, 5*time.Millisecond)
-}
-
-type cost struct{ events, actions, timers int }
-
-// billable are the events that Temporal Cloud counts as actions, one each:
-// starts, signals, timers, activities and writes of search attributes.
-var billable = []enumspb.EventType{
-	enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
-	enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
-	enumspb.EVENT_TYPE_TIMER_STARTED,
-	enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
-	enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
-}
-
-// costOf adds up all runs of a conversation, along its continue-as-new chain.
-func (r rig) costOf(b *testing.B, workflowID string) cost {
-	b.Helper()
-	var total cost
-	for run := r.runID(b, workflowID); run != ""; {
-		events := r.Temporal.GetWorkflowHistory(b.Context(), workflowID, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-		run = ""
-		for events.HasNext() {
-			event, err := events.Next()
-			require.NoError(b, err)
-			total.add(event)
-			run = max(run, event.GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId())
-		}
-	}
-	return total
-}
-
-func (c *cost) add(event *historypb.HistoryEvent) {
-	c.events++
-	if slices.Contains(billable, event.GetEventType()) {
-		c.actions++
-	}
-	if event.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED {
-		c.timers++
-	}
-}
-
-func (r rig) runID(b *testing.B, workflowID string) string {
-	b.Helper()
-	d, err := r.Temporal.DescribeWorkflowExecution(b.Context(), workflowID, "")
-	require.NoError(b, err)
-	return d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 }
 
 // BenchmarkHangUp measures the time from a hang-up to the call at Salesforce's

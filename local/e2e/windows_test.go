@@ -12,31 +12,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	enumspb "go.temporal.io/api/enums/v1"
-	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/local/billing"
 	"sessionkeeper/local/stack"
 	"sessionkeeper/sender"
 )
-
-// billable are the events that Temporal Cloud counts as actions, one each:
-// starts, signals, timers, activities and writes of search attributes.
-var billable = []enumspb.EventType{
-	enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
-	enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
-	enumspb.EVENT_TYPE_TIMER_STARTED,
-	enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
-	enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
-}
-
-func actions(history []*historypb.HistoryEvent) (n int) {
-	for _, kind := range billable {
-		n += count(history, kind)
-	}
-	return n
-}
 
 // A chat costs by its length, not by its messages. Half an hour is a minute
 // here, and inactivateAfter a third of it.
@@ -63,9 +45,12 @@ func TestActionsFollowTimeNotMessages(t *testing.T) {
 				} else {
 					k.untilPhase(conversation.Inactive)
 				}
-				history := k.history("")
-				t.Logf("%d actions, %d events", actions(history), len(history))
-				require.LessOrEqual(t, actions(history), most)
+				var cost billing.Cost
+				for _, event := range k.history("") {
+					cost.Add(event)
+				}
+				t.Logf("%d actions, %d events", cost.Actions, cost.Events)
+				require.LessOrEqual(t, cost.Actions, most)
 			})
 		}
 	}
