@@ -5,7 +5,7 @@ TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 VULN_DB ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-local test-bench compare bench fmt lint tidy-check vuln compose-check examples-check ci
+.PHONY: help demo test test-unit test-local test-compare compare bench fmt lint tidy-check vuln compose-check examples-check ci
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ help: ## Show the targets
 demo: ## Play the example conversations on an embedded Temporal server, and go on serving
 	go run -C local .
 
-test: test-unit test-local test-bench ## Run every test with the race detector
+test: test-unit test-local test-compare ## Run every test with the race detector
 
 test-unit: ## Test the packages a deployment is built from
 	go test -race ./...
@@ -27,15 +27,15 @@ test-local: ## Test end to end on an embedded Temporal server
 	go test -C local -run 'TestActions|TestKilled' -timeout 10m ./e2e
 
 # Those of its stores that are not installed are left out.
-test-bench: ## Test the comparison with the alternatives
-	go test -C bench -timeout 15m ./...
+test-compare: ## Test the comparison with the alternatives
+	go test -C compare -timeout 15m ./...
 
 compare: ## Run the same job on ours and on the alternatives (about five minutes)
-	go run -C bench . -short
+	go run -C compare . -short
 
 bench: ## Print cost and latency per message and conversation
 	go test -run '^$$' -bench Absorb ./sender
-	go test -run '^$$' -bench Events -benchtime 10s ./starter/serve
+	go test -run '^$$' -bench Events -benchtime 10s ./internal/receiver
 	go test -C local -run '^$$' -bench History -benchtime 1x -timeout 60m ./bench
 	go test -C local -run '^$$' -bench HangUp -benchtime 300x -timeout 60m ./bench
 
@@ -46,17 +46,18 @@ lint: ## Check format, vet, linters and workflow determinism
 	$(TOOL) golangci-lint fmt --diff
 	go vet ./...
 	go vet -C local ./...
-	go vet -C bench ./...
+	go vet -C compare ./...
 	$(TOOL) golangci-lint run ./...
 	cd local && $(TOOL) golangci-lint run ./...
-	cd bench && $(TOOL) golangci-lint run ./...
-	cd tools && $(TOOL) golangci-lint run ./...
+	cd compare && $(TOOL) golangci-lint run ./...
+	cd deploy && $(TOOL) golangci-lint run ./...
 	$(TOOL) workflowcheck ./workflows/...
 
 tidy-check: ## Check that go mod tidy would change nothing
 	go mod tidy -diff
 	go -C local mod tidy -diff
-	go -C bench mod tidy -diff
+	go -C compare mod tidy -diff
+	go -C deploy mod tidy -diff
 	go -C tools mod tidy -diff
 
 vuln: ## Look for known vulnerabilities (VULN_REQUIRED=1 fails without the database)
@@ -70,7 +71,7 @@ vuln: ## Look for known vulnerabilities (VULN_REQUIRED=1 fails without the datab
 	fi
 
 compose-check: ## Check docker-compose.yml and the files in deploy/
-	go test -C tools ./...
+	go test -C deploy ./...
 
 examples-check: ## Check the example in TypeScript (left out where npm is not installed)
 	@if command -v npm >/dev/null; then \

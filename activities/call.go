@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/conversation"
-	"sessionkeeper/interaction"
+	"sessionkeeper/internal/interaction"
 )
 
 var errOrgNotConfigured = errors.New("this worker's configuration does not have the org")

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"sessionkeeper/interaction"
+	"sessionkeeper/internal/interaction"
 )
 
 // Verdict is what to do with a failed call.

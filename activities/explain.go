@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"sessionkeeper/conversation"
-	"sessionkeeper/interaction"
+	"sessionkeeper/internal/interaction"
 )
 
 // explain is the error's message, for whoever opens the conversation in the

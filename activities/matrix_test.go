@@ -12,7 +12,7 @@ import (
 
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
-	"sessionkeeper/interaction"
+	"sessionkeeper/internal/interaction"
 	"sessionkeeper/sandbox/simulator"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"sessionkeeper/interaction"
+	"sessionkeeper/internal/interaction"
 )
 
 // startRace is how long after a session's start Salesforce may not have it

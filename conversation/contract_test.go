@@ -33,7 +33,7 @@ const (
 // value of each that uses every field.
 var published = map[string]any{
 	"Input":         start(true),
-	"Message":       conversation.Message{SessionID: "0Mw000000000001AAA", At: noon, Promise: promise},
+	"Message":       conversation.Message{SessionID: "0Mw000000000001AAA", At: noon, Lease: lease},
 	"Close":         conversation.Close{By: conversation.EndUser, SessionID: "0Mw000000000001AAA", At: noon},
 	"SessionStatus": sessionStatus,
 	"Retry":         conversation.Retry{},
@@ -41,13 +41,14 @@ var published = map[string]any{
 	"Status":        status,
 	"Answer":        answer,
 	"Policy":        policy,
+	"Lease":         lease,
 }
 
 var (
-	promise = conversation.Promise{Sender: "router-1", Window: conversation.Duration(5 * time.Minute)}
-	policy  = conversation.Policy{
-		InactivateAfter: conversation.After(90 * time.Second), EndAfter: conversation.After(1500 * time.Millisecond),
-		BlockedFor: conversation.After(365 * 24 * time.Hour), EndOnCancel: true,
+	lease  = conversation.Lease{Holder: "router-1", Duration: conversation.Duration(5 * time.Minute)}
+	policy = conversation.Policy{
+		InactivateAfter: new(conversation.Duration(90 * time.Second)), EndAfter: new(conversation.Duration(1500 * time.Millisecond)),
+		BlockedFor: new(conversation.Duration(365 * 24 * time.Hour)), EndOnCancel: true,
 	}
 	sessionStatus = conversation.SessionStatus{
 		SessionID: "0Mw000000000001AAA", ConversationIdentifier: "conv-1", ChannelAddressIdentifier: "8f6c1c5e",
@@ -59,17 +60,17 @@ var (
 		HTTPStatus: 403, Code: "10104", RequestID: "6f1c", Attempt: 2, At: noon,
 	}
 	outcome = conversation.Outcome{
-		Why: conversation.Closed, EndedBy: "EndUser", At: noon, Covers: noon, SessionID: "0Mw000000000001", Attempts: 2, LastAnswer: &answer,
+		Why: conversation.Closed, EndedBy: "EndUser", At: noon, EndsEventsUntil: noon, SessionID: "0Mw000000000001", Attempts: 2, LastAnswer: &answer,
 	}
 	status = conversation.Status{
 		Phase: conversation.Inactive, OrgID: "00D000000000001", ConversationIdentifier: "conv-1", SessionID: "0Mw000000000001",
-		SessionStatus: "Inactive", StartedAt: noon, LastMessageAt: noon, PromisedUntil: noon, InactivateAt: noon, EndAt: noon,
+		SessionStatus: "Inactive", StartedAt: noon, LastMessageAt: noon, LeaseUntil: noon, InactivateAt: noon, EndAt: noon,
 		Calling: conversation.Inactivate, Blocked: &answer, BlockedUntil: noon, LastAnswer: &answer, Policy: policy, Outcome: &outcome,
 	}
 )
 
 func start(provisional bool) conversation.Start {
-	return conversation.Start{Identity: valid(), Policy: policy, At: noon, Promise: promise, Provisional: provisional}
+	return conversation.Start{Identity: valid(), Policy: policy, At: noon, Lease: lease, Provisional: provisional}
 }
 
 // definition is what this test asks about a definition or a property.
@@ -106,7 +107,7 @@ func (defs definitions) kind(d definition) (name string, jsonType any) {
 	}
 	for d.Ref != "" {
 		ref := strings.TrimPrefix(d.Ref, "#/$defs/")
-		if name == "" || name == "Window" {
+		if name == "" {
 			name = ref
 		}
 		d = defs[ref]
@@ -215,10 +216,10 @@ func TestSchemaTakesWhatGoWrites(t *testing.T) {
 		"Message":       conversation.Message{},
 		"Close":         conversation.Close{},
 		"SessionStatus": conversation.SessionStatus{SessionID: "0Mw000000000001", Status: "Paused"},
-		"Outcome":       conversation.Outcome{Why: conversation.NewSession, At: noon, Covers: noon},
+		"Outcome":       conversation.Outcome{Why: conversation.NewSession, At: noon, EndsEventsUntil: noon},
 		"Status":        conversation.Status{Phase: conversation.Active, StartedAt: noon},
 		"Answer":        conversation.Answer{Operation: conversation.Inactivate, By: conversation.System, At: noon},
-		"Policy":        conversation.Policy{InactivateAfter: conversation.After(0)},
+		"Policy":        conversation.Policy{InactivateAfter: new(conversation.Duration(0))},
 	} {
 		data, err := json.Marshal(least)
 		require.NoError(t, err)

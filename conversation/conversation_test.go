@@ -47,7 +47,7 @@ func TestValidate(t *testing.T) {
 		"not a developer name": {start(func(s *conversation.Start) { s.AuthorizationContext = "Partner 1" }), []string{"authorizationContext"}},
 		"not a record id":      {start(func(s *conversation.Start) { s.SessionID = "0Mw1" }), []string{"sessionId"}},
 		"negative, too long": {start(func(s *conversation.Start) {
-			s.Policy = conversation.Policy{InactivateAfter: conversation.After(-1), BlockedFor: conversation.After(366 * 24 * time.Hour)}
+			s.Policy = conversation.Policy{InactivateAfter: new(conversation.Duration(-1)), BlockedFor: new(conversation.Duration(366 * 24 * time.Hour))}
 		}), []string{"policy.inactivateAfter", "policy.blockedFor"}},
 		"message":                  {conversation.Message{SessionID: "x"}, []string{"sessionId"}},
 		"close":                    {conversation.Close{By: "Agent", SessionID: "x"}, []string{"by", "sessionId"}},
@@ -100,8 +100,8 @@ func TestWireContract(t *testing.T) {
 			&conversation.Start{
 				Identity: valid(), At: noon,
 				Policy: conversation.Policy{
-					InactivateAfter: conversation.After(10 * time.Minute), EndAfter: conversation.After(0),
-					BlockedFor: conversation.After(72 * time.Hour), EndOnCancel: true,
+					InactivateAfter: new(conversation.Duration(10 * time.Minute)), EndAfter: new(conversation.Duration(0)),
+					BlockedFor: new(conversation.Duration(72 * time.Hour)), EndOnCancel: true,
 				},
 			},
 			`{"orgId":"00D000000000001","authorizationContext":"Partner1_ChannelDefinition1",
@@ -136,10 +136,10 @@ func TestWireContract(t *testing.T) {
 		},
 		"outcome": {
 			&conversation.Outcome{
-				Why: conversation.Closed, EndedBy: "EndUser", At: noon, Covers: noon,
+				Why: conversation.Closed, EndedBy: "EndUser", At: noon, EndsEventsUntil: noon,
 				SessionID: "0Mw000000000001", Attempts: 2, LastAnswer: &answer,
 			},
-			`{"why":"Closed","endedBy":"EndUser","at":"2026-03-01T12:00:00Z","covers":"2026-03-01T12:00:00Z",
+			`{"why":"Closed","endedBy":"EndUser","at":"2026-03-01T12:00:00Z","endsEventsUntil":"2026-03-01T12:00:00Z",
 			  "sessionId":"0Mw000000000001","attempts":2,
 			  "lastAnswer":{"operation":"End","by":"EndUser","reason":"NO_ACCESS","message":"no access","httpStatus":403,
 			    "code":"10104","requestId":"6f1c","attempt":2,"at":"2026-03-01T12:00:00Z"}}`,
@@ -147,7 +147,7 @@ func TestWireContract(t *testing.T) {
 		"status": {
 			&conversation.Status{
 				Phase: conversation.Inactive, OrgID: "00D000000000001", ConversationIdentifier: "conv-1",
-				StartedAt: noon, EndAt: noon.Add(time.Hour), Policy: conversation.Policy{EndAfter: conversation.After(time.Hour)},
+				StartedAt: noon, EndAt: noon.Add(time.Hour), Policy: conversation.Policy{EndAfter: new(conversation.Duration(time.Hour))},
 			},
 			`{"phase":"Inactive","orgId":"00D000000000001","conversationIdentifier":"conv-1",
 			  "startedAt":"2026-03-01T12:00:00Z","endAt":"2026-03-01T13:00:00Z","policy":{"endAfter":"1h"}}`,
@@ -161,5 +161,16 @@ func TestWireContract(t *testing.T) {
 			require.NoError(t, json.Unmarshal(data, back))
 			require.Equal(t, tt.value, back)
 		})
+	}
+}
+
+func TestParseWorkflowIDReversesWorkflowID(t *testing.T) {
+	id, err := conversation.ParseWorkflowID("00D000000000001:a:b")
+	require.NoError(t, err)
+	require.Equal(t, conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "a:b"}, id)
+	require.Equal(t, "00D000000000001:a:b", id.WorkflowID())
+	for _, wrong := range []string{"", ":", "c1", ":c1", "00D000000000001", "00D000000000001:", "00D000000000001AAA:c1"} {
+		_, err := conversation.ParseWorkflowID(wrong)
+		require.ErrorContains(t, err, "workflow id: want", wrong)
 	}
 }

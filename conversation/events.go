@@ -15,7 +15,8 @@ type Start struct {
 	// At is when it happened, by the routing system's clock. Absent or in the
 	// future means now.
 	At time.Time `json:"at,omitzero"`
-	Promise
+	// Lease is held, renewed or released with this report. Absent: no change.
+	Lease Lease `json:"lease,omitzero"`
 	// Provisional marks an input that was made from another event than a start,
 	// because that one came first: what a start says takes its place, whatever
 	// their times.
@@ -27,7 +28,7 @@ func (s Start) Validate() error {
 	var p problems
 	p.include(s.Identity.Validate())
 	p.include(s.Policy.Validate())
-	p.include(s.Promise.Validate())
+	p.include(s.Lease.Validate())
 	return p.err()
 }
 
@@ -39,49 +40,53 @@ type Message struct {
 	// At is when it was written. Absent or in the future means now; older than
 	// what is known never moves the clock back.
 	At time.Time `json:"at,omitzero"`
-	Promise
+	// Lease is held, renewed or released with this report. Absent: no change.
+	Lease Lease `json:"lease,omitzero"`
 }
 
 // Validate reports every wrong field, as an [*InvalidError].
 func (m Message) Validate() error {
 	var p problems
 	p.sessionID(m.SessionID)
-	p.include(m.Promise.Validate())
+	p.include(m.Lease.Validate())
 	return p.err()
 }
 
-// Promise lets a sender keep messages to itself for a while, so that their
-// number costs nothing. It comes with a report, a start or a message, and says:
-// I report again by At + Window. Until then the conversation counts as alive.
+// Lease is what a sender holds on a conversation while it collects messages
+// instead of reporting each of them. It comes with a start or a message, and
+// lasts until At + Duration. Until then the conversation counts as alive.
 //
-// A sender that promises sends its last message before that time, or, when
-// there was none, the same report again without Window. A promise belongs to
-// its sender: only a report of the same sender, not older than the one that made
-// it, replaces it or, without Window, takes it back. A plain sender leaves both
-// fields out and reports every message.
-type Promise struct {
-	// Sender names who reports, among all that report on a conversation. Of no
-	// further meaning; at most 240 characters.
-	Sender string `json:"sender,omitempty"`
-	// Window is the time from At by which the sender reports again. Keep it to
-	// half of inactivateAfter or less: with more, an Inactivate may be late even
-	// while the sender lives.
-	Window Duration `json:"window,omitzero"`
+// Before the lease ends, its holder reports its last message with a new lease
+// (the lease is renewed), or, when there was no further message, sends the same
+// report again with a Lease that has a Holder and no Duration (the lease is
+// released). A lease that is neither renewed nor released in time expires.
+//
+// A lease belongs to its holder. Only a report of the same holder renews or
+// releases it, and only if that report is not older than the one that acquired
+// it. A sender that reports every message needs no lease and leaves it out.
+type Lease struct {
+	// Holder names the sender that holds the lease. At most 240 characters. No
+	// two senders that run at the same time may share a name.
+	Holder string `json:"holder,omitempty"`
+	// Duration is how long the lease lasts, counted from At. Zero releases the
+	// holder's lease. Keep it to inactivateAfter or less: with a longer one, an
+	// Inactivate may be late even while the sender lives.
+	Duration Duration `json:"duration,omitzero"`
 }
 
 // Validate reports every wrong field, as an [*InvalidError].
-func (r Promise) Validate() error {
+func (l Lease) Validate() error {
 	var p problems
-	if r.Sender != "" {
-		p.identifier("sender", r.Sender)
+	if l.Holder != "" {
+		p.identifier("lease.holder", l.Holder)
 	}
 	switch {
-	case r.Window < 0:
-		p.add("window", "must not be negative")
-	case time.Duration(r.Window) > longest:
-		p.add("window", "must be at most %s", Duration(longest))
-	case r.Window > 0 && r.Sender == "":
-		p.add("sender", "is missing: a window is the promise of a sender")
+	case l.Duration < 0:
+		p.add("lease.duration", "must not be negative")
+	case time.Duration(l.Duration) > longest:
+		p.add("lease.duration", "must be at most %s", Duration(longest))
+	case l.Duration > 0 && l.Holder == "":
+		p.add("lease.holder", "is missing: a lease belongs to a sender")
 	}
 	return p.err()
 }

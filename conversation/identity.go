@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"unicode"
@@ -49,6 +50,17 @@ type Identity struct {
 // "<orgId>:<conversationIdentifier>". Ids are never encrypted, so it holds no
 // personal data.
 func (id Identity) WorkflowID() string { return id.OrgID + ":" + id.ConversationIdentifier }
+
+// ParseWorkflowID reads a workflow id back into the two identifiers that it is
+// made of. It is the reverse of [Identity.WorkflowID].
+func ParseWorkflowID(workflowID string) (Identity, error) {
+	orgID, identifier, _ := strings.Cut(workflowID, ":")
+	id := Identity{OrgID: orgID, ConversationIdentifier: identifier}
+	if err := id.ValidateKey(); err != nil {
+		return Identity{}, fmt.Errorf(`workflow id: want "<orgId>:<conversationIdentifier>": %w`, err)
+	}
+	return id, nil
+}
 
 // Validate reports every field that Salesforce would refuse, as an
 // [*InvalidError].

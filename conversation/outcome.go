@@ -31,13 +31,13 @@ type Outcome struct {
 	EndedBy string `json:"endedBy,omitempty"`
 	// At is when the end was known to both sides.
 	At time.Time `json:"at"`
-	// Covers is the event time up to which events belong to what has ended; a
-	// later one begins the conversation anew.
-	Covers time.Time `json:"covers"`
+	// EndsEventsUntil: events up to this time belong to the session that ended.
+	// A later event starts the next generation of the conversation.
+	EndsEventsUntil time.Time `json:"endsEventsUntil"`
 	// SessionID is the session that ended, where known.
 	SessionID string `json:"sessionId,omitempty"`
-	// Attempts counts the attempts of all calls of this life of the
-	// conversation that were reported back.
+	// Attempts counts the attempts of all calls of this generation of the
+	// conversation, as far as their result arrived.
 	Attempts int `json:"attempts"`
 	// LastAnswer is Salesforce's last answer, absent when no call was made.
 	LastAnswer *Answer `json:"lastAnswer,omitempty"`
@@ -72,11 +72,12 @@ type Status struct {
 	SessionStatus string    `json:"sessionStatus,omitempty"`
 	StartedAt     time.Time `json:"startedAt"`
 	LastMessageAt time.Time `json:"lastMessageAt,omitzero"`
-	// PromisedUntil is until when a sender keeps messages to itself, where that
-	// is later than the last one that is known.
-	PromisedUntil time.Time `json:"promisedUntil,omitzero"`
+	// LeaseUntil is when the last lease that is held ends, if that is later than
+	// the last activity. Until then its holder may know of messages that are not
+	// reported yet.
+	LeaseUntil time.Time `json:"leaseUntil,omitzero"`
 	// InactivateAt is when the session will be made Inactive, unless a message
-	// comes, or PromisedUntil is taken back.
+	// arrives or a lease is released before.
 	InactivateAt time.Time `json:"inactivateAt,omitzero"`
 	// EndAt is when an Inactive session will be ended.
 	EndAt time.Time `json:"endAt,omitzero"`

@@ -40,7 +40,7 @@ type Policy struct {
 func (p Policy) WithDefaults() Policy {
 	fill := func(d **Duration, value time.Duration) {
 		if *d == nil {
-			*d = After(value)
+			*d = new(Duration(value))
 		}
 	}
 	fill(&p.InactivateAfter, DefaultInactivateAfter)
@@ -71,12 +71,6 @@ func (p Policy) Validate() error {
 // "1h30m". On the way in "0" is accepted too; bare numbers are not, because
 // they hide their unit.
 type Duration time.Duration
-
-// After makes the optional duration of a [Policy] field.
-func After(d time.Duration) *Duration {
-	value := Duration(d)
-	return &value
-}
 
 // String formats the duration as Go does, without units that are zero: "10m",
 // not "10m0s".

@@ -15,9 +15,9 @@ import (
 	"github.com/urfave/cli/v3"
 	"go.uber.org/zap"
 
+	"sessionkeeper/internal/telemetry"
 	"sessionkeeper/local/demo"
 	"sessionkeeper/local/stack"
-	"sessionkeeper/worker/service"
 )
 
 func main() {
@@ -103,7 +103,7 @@ func newLogger(level string) (*zap.Logger, error) {
 	if level == "off" {
 		return zap.NewNop(), nil
 	}
-	return service.NewLogger("console", level) //nolint:wrapcheck // it names the flag's value
+	return telemetry.NewLogger(os.Stderr, "console", level) //nolint:wrapcheck // it names the flag's value
 }
 
 func announce(out io.Writer, s *stack.Stack) {

@@ -192,13 +192,3 @@ func (s *Sender) RetryBlocked(ctx context.Context, filter BlockedFilter) (told i
 		}
 	}
 }
-
-// ParseKey reads a workflow id back into the two identifiers it is made of.
-func ParseKey(workflowID string) (conversation.Identity, error) {
-	org, identifier, _ := strings.Cut(workflowID, ":")
-	id := conversation.Identity{OrgID: org, ConversationIdentifier: identifier}
-	if err := id.ValidateKey(); err != nil {
-		return conversation.Identity{}, fmt.Errorf(`conversation %q: want "<orgId>:<conversationIdentifier>": %w`, workflowID, err)
-	}
-	return id, nil
-}

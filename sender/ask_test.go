@@ -10,12 +10,12 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/temporaltest"
 	"sessionkeeper/sender"
-	"sessionkeeper/sender/temporaltest"
 )
 
 func TestCloseAndWait(t *testing.T) {
-	past := &conversation.Outcome{Why: conversation.Idle, Covers: end, SessionID: session}
+	past := &conversation.Outcome{Why: conversation.Idle, EndsEventsUntil: end, SessionID: session}
 	for name, test := range map[string]struct {
 		id    conversation.Identity
 		run   *temporaltest.Run
@@ -57,7 +57,7 @@ func TestCloseAndWaitByKeyNeedsAConversation(t *testing.T) {
 	require.ErrorContains(t, err, "close 00D000000000001:c1")
 
 	// One that ended before the close is no answer to it.
-	server.Ran(temporaltest.Run{WorkflowID: key.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{Covers: end}})
+	server.Ran(temporaltest.Run{WorkflowID: key.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{EndsEventsUntil: end}})
 	_, err = s.CloseAndWait(t.Context(), key, conversation.Close{At: after})
 	require.ErrorAs(t, err, &missing)
 }
@@ -77,7 +77,7 @@ func TestCloseAndWaitAsksAgainWhenTheConversationWasCompleting(t *testing.T) {
 			serviceerror.NewNotFound("workflow update was aborted by closing workflow"),
 		})
 	})
-	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{Why: conversation.Idle, Covers: end}})
+	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{Why: conversation.Idle, EndsEventsUntil: end}})
 	got, err := s.CloseAndWait(t.Context(), full, conversation.Close{At: before})
 	require.NoError(t, err)
 	require.Equal(t, conversation.Idle, got.Why)

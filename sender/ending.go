@@ -28,7 +28,7 @@ func (l ending) covers(e event) bool {
 		if conversation.SameSession(e.endOf, l.outcome.SessionID) {
 			return true
 		}
-		until = l.outcome.Covers
+		until = l.outcome.EndsEventsUntil
 	}
 	return !e.start.At.IsZero() && !e.start.At.After(until)
 }

@@ -31,35 +31,35 @@ const (
 // ErrClosed is the error of events that are told to a closed sender.
 var ErrClosed = errors.New("the sender is closed")
 
-// KeptError is the error of a message that could not be reported in time. It is
+// PendingError is the error of a message that could not be reported in time. It is
 // kept, and tried again until Temporal takes it; sending it again does no harm.
 // But until then nothing stands for it if this process ends.
-type KeptError struct{ Cause error }
+type PendingError struct{ Cause error }
 
 // Error implements error.
-func (e *KeptError) Error() string {
+func (e *PendingError) Error() string {
 	return "not reported yet, kept and tried again: " + e.Cause.Error()
 }
 
 // Unwrap returns the cause.
-func (e *KeptError) Unwrap() error { return e.Cause }
+func (e *PendingError) Unwrap() error { return e.Cause }
 
-// LeftError is the error of [Sender.Close] when time was up. Conversations whose
+// UndrainedError is the error of [Sender.Close] when time was up. Conversations whose
 // promise is left are made Inactive late by at most one window; messages left
 // Unreported outside a promise are lost.
-type LeftError struct {
+type UndrainedError struct {
 	Conversations, Unreported int
 	Cause                     error
 }
 
 // Error implements error.
-func (e *LeftError) Error() string {
+func (e *UndrainedError) Error() string {
 	return fmt.Sprintf("close the sender: %d conversations left, %d of them with a message that is not reported: %v",
 		e.Conversations, e.Unreported, e.Cause)
 }
 
 // Unwrap returns the cause.
-func (e *LeftError) Unwrap() error { return e.Cause }
+func (e *UndrainedError) Unwrap() error { return e.Cause }
 
 // startWindow starts a conversation with a promise, after what was absorbed of
 // it is reported.
@@ -89,7 +89,7 @@ func (s *Sender) startWindow(ctx context.Context, start conversation.Start) (Rec
 			return receipt, err
 		}
 		if c.report.promise > 0 {
-			start.Promise = conversation.Promise{Sender: s.options.ID, Window: conversation.Duration(c.report.promise)}
+			start.Lease = conversation.Lease{Holder: s.options.ID, Duration: conversation.Duration(c.report.promise)}
 		}
 		receipt, began, err := s.start(ctx, start, c.stands)
 		told := settled{receipt: receipt, err: err}
@@ -131,7 +131,7 @@ func (s *Sender) messageWindow(ctx context.Context, id conversation.Identity, at
 
 func notReported(id conversation.Identity, err error, kept bool) error {
 	if kept {
-		err = &KeptError{Cause: err}
+		err = &PendingError{Cause: err}
 	}
 	return fmt.Errorf("message %s: %w", id.WorkflowID(), err)
 }
@@ -170,7 +170,7 @@ func (s *Sender) deliver(ctx context.Context, r report) (Receipt, error) {
 		SessionID: r.id.SessionID, At: r.at,
 		// Without a window it takes back what was promised, if only by an attempt
 		// of which nobody knows whether it arrived.
-		Promise: conversation.Promise{Sender: s.options.ID, Window: conversation.Duration(r.promise)},
+		Lease: conversation.Lease{Holder: s.options.ID, Duration: conversation.Duration(r.promise)},
 	}
 	if !r.news() {
 		return s.tellRunning(ctx, r.id, conversation.SignalMessage, m)
@@ -265,7 +265,7 @@ func (r *reporter) report(ctx context.Context, c claimed) {
 			logger.Info("Temporal takes reports again")
 		}
 	case ctx.Err() != nil:
-	case !Temporary(err):
+	case !IsRetryable(err):
 		if !r.refused.Swap(true) {
 			logger.Error("Temporal refuses reports", "kept", kept, "error", err)
 		}
@@ -290,7 +290,7 @@ func (r *reporter) close(ctx context.Context) error {
 	if left.Conversations == 0 {
 		return nil
 	}
-	return &LeftError{Conversations: left.Conversations, Unreported: left.Unreported, Cause: cause}
+	return &UndrainedError{Conversations: left.Conversations, Unreported: left.Unreported, Cause: cause}
 }
 
 // patience is the pause after so many failures, not the same for all, so that
@@ -303,9 +303,9 @@ func patience(failures uint8) time.Duration {
 	return pause*3/4 + rand.N(pause/4) //nolint:gosec // not a secret
 }
 
-// Temporary reports whether an error of a [Sender] goes away by waiting:
+// IsRetryable reports whether an error of a [Sender] goes away by waiting:
 // Temporal is away, too slow, or overloaded.
-func Temporary(err error) bool {
+func IsRetryable(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}

@@ -119,21 +119,21 @@ func (s *Sender) Start(ctx context.Context, start conversation.Start) (Receipt, 
 // only if it runs.
 //
 // It returns once the conversation knows of the message or counts on it by a
-// promise that it knows: then at once. The error is a [*KeptError] when that
+// promise that it knows: then at once. The error is a [*PendingError] when that
 // could not be had in ctx's time; [ErrFull] when there is no room for one more
 // conversation; [ErrClosed] after [Sender.Close].
 func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conversation.Message) (Receipt, error) {
 	m.SessionID = cmp.Or(m.SessionID, id.SessionID)
 	id.SessionID = m.SessionID
 	at := notAfter(m.At, time.Now())
-	if m.Sender == "" && s.windows.absorb(id, at) {
+	if m.Lease.Holder == "" && s.windows.absorb(id, at) {
 		return Absorbed, nil
 	}
 	if err := problems(validate(id), m.Validate(), s.options.Policy.Validate()); err != nil {
 		return "", fmt.Errorf("message: %w", err)
 	}
 	length := s.window(s.options.Policy)
-	if m.Sender != "" || length == 0 {
+	if m.Lease.Holder != "" || length == 0 {
 		return s.message(ctx, id, m)
 	}
 	return s.messageWindow(ctx, id, at, length)
@@ -206,7 +206,7 @@ func (s *Sender) Retry(ctx context.Context, id conversation.Identity) error {
 // Close reports everything that was absorbed and takes all promises back, so
 // that the idle clocks of the conversations are exact again, and stops the
 // sender. While Temporal is away it tries again for as long as ctx allows; then
-// the error is a [*LeftError]. Events told after it are refused with [ErrClosed],
+// the error is a [*UndrainedError]. Events told after it are refused with [ErrClosed],
 // but for a retry, and for starts and messages that are not absorbed because the
 // window is 0. Twice is harmless.
 func (s *Sender) Close(ctx context.Context) error { return s.reporter.close(ctx) }

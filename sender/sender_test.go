@@ -13,8 +13,8 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/temporaltest"
 	"sessionkeeper/sender"
-	"sessionkeeper/sender/temporaltest"
 )
 
 const (
@@ -40,7 +40,7 @@ var (
 func start(t *testing.T) (*temporaltest.Server, *sender.Sender) {
 	t.Helper()
 	server := temporaltest.Start(t)
-	return server, sender.New(server.Client(t), sender.Options{Window: conversation.After(0)})
+	return server, sender.New(server.Client(t), sender.Options{Window: new(conversation.Duration(0))})
 }
 
 // tell is one way to tell an event of a given time and session.
@@ -65,7 +65,7 @@ func endedInSalesforce(ctx context.Context, s *sender.Sender, at time.Time, sess
 }
 
 func TestAnEventBelongsToWhatHasEndedByItsTime(t *testing.T) {
-	outcome := &conversation.Outcome{Why: conversation.Closed, Covers: end, SessionID: session}
+	outcome := &conversation.Outcome{Why: conversation.Closed, EndsEventsUntil: end, SessionID: session}
 	for name, test := range map[string]struct {
 		run     temporaltest.Run
 		tell    tell
@@ -97,7 +97,7 @@ func TestAnEventBelongsToWhatHasEndedByItsTime(t *testing.T) {
 			server, s := start(t)
 			test.run.WorkflowID, test.run.Ended = full.WorkflowID(), end
 			if test.run.Outcome != nil {
-				// Only the outcome's Covers counts, not when the run ended.
+				// Only the outcome's EndsEventsUntil counts, not when the run ended.
 				test.run.Ended = end.Add(time.Hour)
 			}
 			server.Ran(test.run)
@@ -129,7 +129,7 @@ func reuses(server *temporaltest.Server) []enumspb.WorkflowIdReusePolicy {
 
 func TestAnEndThatIsNoLongerKnownCoversNothing(t *testing.T) {
 	server, s := start(t)
-	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{Covers: end}})
+	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{EndsEventsUntil: end}})
 	server.Fail(func(method string) error {
 		if method == "DescribeWorkflowExecution" {
 			return serviceerror.NewNotFound("workflow not found")
@@ -143,7 +143,7 @@ func TestAnEndThatIsNoLongerKnownCoversNothing(t *testing.T) {
 
 func TestAnEndThatCannotBeLookedUpIsAnError(t *testing.T) {
 	server, s := start(t)
-	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{Covers: end}})
+	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{EndsEventsUntil: end}})
 	server.Fail(func(method string) error {
 		if method == "DescribeWorkflowExecution" {
 			return serviceerror.NewPermissionDenied("not yours", "")
@@ -158,7 +158,7 @@ func TestAnEndThatCannotBeLookedUpIsAnError(t *testing.T) {
 
 func TestTheFirstEventStartsTheConversation(t *testing.T) {
 	server := temporaltest.Start(t)
-	policy := conversation.Policy{InactivateAfter: conversation.After(5 * time.Minute)}
+	policy := conversation.Policy{InactivateAfter: new(conversation.Duration(5 * time.Minute))}
 	s := sender.New(server.Client(t), sender.Options{ID: "a", TaskQueue: "elsewhere", Policy: policy})
 
 	got, err := s.Message(t.Context(), full, conversation.Message{At: before, SessionID: session})
@@ -170,7 +170,7 @@ func TestTheFirstEventStartsTheConversation(t *testing.T) {
 	call := calls[0]
 	require.Equal(t, "00D000000000001:c1", call.WorkflowID)
 	require.Equal(t, conversation.SignalMessage, call.Name)
-	require.JSONEq(t, `{"sessionId":"0Mw000000000001","at":"2026-01-15T08:59:59Z","sender":"a"}`, string(call.Payload))
+	require.JSONEq(t, `{"sessionId":"0Mw000000000001","at":"2026-01-15T08:59:59Z","lease":{"holder":"a"}}`, string(call.Payload))
 	require.JSONEq(t, `{"orgId":"00D000000000001","authorizationContext":"Partner1_ChannelDefinition1",
 		"channelAddressIdentifier":"8f5d1c1e","endUserClientId":"+15550100001","conversationIdentifier":"c1",
 		"sessionId":"0Mw000000000001","policy":{"inactivateAfter":"5m"},"at":"2026-01-15T08:59:59Z","provisional":true}`, string(call.Input))
@@ -188,7 +188,7 @@ func TestTheFirstEventStartsTheConversation(t *testing.T) {
 }
 
 func TestTheDetailsSayWhatAPolicyLeavesOut(t *testing.T) {
-	never := conversation.After(0)
+	never := new(conversation.Duration(0))
 	for want, policy := range map[string]conversation.Policy{
 		"Never made Inactive.":                               {InactivateAfter: never},
 		"Inactivate after 10m of quiet; Salesforce ends it.": {EndAfter: never},
@@ -264,21 +264,11 @@ func TestWrongInputIsNamedAndNotSent(t *testing.T) {
 	_, err = s.Status(t.Context(), nothing)
 	require.ErrorContains(t, err, "status: invalid: orgId")
 
-	wrong := sender.New(server.Client(t), sender.Options{Policy: conversation.Policy{EndAfter: conversation.After(-1)}})
+	wrong := sender.New(server.Client(t), sender.Options{Policy: conversation.Policy{EndAfter: new(conversation.Duration(-1))}})
 	_, err = wrong.Message(t.Context(), full, conversation.Message{})
 	require.ErrorContains(t, err, "policy.endAfter must not be negative")
 
 	require.Empty(t, server.Calls())
 	var invalid *conversation.InvalidError
 	require.ErrorAs(t, err, &invalid)
-}
-
-func TestParseKey(t *testing.T) {
-	id, err := sender.ParseKey("00D000000000001:a:b")
-	require.NoError(t, err)
-	require.Equal(t, conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "a:b"}, id)
-	for _, wrong := range []string{"", ":", "c1", ":c1", "00D000000000001", "00D000000000001:", "00D000000000001AAA:c1"} {
-		_, err := sender.ParseKey(wrong)
-		require.ErrorContains(t, err, fmt.Sprintf("conversation %q: want", wrong))
-	}
 }

@@ -92,11 +92,11 @@ func (s *Sender) start(ctx context.Context, start conversation.Start, stands boo
 	_, err = s.temporal.ExecuteWorkflow(ctx, options, conversation.WorkflowType, start)
 	if _, known := alreadyRan(err); known {
 		switch {
-		case start.Sender != s.options.ID: // a promise of the caller's own
+		case start.Lease.Holder != s.options.ID: // a promise of the caller's own
 		case stands:
-			start.Promise = conversation.Promise{}
+			start.Lease = conversation.Lease{}
 		default:
-			start.Window = 0
+			start.Lease.Duration = 0
 		}
 		receipt, err = s.tell(ctx, event{start: start, signal: conversation.SignalStart, payload: start})
 		return receipt, false, err

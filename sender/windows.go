@@ -422,7 +422,7 @@ func (ws *windows) settle(w *window, with settled) (kept bool) {
 // Temporal refused the very first one for good.
 func (ws *windows) failed(w *window, err error) (kept bool) {
 	ws.failures++
-	if w.reported == 0 && (w.last == 0 || !Temporary(err)) {
+	if w.reported == 0 && (w.last == 0 || !IsRetryable(err)) {
 		ws.drop(w)
 		return false
 	}

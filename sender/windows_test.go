@@ -45,7 +45,7 @@ type told struct {
 	what    string
 	after   time.Duration
 	message conversation.Message
-	promise conversation.Promise
+	promise conversation.Lease
 }
 
 func (l *line) take(what string, payload any) error {
@@ -68,9 +68,9 @@ func (l *line) take(what string, payload any) error {
 	t := told{what: what, after: time.Since(began())}
 	switch p := payload.(type) {
 	case conversation.Message:
-		t.message, t.promise = p, p.Promise
+		t.message, t.promise = p, p.Lease
 	case conversation.Start:
-		t.promise = p.Promise
+		t.promise = p.Lease
 	}
 	l.told = append(l.told, t)
 	return nil
@@ -119,9 +119,9 @@ func (l *line) heard() []string {
 			text += " of " + t.message.At.Sub(began()).String()
 		}
 		switch {
-		case t.promise.Window > 0:
-			text += " for " + t.promise.Window.String()
-		case t.promise.Sender != "":
+		case t.promise.Duration > 0:
+			text += " for " + t.promise.Duration.String()
+		case t.promise.Holder != "":
 			text += " taken back"
 		}
 		lines = append(lines, text)
@@ -215,7 +215,7 @@ func TestAShortPromiseIsNotMade(t *testing.T) {
 
 func TestAStartOpensTheWindow(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
-		start := conversation.Start{Identity: full, Policy: conversation.Policy{InactivateAfter: conversation.After(2 * time.Minute)}}
+		start := conversation.Start{Identity: full, Policy: conversation.Policy{InactivateAfter: new(conversation.Duration(2 * time.Minute))}}
 		_, err := s.Start(t.Context(), start)
 		require.NoError(t, err)
 		says(t, s, sender.Absorbed)
@@ -258,10 +258,10 @@ func TestACorrectionPromisesNothing(t *testing.T) {
 }
 
 func TestACallersOwnPromiseIsLeftAlone(t *testing.T) {
-	windowed(t, sender.Options{Window: conversation.After(0)}, func(t *testing.T, s *sender.Sender, l *line) {
+	windowed(t, sender.Options{Window: new(conversation.Duration(0))}, func(t *testing.T, s *sender.Sender, l *line) {
 		l.known = true
-		own := conversation.Promise{Sender: "own", Window: conversation.Duration(time.Minute)}
-		_, err := s.Start(t.Context(), conversation.Start{Identity: full, Promise: own})
+		own := conversation.Lease{Holder: "own", Duration: conversation.Duration(time.Minute)}
+		_, err := s.Start(t.Context(), conversation.Start{Identity: full, Lease: own})
 		require.NoError(t, err)
 		require.Equal(t, []string{"0s start+ for 1m"}, l.heard())
 	})
@@ -270,7 +270,7 @@ func TestACallersOwnPromiseIsLeftAlone(t *testing.T) {
 // The next burst of a conversation has the window of its start, too.
 func TestTheLengthOfTheWindowIsRemembered(t *testing.T) {
 	windowed(t, sender.Options{ID: "a", MaxConversations: 1}, func(t *testing.T, s *sender.Sender, l *line) {
-		start := conversation.Start{Identity: full, Policy: conversation.Policy{InactivateAfter: conversation.After(10 * time.Second)}}
+		start := conversation.Start{Identity: full, Policy: conversation.Policy{InactivateAfter: new(conversation.Duration(10 * time.Second))}}
 		_, err := s.Start(t.Context(), start)
 		require.NoError(t, err)
 		time.Sleep(time.Hour)
@@ -306,7 +306,7 @@ func TestAStartShortensTheWindow(t *testing.T) {
 		time.Sleep(time.Second)
 		says(t, s, sender.Sent)
 		_, err := s.Start(t.Context(), conversation.Start{
-			Identity: full, At: began(), Policy: conversation.Policy{InactivateAfter: conversation.After(10 * time.Second)},
+			Identity: full, At: began(), Policy: conversation.Policy{InactivateAfter: new(conversation.Duration(10 * time.Second))},
 		})
 		require.NoError(t, err)
 		time.Sleep(5 * time.Second)
@@ -335,7 +335,7 @@ func TestALateStartOfTheSessionBeforeLeavesTheWindowAlone(t *testing.T) {
 }
 
 func TestWithoutAWindowEveryMessageIsReported(t *testing.T) {
-	windowed(t, sender.Options{Window: conversation.After(0)}, func(t *testing.T, s *sender.Sender, l *line) {
+	windowed(t, sender.Options{Window: new(conversation.Duration(0))}, func(t *testing.T, s *sender.Sender, l *line) {
 		says(t, s, sender.Sent)
 		says(t, s, sender.Sent)
 		require.Equal(t, []string{"0s message+", "0s message+"}, l.heard())
@@ -398,9 +398,9 @@ func TestWhileTemporalIsAwayReportsAreKept(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := s.Message(ctx, full, conversation.Message{})
-		keptErr, ok := errors.AsType[*sender.KeptError](err)
+		keptErr, ok := errors.AsType[*sender.PendingError](err)
 		require.True(t, ok, "%v", err)
-		require.True(t, sender.Temporary(keptErr.Cause), "%v", err)
+		require.True(t, sender.IsRetryable(keptErr.Cause), "%v", err)
 		require.ErrorContains(t, err, "message 00D000000000001:c1: not reported yet, kept and tried again: ")
 		require.Equal(t, 1, s.Stats().Unreported)
 		require.Empty(t, l.heard())
@@ -422,7 +422,7 @@ func TestWhatIsRefusedForGoodIsNotKept(t *testing.T) {
 	_, err := s.Message(t.Context(), full, conversation.Message{})
 	var refused *serviceerror.InvalidArgument
 	require.ErrorAs(t, err, &refused)
-	var keptErr *sender.KeptError
+	var keptErr *sender.PendingError
 	require.NotErrorAs(t, err, &keptErr)
 	require.Zero(t, s.Stats().Conversations)
 }
@@ -557,7 +557,7 @@ func TestClosingReportsEverythingAndTakesPromisesBack(t *testing.T) {
 func TestClosingDoesNotWaitForWhatIsOnlyRemembered(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, l *line) {
 		_, err := s.Start(t.Context(), conversation.Start{
-			Identity: full, Policy: conversation.Policy{InactivateAfter: conversation.After(10 * time.Second)},
+			Identity: full, Policy: conversation.Policy{InactivateAfter: new(conversation.Duration(10 * time.Second))},
 		})
 		require.NoError(t, err)
 		require.NoError(t, s.Close(t.Context()))
@@ -587,7 +587,7 @@ func TestOfTwoPromisesTheShorterCounts(t *testing.T) {
 		time.Sleep(time.Second)
 		l.set(func(l *line) { l.cut = true })
 		_, err := s.Start(t.Context(), conversation.Start{
-			Identity: full, Policy: conversation.Policy{InactivateAfter: conversation.After(10 * time.Second)},
+			Identity: full, Policy: conversation.Policy{InactivateAfter: new(conversation.Duration(10 * time.Second))},
 		})
 		require.Error(t, err)
 		time.Sleep(6 * time.Second)
@@ -607,7 +607,7 @@ func TestClosingInVainSaysWhatIsLeft(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		err := s.Close(ctx)
-		left, ok := errors.AsType[*sender.LeftError](err)
+		left, ok := errors.AsType[*sender.UndrainedError](err)
 		require.True(t, ok, "%v", err)
 		require.Equal(t, 1, left.Conversations)
 		require.Equal(t, 1, left.Unreported)

@@ -17,8 +17,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/conversation"
-	"sessionkeeper/sender/temporaltest"
-	"sessionkeeper/starter/ingest"
+	"sessionkeeper/internal/ingest"
+	"sessionkeeper/internal/temporaltest"
 )
 
 const conversationKey = "00D000000000001:c1"
@@ -65,7 +65,7 @@ func TestWrongArgumentsGetOneLine(t *testing.T) {
 		"want one argument: <orgId>:<conversationIdentifier>":                 {"status"},
 		"want one argument: <orgId>:<conversationIdentifier>, or -blocked":    {"retry"},
 		"want either a conversation or -blocked":                              {"retry", "-blocked", conversationKey},
-		`conversation "c1": want "<orgId>:`:                                   {"message", "c1"},
+		`workflow id: want "<orgId>:`:                                         {"message", "c1"},
 		"close: invalid: by must be EndUser or System":                        {"close", "-by", "Agent", conversationKey},
 		`invalid value "now" for flag -at`:                                    {"message", "-at", "now", conversationKey},
 		`invalid value "5" for flag -end-after`:                               {"start", "-end-after", "5", conversationKey},
@@ -243,8 +243,8 @@ func TestIngestAbsorbsMessagesAndReportsTheLast(t *testing.T) {
 	require.NoError(t, err)
 	calls := server.Calls()
 	require.Len(t, calls, 2, "the first and the last")
-	require.Contains(t, string(calls[0].Payload), `"window":"5m"`)
-	require.NotContains(t, string(calls[1].Payload), "window", "no promise is left behind")
+	require.Contains(t, string(calls[0].Payload), `"duration":"5m"`)
+	require.NotContains(t, string(calls[1].Payload), "duration", "no lease is left behind")
 }
 
 // What was absorbed and could not be reported has to be sent again.

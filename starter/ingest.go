@@ -10,8 +10,8 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"sessionkeeper/internal/ingest"
 	"sessionkeeper/sender"
-	"sessionkeeper/starter/ingest"
 )
 
 func ingestCommand() *cli.Command {

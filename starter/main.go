@@ -85,7 +85,7 @@ func connected(do action) cli.ActionFunc {
 		}
 		defer temporal.Close()
 		s := sender.New(temporal, sender.Options{ //nolint:contextcheck // its reports outlive an interrupt
-			TaskQueue: c.String("task-queue"), Window: conversation.After(c.Duration("window")),
+			TaskQueue: c.String("task-queue"), Window: new(conversation.Duration(c.Duration("window"))),
 		})
 		return do(ctx, c, s)
 	}
@@ -160,7 +160,7 @@ func named(c *cli.Command) (conversation.Identity, error) {
 	if c.Args().Len() != 1 {
 		return conversation.Identity{}, fmt.Errorf("want one argument: %s", keyArgument)
 	}
-	id, err := sender.ParseKey(c.Args().First())
+	id, err := conversation.ParseWorkflowID(c.Args().First())
 	if err != nil {
 		return id, err //nolint:wrapcheck // it names the argument
 	}

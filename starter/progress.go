@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/term"
 
-	"sessionkeeper/starter/ingest"
+	"sessionkeeper/internal/ingest"
 )
 
 // progressView shows a run: a live line on a terminal, plain lines otherwise.

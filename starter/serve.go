@@ -11,8 +11,8 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/receiver"
 	"sessionkeeper/sender"
-	"sessionkeeper/starter/serve"
 )
 
 // tokensVariable holds the tokens where there is no file.
@@ -42,11 +42,11 @@ func serveCommand() *cli.Command {
 			&cli.DurationFlag{Name: "inactivate-after", Usage: "quiet time after which a session is made Inactive, where the start was not seen", Value: conversation.DefaultInactivateAfter, DefaultText: conversation.Duration(conversation.DefaultInactivateAfter).String()},
 			&cli.DurationFlag{Name: "window", Usage: "how long messages are absorbed between two reports, at most half of a conversation's quiet time; 0 reports each", DefaultText: "half of that"},
 			&cli.IntFlag{Name: "max-conversations", Usage: "conversations whose messages are absorbed at once; beyond, 429", Value: sender.DefaultMaxConversations},
-			&cli.Int64Flag{Name: "max-body", Usage: "size of a request's body in `BYTES`", Value: serve.DefaultBody},
-			&cli.IntFlag{Name: "max-events", Usage: "events in a batch", Value: serve.DefaultEvents},
-			&cli.IntFlag{Name: "max-requests", Usage: "requests under way; beyond, 429", Value: serve.DefaultRequests},
-			&cli.DurationFlag{Name: "accept-timeout", Usage: "how long Temporal may take to accept a request's events; then 503", Value: serve.DefaultAccept},
-			&cli.DurationFlag{Name: "drain-timeout", Usage: "how long a graceful stop may take", Value: serve.DefaultDrainTimeout},
+			&cli.Int64Flag{Name: "max-body", Usage: "size of a request's body in `BYTES`", Value: receiver.DefaultBody},
+			&cli.IntFlag{Name: "max-events", Usage: "events in a batch", Value: receiver.DefaultEvents},
+			&cli.IntFlag{Name: "max-requests", Usage: "requests under way; beyond, 429", Value: receiver.DefaultRequests},
+			&cli.DurationFlag{Name: "accept-timeout", Usage: "how long Temporal may take to accept a request's events; then 503", Value: receiver.DefaultAccept},
+			&cli.DurationFlag{Name: "drain-timeout", Usage: "how long a graceful stop may take", Value: receiver.DefaultDrainTimeout},
 			&cli.StringFlag{Name: "log-format", Usage: "`json or console`", Value: "json", Sources: cli.EnvVars("SESSIONKEEPER_LOG_FORMAT")},
 			&cli.StringFlag{Name: "log-level", Usage: "`debug, info, warn or error`", Value: "info", Sources: cli.EnvVars("SESSIONKEEPER_LOG_LEVEL")},
 		},
@@ -62,26 +62,26 @@ func runServe(ctx context.Context, c *cli.Command) error {
 	if options.Temporal, err = connection(c); err != nil {
 		return err
 	}
-	return serve.Run(ctx, options) //nolint:wrapcheck // it says what it was doing
+	return receiver.Run(ctx, options) //nolint:wrapcheck // it says what it was doing
 }
 
-func serveOptions(c *cli.Command) (serve.Options, error) {
-	o := serve.Options{
+func serveOptions(c *cli.Command) (receiver.Options, error) {
+	o := receiver.Options{
 		Sender: sender.Options{
 			TaskQueue:        c.String("task-queue"),
-			Policy:           conversation.Policy{InactivateAfter: conversation.After(c.Duration("inactivate-after"))},
+			Policy:           conversation.Policy{InactivateAfter: new(conversation.Duration(c.Duration("inactivate-after")))},
 			MaxConversations: c.Int("max-conversations"),
 		},
 		Listen: c.String("listen"), MetricsListen: c.String("metrics-listen"),
 		Certificate: c.String("tls-cert"), Key: c.String("tls-key"),
-		Limits: serve.Limits{
+		Limits: receiver.Limits{
 			Body: c.Int64("max-body"), Events: c.Int("max-events"), Requests: c.Int("max-requests"),
 			Accept: c.Duration("accept-timeout"),
 		},
 		DrainTimeout: c.Duration("drain-timeout"),
 	}
 	if c.IsSet("window") {
-		o.Sender.Window = conversation.After(c.Duration("window"))
+		o.Sender.Window = new(conversation.Duration(c.Duration("window")))
 	}
 	if c.Args().Present() {
 		return o, fmt.Errorf("unexpected argument %q", c.Args().First())
@@ -120,7 +120,7 @@ func serveLimits(c *cli.Command) error {
 }
 
 // tokens are those of the file or of the environment; nil with -no-auth.
-func tokens(c *cli.Command) (*serve.Tokens, error) {
+func tokens(c *cli.Command) (*receiver.Tokens, error) {
 	path, text := c.String("tokens"), os.Getenv(tokensVariable)
 	switch {
 	case c.Bool("no-auth") && (path != "" || text != ""):
@@ -130,9 +130,9 @@ func tokens(c *cli.Command) (*serve.Tokens, error) {
 	case path != "" && text != "":
 		return nil, fmt.Errorf("want tokens either from -tokens or from %s", tokensVariable)
 	case path != "":
-		return serve.ReadTokens(path) //nolint:wrapcheck // it names the file
+		return receiver.ReadTokens(path) //nolint:wrapcheck // it names the file
 	case text != "":
-		known, err := serve.ParseTokens(text)
+		known, err := receiver.ParseTokens(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", tokensVariable, err)
 		}

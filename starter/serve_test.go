@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"sessionkeeper/sender/temporaltest"
+	"sessionkeeper/internal/temporaltest"
 )
 
 func TestServeChecksItsFlags(t *testing.T) {

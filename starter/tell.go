@@ -47,7 +47,7 @@ func policy(c *cli.Command) conversation.Policy {
 		if !c.IsSet(flag) {
 			return nil
 		}
-		return conversation.After(c.Duration(flag))
+		return new(conversation.Duration(c.Duration(flag)))
 	}
 	return conversation.Policy{
 		InactivateAfter: given("inactivate-after"),
@@ -204,7 +204,7 @@ func printStatus(c *cli.Command, s conversation.Status) {
 	line("session", "%s %s", cmp.Or(s.SessionID, "(not known)"), s.SessionStatus)
 	at("started", s.StartedAt)
 	at("last message", s.LastMessageAt)
-	at("promised until", s.PromisedUntil)
+	at("promised until", s.LeaseUntil)
 	if s.Calling != "" {
 		line("calling", "%s", s.Calling)
 	}

@@ -16,7 +16,8 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.uber.org/zap"
 
-	"sessionkeeper/worker/service"
+	"sessionkeeper/internal/service"
+	"sessionkeeper/internal/telemetry"
 )
 
 // version is set by the build: -ldflags "-X main.version=1.2.3".
@@ -71,7 +72,7 @@ func run(ctx context.Context, c *cli.Command) error {
 	if c.Bool("healthcheck") {
 		return healthcheck(ctx, c)
 	}
-	logger, err := service.NewLogger(c.String("log-format"), c.String("log-level"))
+	logger, err := telemetry.NewLogger(os.Stderr, c.String("log-format"), c.String("log-level"))
 	if err != nil {
 		return err //nolint:wrapcheck // it names the flag's value
 	}

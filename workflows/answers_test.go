@@ -16,7 +16,7 @@ func idle(t *testing.T) (*State, call, time.Time) {
 	began := time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)
 	s := newState(conversation.Start{
 		Identity: conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "c", SessionID: "0Mw000000000001"},
-		Policy:   conversation.Policy{InactivateAfter: conversation.After(10 * time.Second)},
+		Policy:   conversation.Policy{InactivateAfter: new(conversation.Duration(10 * time.Second))},
 		At:       began,
 	}, began)
 	now := began.Add(10 * time.Second)

@@ -24,12 +24,12 @@ func TestLifecycle(t *testing.T) {
 
 	for name, tt := range map[string]struct {
 		start func(*conversation.Start)
-		play  func(*bench)
+		play  func(*harness)
 		calls []string
 		want  outcome
 	}{
 		"quiet: Inactive, then ended": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.expectPhase(599, conversation.Active)
 				b.expectPhase(601, conversation.Inactive)
 			},
@@ -37,7 +37,7 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Idle, "System", 4200},
 		},
 		"the end left to Salesforce": {
-			policy(func(p *conversation.Policy) { p.EndAfter = conversation.After(0) }), func(b *bench) {
+			policy(func(p *conversation.Policy) { p.EndAfter = new(conversation.Duration(0)) }), func(b *harness) {
 				b.expectPhase(99999, conversation.Inactive)
 				b.signal(100000, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Ended", EndedByRole: "System"})
 			},
@@ -45,7 +45,7 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.EndedInSalesforce, "System", 100000},
 		},
 		"never made Inactive": {
-			policy(func(p *conversation.Policy) { p.InactivateAfter = conversation.After(0) }), func(b *bench) {
+			policy(func(p *conversation.Policy) { p.InactivateAfter = new(conversation.Duration(0)) }), func(b *harness) {
 				b.expectPhase(99999, conversation.Active)
 				b.signal(100000, "close", conversation.Close{By: conversation.EndUser})
 			},
@@ -53,17 +53,17 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Closed, "EndUser", 100000},
 		},
 		"a message moves the deadline": {
-			none, func(b *bench) { b.signal(500, "message", conversation.Message{}) },
+			none, func(b *harness) { b.signal(500, "message", conversation.Message{}) },
 			[]string{"1100 Inactivate by System", "4700 End by System"},
 			outcome{conversation.Idle, "System", 4700},
 		},
 		"an old one does not": {
-			none, func(b *bench) { b.signal(500, "message", conversation.Message{At: at(-100)}) },
+			none, func(b *harness) { b.signal(500, "message", conversation.Message{At: at(-100)}) },
 			[]string{"600 Inactivate by System", "4200 End by System"},
 			outcome{conversation.Idle, "System", 4200},
 		},
 		"a message while Inactive": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.signal(700, "message", conversation.Message{})
 				b.expectPhase(701, conversation.Active)
 				b.signal(800, "close", conversation.Close{By: conversation.EndUser})
@@ -72,8 +72,8 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Closed, "EndUser", 800},
 		},
 		"a sender that dies while Inactive": {
-			none, func(b *bench) {
-				b.signal(1, "message", conversation.Message{Promise: fiveMinutes})
+			none, func(b *harness) {
+				b.signal(1, "message", conversation.Message{Lease: fiveMinutes})
 				b.signal(60, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Inactive"})
 				b.expectPhase(330, conversation.Inactive)
 				b.expectPhase(332, conversation.Active)
@@ -82,34 +82,34 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Idle, "System", 4501},
 		},
 		"a sender that lives while Inactive": {
-			none, func(b *bench) {
-				b.signal(1, "message", conversation.Message{Promise: fiveMinutes})
+			none, func(b *harness) {
+				b.signal(1, "message", conversation.Message{Lease: fiveMinutes})
 				b.signal(60, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Inactive"})
-				b.signal(325, "message", conversation.Message{At: at(1), Promise: conversation.Promise{Sender: fiveMinutes.Sender}})
+				b.signal(325, "message", conversation.Message{At: at(1), Lease: conversation.Lease{Holder: fiveMinutes.Holder}})
 				b.expectPhase(332, conversation.Inactive)
 			},
 			[]string{"3660 End by System"},
 			outcome{conversation.Idle, "System", 3660},
 		},
 		"closed by System": {
-			none, func(b *bench) { b.signal(20, "close", conversation.Close{}) },
+			none, func(b *harness) { b.signal(20, "close", conversation.Close{}) },
 			[]string{"20 End by System"},
 			outcome{conversation.Closed, "System", 20},
 		},
 		"ended by a rep": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.signal(20, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Ended", EndedByRole: "Agent"})
 			},
 			nil,
 			outcome{conversation.EndedInSalesforce, "Agent", 20},
 		},
 		"Inactivate finds the session over": {
-			none, func(b *bench) { b.salesforce(conversation.Inactivate, alreadyOver) },
+			none, func(b *harness) { b.salesforce(conversation.Inactivate, alreadyOver) },
 			[]string{"600 Inactivate by System"},
 			outcome{conversation.AlreadyOver, "", 600},
 		},
 		"a close that is tried again": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.salesforce(conversation.End, busy, busy)
 				b.signal(10, "close", conversation.Close{})
 			},
@@ -117,7 +117,7 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Closed, "System", 13},
 		},
 		"Blocked, retried": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.salesforce(conversation.End, refused)
 				b.signal(10, "close", conversation.Close{By: conversation.EndUser})
 				b.expectPhase(20, conversation.Blocked)
@@ -127,7 +127,7 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Closed, "EndUser", 30},
 		},
 		"Blocked, a message goes on": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.salesforce(conversation.Inactivate, refused)
 				b.expectPhase(601, conversation.Blocked)
 				b.signal(700, "message", conversation.Message{})
@@ -137,7 +137,7 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Idle, "System", 4900},
 		},
 		"Blocked, a close goes on": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.salesforce(conversation.Inactivate, refused)
 				b.signal(700, "close", conversation.Close{})
 			},
@@ -145,7 +145,7 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Closed, "System", 700},
 		},
 		"Blocked, the start corrected": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.salesforce(conversation.End, refused)
 				b.signal(10, "close", conversation.Close{})
 				corrected := started(s1, 20)
@@ -156,7 +156,7 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Closed, "System", 20},
 		},
 		"Blocked, ended by a rep": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.salesforce(conversation.End, refused)
 				b.signal(10, "close", conversation.Close{})
 				b.signal(20, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Ended", EndedByRole: "Agent"})
@@ -165,7 +165,7 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.EndedInSalesforce, "Agent", 20},
 		},
 		"a new session takes its place": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.signal(100, "start", started(s2, 100))
 				b.signal(200, "close", conversation.Close{SessionID: s1})
 				b.signal(300, "close", conversation.Close{SessionID: s2})
@@ -174,7 +174,7 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Closed, "System", 300},
 		},
 		"a backlog that is delivered late": {
-			func(s *conversation.Start) { s.At = at(-2000) }, func(b *bench) {
+			func(s *conversation.Start) { s.At = at(-2000) }, func(b *harness) {
 				b.after(0, func() {
 					b.SignalWorkflow("message", conversation.Message{At: at(-1000)})
 					b.SignalWorkflow("message", conversation.Message{At: at(-10)})
@@ -184,12 +184,12 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Idle, "System", 4190},
 		},
 		"a backlog with nothing more to come": {
-			func(s *conversation.Start) { s.At = at(-2000) }, func(*bench) {},
+			func(s *conversation.Start) { s.At = at(-2000) }, func(*harness) {},
 			[]string{"1 Inactivate by System", "3601 End by System"},
 			outcome{conversation.Idle, "System", 3601},
 		},
 		"what cannot be read is taken as its name": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.signal(500, "message", []int{1})
 				b.signal(1000, "close", map[string]any{"by": 7})
 			},
@@ -197,7 +197,7 @@ func TestLifecycle(t *testing.T) {
 			outcome{conversation.Closed, "System", 1000},
 		},
 		"and what says nothing": {
-			none, func(b *bench) {
+			none, func(b *harness) {
 				b.signal(500, "message", nil)
 				b.signal(700, "start", nil)
 				b.signal(701, "session-status", "Ended")
@@ -209,7 +209,7 @@ func TestLifecycle(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
+			b := newHarness(t)
 			tt.play(b)
 			b.run(tt.start)
 			got := b.ended()
@@ -221,13 +221,13 @@ func TestLifecycle(t *testing.T) {
 }
 
 func TestOutcome(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, refused)
 	b.signal(10, "close", conversation.Close{By: conversation.EndUser, At: at(9)})
 	b.signal(30, "retry", nil)
 	b.run()
 	require.Equal(t, conversation.Outcome{
-		Why: conversation.Closed, EndedBy: "EndUser", At: at(30), Covers: at(9), SessionID: s1, Attempts: 2,
+		Why: conversation.Closed, EndedBy: "EndUser", At: at(30), EndsEventsUntil: at(9), SessionID: s1, Attempts: 2,
 		LastAnswer: &conversation.Answer{Operation: conversation.End, By: conversation.EndUser, Attempt: 1},
 	}, b.ended())
 	require.Equal(t, []string{"Active", "Blocked", "NO_ACCESS", "Active", "Ended"}, b.phases, "written when they change, and only then")
@@ -235,7 +235,7 @@ func TestOutcome(t *testing.T) {
 
 // Nobody helped: the conversation shows as failed, with Salesforce's reason.
 func TestBlockedForTooLong(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.Inactivate, refused)
 	b.expectPhase(600+7199, conversation.Blocked)
 	b.after(700, func() {
@@ -260,11 +260,11 @@ func TestStartRefused(t *testing.T) {
 		want   []string
 	}{
 		"no conversation":   {func(s *conversation.Start) { s.OrgID, s.ConversationIdentifier = "x", "" }, []string{"orgId", "conversationIdentifier"}},
-		"impossible policy": {func(s *conversation.Start) { s.Policy.EndAfter = conversation.After(-1) }, []string{"policy.endAfter"}},
+		"impossible policy": {func(s *conversation.Start) { s.Policy.EndAfter = new(conversation.Duration(-1)) }, []string{"policy.endAfter"}},
 		"wrong workflow id": {func(s *conversation.Start) { s.ConversationIdentifier = "conv-2" }, []string{org + ":conv-1", org + ":conv-2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
+			b := newHarness(t)
 			b.run(tt.change)
 			var failure *temporal.ApplicationError
 			require.ErrorAs(t, b.GetWorkflowError(), &failure)
@@ -281,7 +281,7 @@ func TestStartRefused(t *testing.T) {
 // What is missing and not needed to tell which conversation it is may come
 // later.
 func TestStartCompletedLater(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.signal(5, "start", started(s1, 5))
 	b.signal(10, "close", conversation.Close{})
 	b.run(func(s *conversation.Start) {
@@ -293,7 +293,7 @@ func TestStartCompletedLater(t *testing.T) {
 // A remark tells the operator what could not be read, and no more of it than is
 // good for the page.
 func TestRemark(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.signal(10, "message", map[string]any{"at": string(make([]byte, 5000))})
 	b.signal(20, "session-status", nil)
 	b.after(15, func() {

@@ -22,7 +22,7 @@ func (s *State) started(e conversation.Start, now time.Time) {
 		life = s.lifeOf(e.SessionID, at, now)
 	}
 	if life == nil {
-		s.promised(s, e.Promise, at)
+		s.promised(s, e.Lease, at)
 		return
 	}
 	life.know(e.SessionID, at)
@@ -33,7 +33,7 @@ func (s *State) started(e conversation.Start, now time.Time) {
 	if !life.inactive() && at.After(life.LastActivityAt) {
 		life.LastActivityAt, life.ReceivedAt = at, now
 	}
-	s.promised(life, e.Promise, at)
+	s.promised(life, e.Lease, at)
 }
 
 // message takes a sign of life. One that is older than what is known changes
@@ -42,12 +42,12 @@ func (s *State) message(e conversation.Message, now time.Time) {
 	e.At = clamp(e.At, now)
 	life := s.lifeOf(e.SessionID, e.At, now)
 	if life == nil {
-		s.promised(s, e.Promise, e.At)
+		s.promised(s, e.Lease, e.At)
 		return
 	}
 	s.wrote(e)
 	life.wrote(e)
-	defer s.promised(life, e.Promise, e.At)
+	defer s.promised(life, e.Lease, e.At)
 	if life.Closing != nil && !e.At.After(life.Closing.At) || !e.At.After(life.LastActivityAt) {
 		return
 	}
@@ -205,7 +205,7 @@ func (s *State) lifeOf(sessionID string, at, now time.Time) *State {
 func (s *State) endedBefore(at time.Time) bool {
 	switch {
 	case s.Outcome != nil:
-		return at.After(s.Outcome.Covers)
+		return at.After(s.Outcome.EndsEventsUntil)
 	case s.Closing != nil && s.Blocked == nil:
 		return at.After(s.Closing.At)
 	default:

@@ -57,7 +57,7 @@ func what(s *State) string {
 		text += " closing=" + seconds(s.Closing.At)
 	}
 	if s.Outcome != nil {
-		text += fmt.Sprintf(" outcome=%s by %s covers=%s", s.Outcome.Why, s.Outcome.EndedBy, seconds(s.Outcome.Covers))
+		text += fmt.Sprintf(" outcome=%s by %s covers=%s", s.Outcome.Why, s.Outcome.EndedBy, seconds(s.Outcome.EndsEventsUntil))
 	}
 	if s.Next != nil {
 		text += " | next: " + what(s.Next)
@@ -167,7 +167,7 @@ func TestUnknownStatusIsRecorded(t *testing.T) {
 func TestSessionStatusTimes(t *testing.T) {
 	s := active(s1)
 	s.sessionStatus(conversation.SessionStatus{SessionID: s1, Status: "Ended", EndTime: conversation.Timestamp{Time: at(30)}}, at(60))
-	require.Equal(t, at(30), s.Outcome.Covers)
+	require.Equal(t, at(30), s.Outcome.EndsEventsUntil)
 
 	s = newState(started(s2, 50), at(50))
 	s.sessionStatus(conversation.SessionStatus{SessionID: s1, Status: "Ended", StartTime: conversation.Timestamp{Time: at(10)}}, at(60))
@@ -177,7 +177,7 @@ func TestSessionStatusTimes(t *testing.T) {
 func TestCorrectedStart(t *testing.T) {
 	corrected := started(s1, 100)
 	corrected.ChannelAddressIdentifier = "corrected"
-	corrected.Policy = conversation.Policy{EndAfter: conversation.After(0), EndOnCancel: true}
+	corrected.Policy = conversation.Policy{EndAfter: new(conversation.Duration(0)), EndOnCancel: true}
 
 	s := blocked(active(s1), conversation.Inactivate, 50)
 	s.started(started(s1, 0), at(60))
@@ -186,8 +186,8 @@ func TestCorrectedStart(t *testing.T) {
 	s.started(corrected, at(110))
 	require.Nil(t, s.Blocked)
 	require.Equal(t, "corrected", s.Identity.ChannelAddressIdentifier)
-	require.Equal(t, conversation.After(10*time.Minute), s.Policy.InactivateAfter, "absent: stays as it was")
-	require.Equal(t, conversation.After(0), s.Policy.EndAfter)
+	require.Equal(t, new(conversation.Duration(10*time.Minute)), s.Policy.InactivateAfter, "absent: stays as it was")
+	require.Equal(t, new(conversation.Duration(0)), s.Policy.EndAfter)
 	require.True(t, s.Policy.EndOnCancel)
 
 	s.started(started(s1, 99), at(120))

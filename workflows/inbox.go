@@ -168,7 +168,7 @@ func (k *keeper) answerLeftOver() {
 				"the close was refused, and is taken back because a message has come since: "+s.Answer.Message, s.Answer.Reason, nil, s.Answer)
 			continue
 		}
-		w.outcome = &conversation.Outcome{Why: conversation.NewSession, At: s.SessionSince, Covers: s.SessionSince}
+		w.outcome = &conversation.Outcome{Why: conversation.NewSession, At: s.SessionSince, EndsEventsUntil: s.SessionSince}
 	}
 	k.waiting = nil
 }
@@ -204,7 +204,7 @@ func (k *keeper) status() conversation.Status {
 	}
 	if status.Phase == conversation.Active || status.Phase == conversation.Inactive {
 		status.InactivateAt, status.EndAt = s.inactivateAt(), s.endAt()
-		status.PromisedUntil = s.promisedUntil()
+		status.LeaseUntil = s.promisedUntil()
 	}
 	if k.flight != nil {
 		status.Calling = k.flight.call.Operation

@@ -17,7 +17,7 @@ const grace = 30 * time.Second
 
 // promise is what a sender has promised: to report again by Until.
 type promise struct {
-	Sender string    `json:"sender,omitempty"`
+	Holder string    `json:"holder,omitempty"`
 	At     time.Time `json:"at"`
 	Until  time.Time `json:"until"`
 }
@@ -25,7 +25,7 @@ type promise struct {
 // promised takes the promise of a report that belongs to a life. It counts in the
 // next one, too: the sender may keep messages of either. So does that of a report
 // on an earlier session: the sender was told that it arrived, and relies on it.
-func (s *State) promised(life *State, p conversation.Promise, at time.Time) {
+func (s *State) promised(life *State, p conversation.Lease, at time.Time) {
 	for _, each := range []*State{s, life, s.Next} {
 		if each != nil {
 			each.promise(p, at)
@@ -37,16 +37,16 @@ func (s *State) promised(life *State, p conversation.Promise, at time.Time) {
 // promise takes a sender's promise, or takes it back. One that is older than the
 // sender's last has arrived late and says nothing. Of one that is taken back
 // nothing is left: the sender may go on with an older event.
-func (s *State) promise(p conversation.Promise, at time.Time) {
-	if p.Sender == "" {
+func (s *State) promise(p conversation.Lease, at time.Time) {
+	if p.Holder == "" {
 		return
 	}
-	made := promise{Sender: p.Sender, At: at, Until: at.Add(time.Duration(p.Window))}
-	i := slices.IndexFunc(s.Promises, func(known promise) bool { return known.Sender == p.Sender })
+	made := promise{Holder: p.Holder, At: at, Until: at.Add(time.Duration(p.Duration))}
+	i := slices.IndexFunc(s.Promises, func(known promise) bool { return known.Holder == p.Holder })
 	switch {
 	case i >= 0 && at.Before(s.Promises[i].At):
-	case p.Window == 0 && i < 0:
-	case p.Window == 0:
+	case p.Duration == 0 && i < 0:
+	case p.Duration == 0:
 		s.Promises = slices.Delete(s.Promises, i, i+1)
 	case i >= 0:
 		s.Promises[i] = made

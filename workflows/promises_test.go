@@ -19,7 +19,7 @@ import (
 
 func TestPromises(t *testing.T) {
 	report := func(sender string, at time.Time, window time.Duration) conversation.Message {
-		return conversation.Message{At: at, Promise: conversation.Promise{Sender: sender, Window: conversation.Duration(window)}}
+		return conversation.Message{At: at, Lease: conversation.Lease{Holder: sender, Duration: conversation.Duration(window)}}
 	}
 	const window = 5 * time.Minute
 	for name, tt := range map[string]struct {
@@ -48,25 +48,25 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-var fiveMinutes = conversation.Promise{Sender: "a", Window: conversation.Duration(5 * time.Minute)}
+var fiveMinutes = conversation.Lease{Holder: "a", Duration: conversation.Duration(5 * time.Minute)}
 
 // After a correction, told while Inactive, an older message may be reported.
 func TestWhatIsTakenBackLeavesNothing(t *testing.T) {
 	s := active(s1)
-	s.message(conversation.Message{At: at(10), Promise: fiveMinutes}, at(10))
+	s.message(conversation.Message{At: at(10), Lease: fiveMinutes}, at(10))
 	s.sessionStatus(conversation.SessionStatus{SessionID: s1, Status: "Inactive", At: at(20)}, at(20))
 	correction := started(s1, 30)
-	correction.Promise = conversation.Promise{Sender: fiveMinutes.Sender}
+	correction.Lease = conversation.Lease{Holder: fiveMinutes.Holder}
 	s.started(correction, at(30))
 	require.Empty(t, s.Promises)
-	s.message(conversation.Message{At: at(25), Promise: fiveMinutes}, at(31))
+	s.message(conversation.Message{At: at(25), Lease: fiveMinutes}, at(31))
 	require.Equal(t, at(325), s.promisedUntil())
 }
 
 func TestAConversationThatIsNeverMadeInactiveStillEnds(t *testing.T) {
 	s := active(s1)
-	s.Policy.InactivateAfter = conversation.After(0)
-	s.message(conversation.Message{At: at(10), Promise: fiveMinutes}, at(10))
+	s.Policy.InactivateAfter = new(conversation.Duration(0))
+	s.message(conversation.Message{At: at(10), Lease: fiveMinutes}, at(10))
 	s.sessionStatus(conversation.SessionStatus{SessionID: s1, Status: "Inactive", At: at(20)}, at(20))
 	s.lapse(at(340))
 	require.Equal(t, conversation.Inactive, s.Phase())
@@ -78,15 +78,15 @@ func TestAPromiseCountsInTheNextLife(t *testing.T) {
 	s.closed(conversation.Close{At: at(100)}, at(100))
 	s.message(conversation.Message{At: at(101)}, at(101))
 	require.Equal(t, at(701), s.Next.inactivateAt())
-	s.message(conversation.Message{At: at(99), Promise: fiveMinutes}, at(102))
+	s.message(conversation.Message{At: at(99), Lease: fiveMinutes}, at(102))
 	require.Equal(t, at(999), s.Next.inactivateAt(), "its sender may keep messages of after the close")
 }
 
 func TestTooManySendersCountTogether(t *testing.T) {
 	s := active(s1)
 	for i := range 3 * rememberedPromises {
-		s.message(conversation.Message{At: at(60 + i), Promise: conversation.Promise{
-			Sender: string(rune('A' + i)), Window: conversation.Duration(10 * time.Minute),
+		s.message(conversation.Message{At: at(60 + i), Lease: conversation.Lease{
+			Holder: string(rune('A' + i)), Duration: conversation.Duration(10 * time.Minute),
 		}}, at(500))
 	}
 	require.Len(t, s.Promises, rememberedPromises)
@@ -193,7 +193,7 @@ func (m messagePlan) tell(ctx context.Context, s *sender.Sender) (err error) {
 }
 
 func policy() conversation.Policy {
-	return conversation.Policy{InactivateAfter: conversation.After(inactivateAfter), EndAfter: conversation.After(0)}
+	return conversation.Policy{InactivateAfter: new(conversation.Duration(inactivateAfter)), EndAfter: new(conversation.Duration(0))}
 }
 
 // observed is what came of a schedule.
@@ -227,7 +227,7 @@ func (sc schedule) run(t *testing.T) (got observed) {
 		}
 		processes = append(processes, p)
 		senders = append(senders, sender.New(p, sender.Options{
-			Window: conversation.After(plan.window), Policy: policy(),
+			Window: new(conversation.Duration(plan.window)), Policy: policy(),
 		}))
 	}
 	var telling sync.WaitGroup

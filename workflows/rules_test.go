@@ -16,7 +16,7 @@ import (
 
 // A message while Inactivate is tried again and again recalls it.
 func TestMessageRecallsInactivate(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.Inactivate, times(5, busy)...)
 	b.signal(605, "message", conversation.Message{})
 	b.signal(900, "close", conversation.Close{})
@@ -30,7 +30,7 @@ func TestMessageRecallsInactivate(t *testing.T) {
 
 // A message that is older than what is known recalls nothing.
 func TestOldMessageRecallsNothing(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.Inactivate, times(3, busy)...)
 	b.signal(605, "message", conversation.Message{At: at(-5)})
 	b.signal(606, "message", conversation.Message{At: at(0), SessionID: s2})
@@ -45,7 +45,7 @@ func TestOldMessageRecallsNothing(t *testing.T) {
 // A close while Inactivate is tried again recalls it and Ends: never both at
 // once, so no Inactivate comes after the End.
 func TestCloseRecallsInactivate(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.Inactivate, times(9, busy)...)
 	b.salesforce(conversation.End, busy, busy)
 	b.signal(605, "close", conversation.Close{By: conversation.EndUser})
@@ -59,7 +59,7 @@ func TestCloseRecallsInactivate(t *testing.T) {
 
 // An End that was to come for quiet is recalled by a message, too.
 func TestMessageRecallsIdleEnd(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, times(3, busy)...)
 	b.signal(4202, "message", conversation.Message{})
 	b.expectPhase(4203, conversation.Active)
@@ -71,7 +71,7 @@ func TestMessageRecallsIdleEnd(t *testing.T) {
 
 // A new session while the old one is being ended: the old one is over.
 func TestNewSessionRecallsEnd(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, times(9, busy)...)
 	caller := b.ask(10, conversation.Close{By: conversation.EndUser})
 	b.signal(12, "start", started(s2, 12))
@@ -88,7 +88,7 @@ func TestNewSessionRecallsEnd(t *testing.T) {
 
 // Salesforce says it ended while we are telling it so.
 func TestEndedInSalesforceRecallsEnd(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, times(9, busy)...)
 	caller := b.ask(10, conversation.Close{})
 	b.signal(12, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Ended", EndedByRole: "Agent"})
@@ -99,7 +99,7 @@ func TestEndedInSalesforceRecallsEnd(t *testing.T) {
 }
 
 func TestUpdateClose(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, refused, refused, busy)
 	invalid := b.ask(1, conversation.Close{By: "Agent"})
 	first := b.ask(10, conversation.Close{By: conversation.EndUser})
@@ -123,7 +123,7 @@ func TestUpdateClose(t *testing.T) {
 }
 
 func TestUpdateCloseOfAnEarlierSession(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.signal(10, "start", started(s2, 10))
 	late := b.ask(20, conversation.Close{SessionID: s1})
 	unknown := b.ask(21, conversation.Close{SessionID: s3, At: at(5)})
@@ -140,7 +140,7 @@ func TestUpdateCloseOfAnEarlierSession(t *testing.T) {
 // Somebody wrote while the close was tried; then it is refused. The session
 // goes on, and who closed it is told so.
 func TestRefusedCloseIsTakenBack(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, busy, busy, refused)
 	caller := b.ask(10, conversation.Close{})
 	b.signal(12, "message", conversation.Message{})
@@ -162,7 +162,7 @@ func TestRefusedCloseIsTakenBack(t *testing.T) {
 
 // A message after the end begins the next life, with everything that arrived.
 func TestNextLife(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, busy)
 	b.justBefore(10, conversation.Message{At: at(9)})
 	b.justBefore(10, conversation.Message{At: at(7)})
@@ -176,7 +176,7 @@ func TestNextLife(t *testing.T) {
 	require.Equal(t, at(9), state.LastActivityAt)
 	require.Equal(t, []string{"Active", "Ended"}, b.phases)
 
-	next := newBench(t)
+	next := newHarness(t)
 	next.SetStartTime(at(11))
 	next.signal(100, "start", started(s2, 50))
 	next.ExecuteWorkflow(conversation.WorkflowType, start, state)
@@ -187,7 +187,7 @@ func TestNextLife(t *testing.T) {
 // A call in the air and a message: at the end nothing that arrived in the same
 // task is lost.
 func TestMessageInTheTaskOfTheEnd(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, func() (conversation.Answer, error) {
 		b.SignalWorkflowSkippingWorkflowTask("message", conversation.Message{At: at(11)})
 		return success()
@@ -202,43 +202,43 @@ func TestMessageInTheTaskOfTheEnd(t *testing.T) {
 func TestCancel(t *testing.T) {
 	for name, tt := range map[string]struct {
 		policy func(*conversation.Policy)
-		play   func(*bench)
+		play   func(*harness)
 		calls  []string
 	}{
-		"while Active":   {nil, func(b *bench) { b.after(10, b.CancelWorkflow) }, nil},
-		"while Inactive": {nil, func(b *bench) { b.after(700, b.CancelWorkflow) }, []string{"600 Inactivate by System"}},
-		"with a close in the same task": {nil, func(b *bench) {
+		"while Active":   {nil, func(b *harness) { b.after(10, b.CancelWorkflow) }, nil},
+		"while Inactive": {nil, func(b *harness) { b.after(700, b.CancelWorkflow) }, []string{"600 Inactivate by System"}},
+		"with a close in the same task": {nil, func(b *harness) {
 			b.after(10, func() {
 				b.SignalWorkflowSkippingWorkflowTask("close", conversation.Close{})
 				b.CancelWorkflow()
 			})
 		}, nil},
-		"during a call": {nil, func(b *bench) {
+		"during a call": {nil, func(b *harness) {
 			b.salesforce(conversation.End, times(9, busy)...)
 			b.signal(10, "close", conversation.Close{})
 			b.after(12, b.CancelWorkflow)
 		}, []string{"10 End by System", "11 End by System"}},
-		"while Blocked": {nil, func(b *bench) {
+		"while Blocked": {nil, func(b *harness) {
 			b.salesforce(conversation.Inactivate, refused)
 			b.after(700, b.CancelWorkflow)
 		}, []string{"600 Inactivate by System"}},
-		"asked to End": {func(p *conversation.Policy) { p.EndOnCancel = true }, func(b *bench) {
+		"asked to End": {func(p *conversation.Policy) { p.EndOnCancel = true }, func(b *harness) {
 			b.salesforce(conversation.End, busy)
 			b.after(10, b.CancelWorkflow)
 		}, []string{"10 End by System", "11 End by System"}},
-		"asked to End, with a full history": {func(p *conversation.Policy) { p.EndOnCancel = true }, func(b *bench) {
+		"asked to End, with a full history": {func(p *conversation.Policy) { p.EndOnCancel = true }, func(b *harness) {
 			b.salesforce(conversation.Inactivate, times(9, busy)...)
 			b.after(602, func() {
 				b.SetContinueAsNewSuggested(true)
 				b.CancelWorkflow()
 			})
 		}, []string{"600 Inactivate by System", "601 Inactivate by System", "602 End by System"}},
-		"asked to End while Blocked": {func(p *conversation.Policy) { p.EndOnCancel = true }, func(b *bench) {
+		"asked to End while Blocked": {func(p *conversation.Policy) { p.EndOnCancel = true }, func(b *harness) {
 			b.salesforce(conversation.End, refused)
 			b.signal(10, "close", conversation.Close{By: conversation.EndUser})
 			b.after(20, b.CancelWorkflow)
 		}, []string{"10 End by EndUser", "20 End by EndUser"}},
-		"asked to End, but ended by a rep in the same task": {func(p *conversation.Policy) { p.EndOnCancel = true }, func(b *bench) {
+		"asked to End, but ended by a rep in the same task": {func(p *conversation.Policy) { p.EndOnCancel = true }, func(b *harness) {
 			b.after(10, func() {
 				b.SignalWorkflowSkippingWorkflowTask("session-status", conversation.SessionStatus{SessionID: s1, Status: "Ended"})
 				b.CancelWorkflow()
@@ -246,7 +246,7 @@ func TestCancel(t *testing.T) {
 		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
+			b := newHarness(t)
 			tt.play(b)
 			b.run(func(s *conversation.Start) {
 				if tt.policy != nil {
@@ -261,7 +261,7 @@ func TestCancel(t *testing.T) {
 
 // A caller that waits is not left alone by a cancel.
 func TestCancelAnswersCallers(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, times(9, busy)...)
 	caller := b.ask(10, conversation.Close{})
 	b.after(12, b.CancelWorkflow)
@@ -273,7 +273,7 @@ func TestCancelAnswersCallers(t *testing.T) {
 
 // However many messages come in an idle window, one timer is started for it.
 func TestOneTimerPerIdleWindow(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	for i := range 100 {
 		b.signal(3+5*i, "message", conversation.Message{})
 	}
@@ -286,9 +286,9 @@ func TestOneTimerPerIdleWindow(t *testing.T) {
 
 // A deadline that comes nearer is kept.
 func TestShorterPolicyWindsTheTimer(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	shorter := started(s1, 0)
-	shorter.Policy = conversation.Policy{InactivateAfter: conversation.After(time.Minute)}
+	shorter.Policy = conversation.Policy{InactivateAfter: new(conversation.Duration(time.Minute))}
 	shorter.At = at(10)
 	b.signal(10, "start", shorter)
 	b.run()
@@ -297,12 +297,12 @@ func TestShorterPolicyWindsTheTimer(t *testing.T) {
 
 // Continue-as-new comes at a quiet moment, and carries the state whole.
 func TestContinueAsNew(t *testing.T) {
-	for name, suggest := range map[string]func(*bench){
-		"at the server's suggestion": func(b *bench) { b.SetContinueAsNewSuggested(true) },
-		"at our own bound":           func(b *bench) { b.SetCurrentHistoryLength(continueAsNewEvents) },
+	for name, suggest := range map[string]func(*harness){
+		"at the server's suggestion": func(b *harness) { b.SetContinueAsNewSuggested(true) },
+		"at our own bound":           func(b *harness) { b.SetCurrentHistoryLength(continueAsNewEvents) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
+			b := newHarness(t)
 			b.signal(50, "message", conversation.Message{At: at(50)})
 			b.signal(60, "session-status", conversation.SessionStatus{SessionID: s1, Status: "Active", At: at(40)})
 			b.justBefore(100, conversation.Message{At: at(90)})
@@ -319,7 +319,7 @@ func TestContinueAsNew(t *testing.T) {
 			want.message(conversation.Message{At: at(90)}, at(100))
 			require.Equal(t, want, state)
 
-			next := newBench(t)
+			next := newHarness(t)
 			next.SetStartTime(at(100))
 			next.ExecuteWorkflow(conversation.WorkflowType, start, state)
 			require.Equal(t, []string{"690 Inactivate by System", "4290 End by System"}, next.calls)
@@ -329,7 +329,7 @@ func TestContinueAsNew(t *testing.T) {
 
 // A Blocked conversation is quiet, and stays Blocked.
 func TestContinueAsNewWhileBlocked(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, refused)
 	b.signal(10, "close", conversation.Close{By: conversation.EndUser, At: at(10)})
 	b.after(50, func() {
@@ -340,7 +340,7 @@ func TestContinueAsNewWhileBlocked(t *testing.T) {
 	start, state := b.continued()
 	require.Equal(t, conversation.Blocked, state.Phase())
 
-	next := newBench(t)
+	next := newHarness(t)
 	next.SetStartTime(at(50))
 	next.signal(10, "retry", nil)
 	next.ExecuteWorkflow(conversation.WorkflowType, start, state)
@@ -350,7 +350,7 @@ func TestContinueAsNewWhileBlocked(t *testing.T) {
 
 // While a caller waits, or a call is in the air, the moment is not quiet.
 func TestContinueAsNewWaitsForCallers(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, busy, busy)
 	caller := b.ask(10, conversation.Close{})
 	b.after(12, func() {
@@ -366,7 +366,7 @@ func TestContinueAsNewWaitsForCallers(t *testing.T) {
 // A call that is tried for hours must not keep the history from being cut: it
 // is recalled, and made anew by the next run.
 func TestContinueAsNewRecallsACall(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.salesforce(conversation.End, times(99, busy)...)
 	b.signal(10, "close", conversation.Close{At: at(10)})
 	b.after(100, func() {
@@ -375,7 +375,7 @@ func TestContinueAsNewRecallsACall(t *testing.T) {
 	})
 	b.run()
 	start, state := b.continued()
-	next := newBench(t)
+	next := newHarness(t)
 	next.SetStartTime(at(100))
 	next.ExecuteWorkflow(conversation.WorkflowType, start, state)
 	require.Equal(t, []string{"100 End by System"}, next.calls)
@@ -383,7 +383,7 @@ func TestContinueAsNewRecallsACall(t *testing.T) {
 
 // One coroutine per conversation, whatever it has been through.
 func TestOneCoroutine(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	others := parked()
 	coroutines := func() {
 		var own []string
@@ -421,7 +421,7 @@ func parked() map[string]bool {
 }
 
 // continued is what a run hands to the next.
-func (b *bench) continued() (conversation.Start, *State) {
+func (b *harness) continued() (conversation.Start, *State) {
 	b.t.Helper()
 	var again *workflow.ContinueAsNewError
 	require.ErrorAs(b.t, b.GetWorkflowError(), &again)

@@ -78,7 +78,7 @@ func newState(start conversation.Start, now time.Time) *State {
 	if !start.Provisional {
 		s.IdentifiedAt = at
 	}
-	s.promise(start.Promise, at)
+	s.promise(start.Lease, at)
 	return s
 }
 
@@ -291,7 +291,7 @@ func (s *State) withPast(following string) []string {
 func (s *State) over(why conversation.Why, by string, at, covers time.Time) {
 	s.Blocked = nil
 	s.Outcome = &conversation.Outcome{
-		Why: why, EndedBy: by, At: at, Covers: covers,
+		Why: why, EndedBy: by, At: at, EndsEventsUntil: covers,
 		SessionID: s.Identity.SessionID, Attempts: s.Calls, LastAnswer: s.Answer,
 	}
 	if s.Next != nil && s.mayBe(s.Next.Identity.SessionID) && !s.Next.LastActivityAt.After(covers) {

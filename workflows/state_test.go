@@ -36,9 +36,9 @@ func identity(session string) conversation.Identity {
 // started is a start of the tests: Inactive after 10 minutes, ended an hour later.
 func started(session string, seconds int) conversation.Start {
 	return conversation.Start{Identity: identity(session), At: at(seconds), Policy: conversation.Policy{
-		InactivateAfter: conversation.After(10 * time.Minute),
-		EndAfter:        conversation.After(time.Hour),
-		BlockedFor:      conversation.After(2 * time.Hour),
+		InactivateAfter: new(conversation.Duration(10 * time.Minute)),
+		EndAfter:        new(conversation.Duration(time.Hour)),
+		BlockedFor:      new(conversation.Duration(2 * time.Hour)),
 	}}
 }
 
@@ -64,7 +64,7 @@ func closing(s *State, by conversation.By, seconds int) *State {
 func TestDue(t *testing.T) {
 	never := started(s1, 0)
 	never.Policy = conversation.Policy{
-		InactivateAfter: conversation.After(0), EndAfter: conversation.After(0), BlockedFor: conversation.After(0),
+		InactivateAfter: new(conversation.Duration(0)), EndAfter: new(conversation.Duration(0)), BlockedFor: new(conversation.Duration(0)),
 	}
 	forever := func() *State { return newState(never, at(0)) }
 	ended := active(s1)
@@ -111,7 +111,7 @@ func TestGaveUp(t *testing.T) {
 	s := blocked(active(s1), conversation.End, 0)
 	require.False(t, s.gaveUp(at(7199)))
 	require.True(t, s.gaveUp(at(7200)))
-	s.Policy.BlockedFor = conversation.After(0)
+	s.Policy.BlockedFor = new(conversation.Duration(0))
 	require.False(t, s.gaveUp(at(1e6)))
 	require.False(t, active(s1).gaveUp(at(1e6)))
 }

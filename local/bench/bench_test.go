@@ -46,7 +46,7 @@ func newRig(b *testing.B) rig {
 	w.RegisterActivity(activities.New(clients))
 	require.NoError(b, w.Start())
 	b.Cleanup(w.Stop)
-	return rig{Stack: s, sender: sender.New(s.Temporal, sender.Options{Window: conversation.After(0)})}
+	return rig{Stack: s, sender: sender.New(s.Temporal, sender.Options{Window: new(conversation.Duration(0))})}
 }
 
 var counter atomic.Int64

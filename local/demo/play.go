@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sessionkeeper/examples"
+	"sessionkeeper/internal/ingest"
 	"sessionkeeper/local/stack"
 	"sessionkeeper/sandbox/simulator"
 	"sessionkeeper/sender"
-	"sessionkeeper/starter/ingest"
 )
 
 // patience is how long conversations may take to end after their last event.

@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/cloudevent"
 	"sessionkeeper/sandbox/simulator"
-	"sessionkeeper/starter/events"
 )
 
 // script is what happens in Salesforce during the play, and what must come of
@@ -79,12 +79,12 @@ func readScript(demo, log []byte) (script, error) {
 	}
 	identities := map[string]conversation.Identity{}
 	for number, line := range strings.Split(strings.TrimSpace(string(log)), "\n") {
-		event, err := events.Parse([]byte(line))
+		event, err := cloudevent.Parse([]byte(line))
 		if err != nil {
 			return s, fmt.Errorf("example event in line %d: %w", number+1, err)
 		}
 		id := event.Identity
-		if known, ok := identities[id.ConversationIdentifier]; event.Type == events.TypeStarted && (!ok || id.SessionID < known.SessionID) {
+		if known, ok := identities[id.ConversationIdentifier]; event.Type == cloudevent.TypeStarted && (!ok || id.SessionID < known.SessionID) {
 			identities[id.ConversationIdentifier] = id
 		}
 	}

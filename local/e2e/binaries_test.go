@@ -19,9 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/cloudevent"
 	"sessionkeeper/local/stack"
 	"sessionkeeper/sandbox/simulator"
-	"sessionkeeper/starter/events"
 )
 
 // build builds the programs as they are shipped, into directory.
@@ -238,9 +238,9 @@ func (k *talk) event(kind string, at time.Time) string {
 func (k *talk) log() []string {
 	began := time.Now().Add(-3 * time.Second)
 	return []string{
-		k.event(events.TypeStarted, began),
-		k.event(events.TypeMessage, began.Add(time.Second)),
-		k.event(events.TypeClosed, began.Add(2*time.Second)),
+		k.event(cloudevent.TypeStarted, began),
+		k.event(cloudevent.TypeMessage, began.Add(time.Second)),
+		k.event(cloudevent.TypeClosed, began.Add(2*time.Second)),
 	}
 }
 

@@ -82,7 +82,7 @@ func TestMessageWhileInactive(t *testing.T) {
 func TestEndIsLeftToSalesforce(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
-	k.start(conversation.Policy{EndAfter: conversation.After(0)})
+	k.start(conversation.Policy{EndAfter: new(conversation.Duration(0))})
 	k.forward(11 * time.Minute)
 	k.forward(72 * time.Hour)
 	require.Equal(t, conversation.Inactive, k.status().Phase)
@@ -306,11 +306,11 @@ func TestNothingIsLostWhileItEnds(t *testing.T) {
 	}
 	until(t, "the last message has been taken in", func() bool {
 		status := k.status()
-		return status.Outcome != nil && !status.Outcome.Covers.Before(newest) || status.LastMessageAt.Equal(newest)
+		return status.Outcome != nil && !status.Outcome.EndsEventsUntil.Before(newest) || status.LastMessageAt.Equal(newest)
 	})
 	outcome, err := k.CloseAndWait(t.Context(), k.id, conversation.Close{})
 	require.NoError(t, err)
-	require.False(t, outcome.Covers.Before(newest))
+	require.False(t, outcome.EndsEventsUntil.Before(newest))
 	until(t, "every run shows as closed", func() bool {
 		return len(visible(t, k.s.Temporal, "WorkflowId = '"+k.id.WorkflowID()+"' AND ExecutionStatus = 'Running'")) == 0
 	})
@@ -384,7 +384,7 @@ func TestContinueAsNew(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	policy := conversation.Policy{
-		InactivateAfter: conversation.After(time.Hour), EndAfter: conversation.After(2 * time.Hour), BlockedFor: conversation.After(3 * time.Hour),
+		InactivateAfter: new(conversation.Duration(time.Hour)), EndAfter: new(conversation.Duration(2 * time.Hour)), BlockedFor: new(conversation.Duration(3 * time.Hour)),
 	}
 	k.start(policy)
 	began := k.status()

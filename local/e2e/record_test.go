@@ -29,7 +29,7 @@ func TestRecord(t *testing.T) {
 			k.ended()
 		},
 		"comes-back": func(k *talk) {
-			k.start(conversation.Policy{InactivateAfter: conversation.After(time.Second)})
+			k.start(conversation.Policy{InactivateAfter: new(conversation.Duration(time.Second))})
 			k.untilPhase(conversation.Inactive)
 			k.message()
 			k.untilPhase(conversation.Active)
@@ -43,7 +43,7 @@ func TestRecord(t *testing.T) {
 			k.ended()
 		},
 		"idle-clock-wound-again": func(k *talk) {
-			k.start(conversation.Policy{InactivateAfter: conversation.After(2 * time.Second), EndAfter: conversation.After(time.Second)})
+			k.start(conversation.Policy{InactivateAfter: new(conversation.Duration(2 * time.Second)), EndAfter: new(conversation.Duration(time.Second))})
 			k.forward(time.Second)
 			k.message()
 			k.ended()
@@ -51,14 +51,14 @@ func TestRecord(t *testing.T) {
 		"windowed": func(k *talk) {
 			k.Sender = sender.New(k.s.Temporal, sender.Options{})
 			defer func() { require.NoError(k.t, k.Close(k.t.Context())) }()
-			k.start(conversation.Policy{InactivateAfter: conversation.After(2 * time.Second), EndAfter: conversation.After(time.Second)})
+			k.start(conversation.Policy{InactivateAfter: new(conversation.Duration(2 * time.Second)), EndAfter: new(conversation.Duration(time.Second))})
 			k.chat(30, 3*time.Second)
 			k.ended()
 		},
 		"promise-broken": func(k *talk) {
 			k.start(quick)
 			_, err := k.Message(k.t.Context(), k.id, conversation.Message{
-				At: time.Now(), Promise: conversation.Promise{Sender: "gone", Window: conversation.Duration(2 * time.Second)},
+				At: time.Now(), Lease: conversation.Lease{Holder: "gone", Duration: conversation.Duration(2 * time.Second)},
 			})
 			require.NoError(k.t, err)
 			k.ended()
@@ -84,13 +84,13 @@ func TestRecord(t *testing.T) {
 		},
 		"blocked-gave-up": func(k *talk) {
 			k.answers(0, simulator.Answer{ErrorReason: "CHANNEL_ADDRESS_NOT_FOUND"})
-			k.start(conversation.Policy{BlockedFor: conversation.After(time.Second)})
+			k.start(conversation.Policy{BlockedFor: new(conversation.Duration(time.Second))})
 			k.hangUp()
 			require.Error(k.t, k.result(nil))
 		},
 		"message-recalls-inactivate": func(k *talk) {
 			k.fault(simulator.Fault{Operation: simulator.Inactivate, Answer: &simulator.Answer{ErrorReason: "INTERNAL_ERROR"}})
-			k.start(conversation.Policy{InactivateAfter: conversation.After(time.Second)})
+			k.start(conversation.Policy{InactivateAfter: new(conversation.Duration(time.Second))})
 			k.untilCalls(answered(1))
 			k.message()
 			until(k.t, "the call is taken back", func() bool { return k.status().Calling == "" })

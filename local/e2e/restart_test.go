@@ -78,7 +78,7 @@ func TestServerRestart(t *testing.T) {
 	before := ownStack(t, stack.Options{DBFile: file})
 	active, inactive, blocked := newTalk(t, before), newTalk(t, before), newTalk(t, before)
 	active.start(conversation.Policy{})
-	inactive.start(conversation.Policy{InactivateAfter: conversation.After(time.Second)})
+	inactive.start(conversation.Policy{InactivateAfter: new(conversation.Duration(time.Second))})
 	blocked.answers(0, simulator.Answer{ErrorReason: "NO_ACCESS"})
 	blocked.start(conversation.Policy{})
 	blocked.hangUp()

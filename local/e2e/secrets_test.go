@@ -17,8 +17,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"sessionkeeper/examples"
+	"sessionkeeper/internal/cloudevent"
 	"sessionkeeper/sandbox/simulator"
-	"sessionkeeper/starter/events"
 )
 
 // secrets are what must not be seen: those of Salesforce's credentials nowhere,
@@ -82,7 +82,7 @@ func exampleEndUsers(t *testing.T) []string {
 	var users []string
 	seen := map[string]bool{}
 	for line := range bytes.Lines(examples.RoutingEvents) {
-		event, err := events.Parse(bytes.TrimSpace(line))
+		event, err := cloudevent.Parse(bytes.TrimSpace(line))
 		require.NoError(t, err)
 		user := strings.TrimPrefix(event.Identity.EndUserClientID, "+")
 		if user != "" && !seen[user] {

@@ -52,7 +52,7 @@ func newTalk(t *testing.T, s *stack.Stack, change ...func(*simulator.Session)) *
 	}
 	session, err := s.Sandbox.CreateSession(simulator.DemoOrgID, session)
 	require.NoError(t, err)
-	return &talk{Sender: sender.New(s.Temporal, sender.Options{Window: conversation.After(0)}), t: t, s: s, id: identityOf(session)}
+	return &talk{Sender: sender.New(s.Temporal, sender.Options{Window: new(conversation.Duration(0))}), t: t, s: s, id: identityOf(session)}
 }
 
 func identityOf(session simulator.Session) conversation.Identity {
@@ -72,7 +72,7 @@ func (k *talk) on(s *stack.Stack) *talk {
 		Status: simulator.StatusActive,
 	})
 	require.NoError(k.t, err)
-	return &talk{Sender: sender.New(s.Temporal, sender.Options{Window: conversation.After(0)}), t: k.t, s: s, id: k.id}
+	return &talk{Sender: sender.New(s.Temporal, sender.Options{Window: new(conversation.Duration(0))}), t: k.t, s: s, id: k.id}
 }
 
 // newSession is what Salesforce does when the end user comes back later.
@@ -84,7 +84,7 @@ func (k *talk) newSession() {
 }
 
 // quick is a policy under which a conversation is idle at once.
-var quick = conversation.Policy{InactivateAfter: conversation.After(time.Second), EndAfter: conversation.After(time.Second)}
+var quick = conversation.Policy{InactivateAfter: new(conversation.Duration(time.Second)), EndAfter: new(conversation.Duration(time.Second))}
 
 func (k *talk) start(p conversation.Policy) {
 	k.t.Helper()

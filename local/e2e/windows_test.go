@@ -37,7 +37,7 @@ func TestActionsFollowTimeNotMessages(t *testing.T) {
 				k := newTalk(t, sharedStack(t))
 				k.Sender = sender.New(k.s.Temporal, sender.Options{})
 				defer func() { require.NoError(t, k.Close(t.Context())) }()
-				k.start(conversation.Policy{InactivateAfter: conversation.After(chatLength / 3)})
+				k.start(conversation.Policy{InactivateAfter: new(conversation.Duration(chatLength / 3))})
 				k.chat(messages, chatLength)
 				if hungUp {
 					k.hangUp()
@@ -167,7 +167,7 @@ func sendBurst(input string) error {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	s := sender.New(temporal, sender.Options{Policy: conversation.Policy{InactivateAfter: conversation.After(burstIdle)}})
+	s := sender.New(temporal, sender.Options{Policy: conversation.Policy{InactivateAfter: new(conversation.Duration(burstIdle))}})
 	var talking sync.WaitGroup
 	var out sync.Mutex
 	accepted := json.NewEncoder(os.Stdout)

@@ -19,9 +19,9 @@ import (
 	"go.uber.org/zap"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/service"
 	"sessionkeeper/local/embedded"
 	"sessionkeeper/sandbox/simulator"
-	"sessionkeeper/worker/service"
 )
 
 // Namespace is the one that everything runs in.

@@ -1,0 +1,290 @@
+package interaction_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"sessionkeeper/internal/interaction"
+)
+
+func TestEverySuccessfulForm(t *testing.T) {
+	for _, answer := range []struct {
+		status int
+		body   string
+	}{
+		{200, `{"success":true}`},
+		{201, `{"success":true,"errorReason":null}`},
+		{202, ` {"Success" : true, "unknown": [1]} ` + "\n"},
+	} {
+		server := serve(t, says(answer.status, answer.body))
+		response, err := newClient(t, server.URL, newTokens(), interaction.ClientOptions{}).
+			MessagingSession(t.Context(), validRequest())
+		require.NoError(t, err, answer.body)
+		require.Equal(t, answer.status, response.HTTPStatus)
+	}
+}
+
+func TestEveryReasonInEitherSpelling(t *testing.T) {
+	require.Len(t, interaction.Reasons(), 13)
+	for _, reason := range append(interaction.Reasons(), "NEXT_YEARS_REASON") {
+		for _, spelling := range []string{"errorReason", "ErrorReason"} {
+			for _, status := range []int{200, 202} {
+				failure := failsWith(t, says(status, `{"success":false,"`+spelling+`":"`+string(reason)+`"}`))
+				require.Equal(t, reason, failure.Reason)
+				require.Equal(t, status, failure.HTTPStatus)
+				require.NoError(t, failure.Err, "a complete answer")
+				require.False(t, failure.OutcomeUnknown())
+				require.ErrorContains(t, failure, string(reason))
+			}
+		}
+		require.Equal(t, reason != "NEXT_YEARS_REASON", reason.Known())
+	}
+	require.False(t, interaction.ErrorReason("").Known())
+	require.False(t, interaction.ErrorReason("session_not_found").Known())
+}
+
+func TestBothSpellingsAtOnce(t *testing.T) {
+	for _, body := range []string{
+		`{"success":false,"errorReason":"NO_ACCESS","ErrorReason":null}`,
+		`{"success":false,"errorReason":null,"ErrorReason":"NO_ACCESS"}`,
+		`{"ErrorReason":"NO_ACCESS","errorReason":"","success":false}`,
+	} {
+		require.Equal(t, interaction.ReasonNoAccess, failsWith(t, says(200, body)).Reason, body)
+	}
+}
+
+func TestFailureWithoutAReason(t *testing.T) {
+	for _, body := range []string{
+		`{"success":false}`, `{"success":false,"errorReason":null}`, `{"success":false,"errorReason":{}}`,
+	} {
+		failure := failsWith(t, says(200, body))
+		require.Empty(t, failure.Reason)
+		require.Empty(t, failure.Message)
+		require.NoError(t, failure.Err)
+		require.ErrorContains(t, failure, "no reason was given")
+	}
+}
+
+func TestMalformedSuccess(t *testing.T) {
+	for name, body := range map[string]string{
+		"empty":             ``,
+		"blank":             "\n",
+		"cut off":           `{"success":tr`,
+		"cut off after":     `{"success":true`,
+		"garbage after":     `{"success":true}}`,
+		"two values":        `{"success":true}{"success":true}`,
+		"HTML":              `<html><body>Maintenance</body></html>`,
+		"no object":         `true`,
+		"null":              `null`,
+		"empty object":      `{}`,
+		"missing success":   `{"errorReason":"END_SESSION_FAILED"}`,
+		"success is null":   `{"success":null}`,
+		"success is text":   `{"success":"true"}`,
+		"success is number": `{"success":1}`,
+		"empty list":        `[]`,
+		"list of others":    `[1]`,
+		"too long":          `{"success":true,"x":"` + strings.Repeat("x", 64<<10) + `"}`,
+		"endless blanks":    `{"success":true}` + strings.Repeat(" ", 1<<20),
+	} {
+		t.Run(name, func(t *testing.T) {
+			failure := failsWith(t, says(200, body))
+			require.ErrorIs(t, failure, interaction.ErrMalformedResponse)
+			require.Equal(t, 200, failure.HTTPStatus)
+			require.True(t, failure.OutcomeUnknown())
+		})
+	}
+	require.ErrorIs(t, failsWith(t, says(204, "")), interaction.ErrMalformedResponse)
+	require.Equal(t, interaction.ReasonEndSessionFailed,
+		failsWith(t, says(200, `{"errorReason":"END_SESSION_FAILED"}`)).Reason, "what there is, is kept")
+}
+
+func TestTruncatedBody(t *testing.T) {
+	url, _ := rawServer(t, "HTTP/1.1 200 OK\r\nContent-Length: 160\r\n\r\n{\"success\":true}")
+	failure := fails(t, newClient(t, url, newTokens(), interaction.ClientOptions{}))
+	require.ErrorIs(t, failure, interaction.ErrMalformedResponse)
+	require.True(t, failure.OutcomeUnknown())
+
+	url, _ = rawServer(t, "HTTP/1.1 403 Forbidden\r\nContent-Length: 160\r\n\r\n{\"code\":10")
+	failure = fails(t, newClient(t, url, &scriptedTokens{first: "a", err: http.ErrServerClosed}, interaction.ClientOptions{}))
+	require.Equal(t, 403, failure.HTTPStatus)
+	require.NoError(t, failure.Err, "the status is the answer")
+}
+
+// endless is a body that never ends; read counts what was taken of it.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) { e.read += len(p); return len(p), nil }
+func (*endless) Close() error                 { return nil }
+
+func TestEndlessBodiesAreLeft(t *testing.T) {
+	for status, most := range map[int]int{101: 0, 200: 128 << 10, 500: 128 << 10} {
+		body := &endless{}
+		failure := fails(t, newClient(t, "https://example.com", newTokens(), interaction.ClientOptions{
+			Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: status, Header: http.Header{}, Body: body}, nil
+			}),
+		}))
+		require.Equal(t, status, failure.HTTPStatus)
+		require.LessOrEqual(t, body.read, most)
+	}
+}
+
+func TestOtherStatuses(t *testing.T) {
+	for body, want := range map[string]struct{ code, message string }{
+		`{"code":10071,"message":"Session not found"}`:                {"10071", "Session not found"},
+		`{"code":"10071","message":"Session not found"}`:              {"10071", "Session not found"},
+		`{"code":"SESSION_NOT_FOUND","message":""}`:                   {"SESSION_NOT_FOUND", ""},
+		`{"message":"only text"}`:                                     {"", "only text"},
+		`{"code":10071}`:                                              {"10071", ""},
+		`{"code":10071,"message":{"deep":1}}`:                         {"10071", ""},
+		`{"code":null,"message":"x"}`:                                 {"", "x"},
+		`[{"errorCode":"NOT_FOUND","message":"no such resource"}]`:    {"NOT_FOUND", "no such resource"},
+		`{"code":10071,"message":"two\nlines\tand \u0000 control"}`:   {"10071", "two lines and control"},
+		`{"code":99999999999999999999999999,"message":"big"}`:         {"99999999999999999999999999", "big"},
+		`<html>  <h1>Not\n Found</h1>`:                                {"", `<html> <h1>Not\n Found</h1>`},
+		`{"timestamp":"2026-01-01","status":404,"error":"Not Found"}`: {"", `{"timestamp":"2026-01-01","status":404,"error":"Not Found"}`},
+		``: {"", ""},
+	} {
+		failure := failsWith(t, says(404, body))
+		require.Equal(t, 404, failure.HTTPStatus)
+		require.Equal(t, want.code, failure.Code, body)
+		require.Equal(t, want.message, failure.Message, body)
+		require.NoError(t, failure.Err)
+		require.False(t, failure.OutcomeUnknown())
+		require.ErrorContains(t, failure, "404")
+		require.ErrorContains(t, failure, validRequest().RequestID.String())
+	}
+	require.Equal(t, interaction.ReasonNoAccess, failsWith(t, says(404, `{"success":true,"errorReason":"NO_ACCESS"}`)).Reason,
+		"another status than 2xx is never a success")
+}
+
+func TestLongMessagesAreCut(t *testing.T) {
+	body, err := json.Marshal(map[string]any{
+		"code": strings.Repeat("C", 5000), "message": strings.Repeat("ü", 5000), "errorReason": strings.Repeat("R", 5000),
+	})
+	require.NoError(t, err)
+	failure := failsWith(t, says(400, string(body)))
+	require.Equal(t, 501, utf8.RuneCountInString(failure.Message))
+	require.Len(t, failure.Code, 100+len("…"))
+	require.Len(t, failure.Reason, 100+len("…"))
+	require.True(t, utf8.ValidString(failure.Error()))
+	failure = failsWith(t, says(502, strings.Repeat("x", 10<<20)))
+	require.Equal(t, 502, failure.HTTPStatus)
+	require.Equal(t, 501, utf8.RuneCountInString(failure.Message))
+}
+
+func TestRateLimit(t *testing.T) {
+	const message = `"Interaction request rate limit exceeded"`
+	for name, handler := range map[string]http.HandlerFunc{
+		"429":                    says(429, ``),
+		"message under 400":      says(400, `{"code":500,"message":`+message+`}`),
+		"message under 503":      says(503, `{"message":`+strings.ToUpper(message)+`}`),
+		"text":                   says(500, `Interaction request rate limit exceeded`),
+		"message under 200":      says(200, `{"success":false,"message":`+message+`}`),
+		"no success, but reason": says(200, `{"message":`+message+`}`),
+	} {
+		failure := failsWith(t, handler)
+		require.True(t, failure.RateLimited(), name)
+		require.False(t, failure.OutcomeUnknown(), name)
+	}
+	require.False(t, failsWith(t, says(503, `{"message":"unavailable"}`)).RateLimited())
+}
+
+func TestOutcomeUnknownByAnswer(t *testing.T) {
+	for status, unknown := range map[int]bool{
+		400: false, 404: false, 408: true, 409: false, 500: true, 502: true, 503: true, 504: true,
+	} {
+		require.Equal(t, unknown, failsWith(t, says(status, `{}`)).OutcomeUnknown(), status)
+	}
+	require.True(t, failsWith(t, says(400, `{"code":10094,"message":"downstream timeout"}`)).OutcomeUnknown())
+}
+
+func TestRetryAfter(t *testing.T) {
+	after := func(value string) time.Duration {
+		return failsWith(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", value)
+			says(503, ``)(w, r)
+		}).RetryAfter
+	}
+	for value, want := range map[string]time.Duration{
+		"":                              0,
+		"0":                             0,
+		"7":                             7 * time.Second,
+		" 7 ":                           7 * time.Second,
+		"3599":                          3599 * time.Second,
+		"3600":                          time.Hour,
+		"86400":                         time.Hour,
+		"99999999999999999999999999":    time.Hour,
+		"-1":                            0,
+		"1.5":                           0,
+		"soon":                          0,
+		"Wed, 21 Oct 2015 07:28:00 GMT": 0,
+		"Wed, 21 Oct 2999 07:28:00 GMT": time.Hour,
+	} {
+		require.Equal(t, want, after(value), strconv.Quote(value))
+	}
+	inAMinute := after(time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
+	require.InDelta(t, time.Minute, inAMinute, float64(5*time.Second))
+}
+
+func TestRetryAfterOfASuccessfulStatus(t *testing.T) {
+	failure := failsWith(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "3")
+		says(200, `{"success":false,"errorReason":"CONVERSATION_PROCESSING_ABORTED"}`)(w, r)
+	})
+	require.Equal(t, 3*time.Second, failure.RetryAfter)
+	require.ErrorContains(t, failure, "retry after 3s")
+}
+
+func FuzzAnswer(f *testing.F) {
+	for _, body := range []string{
+		``, `{"success":true}`, `{"success":false,"errorReason":"NO_ACCESS"}`, `{"code":10071,"message":"x"}`,
+		`[{"errorCode":"X","message":"+44 7700\"900123"}]`, `{"message":"%2B44%207700%22900123"}`, `<html>`, "\xff\x00",
+		`{"success":false,"errorReason":"\u002b44 7700\"900123"}`, `{"Success":true,"success":null}`,
+	} {
+		f.Add(200, body)
+		f.Add(400, body)
+	}
+	var status int
+	var body string
+	client, err := interaction.NewClient("https://example.com", &scriptedTokens{first: "a-token"}, interaction.ClientOptions{
+		Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: readCloser{strings.NewReader(body)}}, nil
+		}),
+	})
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, fuzzedStatus int, fuzzedBody string) {
+		status, body = fuzzedStatus, fuzzedBody
+		if status == 401 || status == 403 {
+			return
+		}
+		_, err := client.MessagingSession(t.Context(), validRequest())
+		if err == nil {
+			var said map[string]any
+			require.NoError(t, json.Unmarshal([]byte(body), &said), "a success is JSON")
+			require.True(t, status >= 200 && status <= 299)
+			require.True(t, slices.ContainsFunc([]any{said["success"], said["Success"]}, func(v any) bool { return v == true }) ||
+				strings.Contains(strings.ToLower(body), "success") || strings.Contains(body, `\u`))
+			return
+		}
+		var failure *interaction.Error
+		require.ErrorAs(t, err, &failure)
+		shown := failure.Error()
+		require.NotContains(t, shown, endUser)
+		require.NotContains(t, shown, "\n")
+		require.True(t, utf8.ValidString(shown))
+		require.Less(t, len(shown), 8000)
+	})
+}
+
+type readCloser struct{ *strings.Reader }
+
+func (readCloser) Close() error { return nil }

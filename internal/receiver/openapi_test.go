@@ -1,0 +1,178 @@
+package receiver_test
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+	"github.com/pb33f/libopenapi-validator/config"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+// description checks requests and answers against openapi.yaml.
+var description = sync.OnceValue(func() validator.Validator {
+	document, err := libopenapi.NewDocument(complete(openAPI))
+	if err != nil {
+		panic(err)
+	}
+	v, errs := validator.NewValidator(document, config.WithFormatAssertions())
+	if len(errs) > 0 {
+		panic(errs[0])
+	}
+	return v
+})
+
+// complete has answers hold nothing that is not described. Clients are told to
+// bear with more.
+func complete(text []byte) []byte {
+	var document map[string]any
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		panic(err)
+	}
+	schemas := document["components"].(map[string]any)["schemas"].(map[string]any)
+	for _, answer := range []string{"Accepted", "Problem", "State", "Answer", "Outcome"} {
+		schemas[answer].(map[string]any)["additionalProperties"] = false
+	}
+	text, err := yaml.Marshal(document)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+// seen are the answers that the tests got: path, method and status.
+var seen sync.Map
+
+// described checks that an answer is one that the description tells of, and that
+// a request which succeeded is, too. What is not here at all is not described.
+func described(t testing.TB, request *http.Request, response *http.Response) {
+	t.Helper()
+	path := request.URL.Path
+	if strings.HasPrefix(path, "/v1/conversations/") && strings.Count(request.URL.EscapedPath(), "/") == 4 {
+		path = "/v1/conversations/{orgId}/{conversationIdentifier}"
+	}
+	if _, known := operations()[path]; !known || response.StatusCode == http.StatusMethodNotAllowed || request.Method == http.MethodHead {
+		return
+	}
+	seen.Store(strings.ToLower(request.Method)+" "+path+" "+response.Status[:3], true)
+	if path == "/openapi.yaml" {
+		return // YAML is not what the validator reads
+	}
+	check := description().ValidateHttpResponse
+	if response.StatusCode < http.StatusMultipleChoices {
+		check = description().ValidateHttpRequestResponse
+	}
+	if ok, errs := check(request, response); !ok {
+		for _, err := range errs {
+			t.Errorf("%s %s, answered with %d: %v %v", request.Method, path, response.StatusCode, err, err.SchemaValidationErrors)
+		}
+	}
+}
+
+type operation struct {
+	Responses map[string]any
+}
+
+// TestMain looks, after all tests, for answers that are described and that none
+// of them got.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == "" {
+		for _, missing := range unseen() {
+			fmt.Println("no test got what openapi.yaml describes:", missing)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func unseen() (missing []string) {
+	for path, methods := range operations() {
+		for method, operation := range methods {
+			for status := range operation.Responses {
+				if _, ok := seen.Load(method + " " + path + " " + status); !ok {
+					missing = append(missing, method+" "+path+" "+status)
+				}
+			}
+		}
+	}
+	return missing
+}
+
+func operations() map[string]map[string]operation {
+	var text struct {
+		Paths map[string]map[string]operation
+	}
+	if err := yaml.Unmarshal(openAPI, &text); err != nil {
+		panic(err)
+	}
+	return text.Paths
+}
+
+func TestTheDescriptionIsOpenAPI31(t *testing.T) {
+	ok, errs := description().ValidateDocument()
+	require.True(t, ok, "%v", errs)
+	require.True(t, bytes.HasPrefix(openAPI, []byte("openapi: 3.1")))
+}
+
+func TestTheDescriptionIsServedWithoutAToken(t *testing.T) {
+	d := open(t)
+	asYAML := d.get(t, "/openapi.yaml", "Authorization", "")
+	require.Equal(t, http.StatusOK, asYAML.status)
+	require.Equal(t, string(openAPI), asYAML.body)
+	asJSON := d.get(t, "/openapi.json", "Authorization", "")
+	require.Equal(t, "application/json", asJSON.header.Get("Content-Type"))
+	var fromYAML, fromJSON map[string]any
+	require.NoError(t, yaml.Unmarshal(openAPI, &fromYAML))
+	require.NoError(t, json.Unmarshal([]byte(asJSON.body), &fromJSON))
+	again, err := json.Marshal(fromYAML)
+	require.NoError(t, err)
+	require.JSONEq(t, string(again), asJSON.body)
+}
+
+// A request that the description forbids is refused, and the other way around.
+func TestTheDescriptionAndTheDoorRefuseTheSame(t *testing.T) {
+	d := open(t)
+	for name, body := range map[string]string{
+		"good":             message("c1"),
+		"version":          strings.Replace(message("c1"), `"1.0"`, `"0.3"`, 1),
+		"no id":            strings.Replace(message("c1"), `"id":"e",`, ``, 1),
+		"type":             strings.Replace(message("c1"), `.message`, `.other`, 1),
+		"org":              strings.Replace(message("c1"), `00D000000000001`, `00D`, 1),
+		"context":          strings.Replace(message("c1"), `Partner1_`, `1 `, 1),
+		"session":          strings.Replace(message("c1"), session, `0Mw`, 1),
+		"no end user":      strings.Replace(message("c1"), `"endUserClientId"`, `"x"`, 1),
+		"long identifier":  message(strings.Repeat("x", 241)),
+		"not ASCII":        message("chât"),
+		"control":          strings.Replace(message("c1"), `"endUserClientId":"`, `"endUserClientId":"\u0085`, 1),
+		"negative":         strings.Replace(message("c1"), `"data":{`, `"data":{"policy":{"endAfter":"-5m"},`, 1),
+		"policy":           strings.Replace(message("c1"), `"data":{`, `"data":{"policy":{"inactiveAfter":"5m"},`, 1),
+		"duration":         strings.Replace(message("c1"), `"data":{`, `"data":{"policy":{"endAfter":"5"},`, 1),
+		"good policy":      strings.Replace(message("c1"), `"data":{`, `"data":{"policy":{"endAfter":"1h30m"},`, 1),
+		"by":               strings.Replace(message("c1"), `"data":{`, `"data":{"by":"Agent"},`, 1),
+		"status, no org":   `{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.session-status","data":{"sessionId":"` + session + `","conversationIdentifier":"c1","sessionStatus":"Ended"}}`,
+		"status":           `{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.session-status","orgid":"00D000000000001","data":{"sessionId":"` + session + `","conversationIdentifier":"c1","sessionStatus":"Ended","sessionEndTime":1768467600000}}`,
+		"status, no state": `{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.session-status","orgid":"00D000000000001","data":{"sessionId":"` + session + `","conversationIdentifier":"c1"}}`,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+"/v1/events", io.NopCloser(strings.NewReader(body)))
+		require.NoError(t, err)
+		request.Header.Set("Content-Type", one)
+		request.Header.Set("Authorization", "Bearer "+token)
+		ok, _ := description().ValidateHttpRequest(request)
+		require.Equal(t, ok, d.post(t, one, body).status == http.StatusAccepted, name)
+	}
+}

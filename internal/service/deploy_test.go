@@ -1,0 +1,90 @@
+package service
+
+import (
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"sessionkeeper/internal/interaction"
+	"sessionkeeper/sandbox/simulator"
+)
+
+// deployed is a file of deploy/ with places of this test in place of its own.
+func deployed(t *testing.T, name string, places ...string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../deploy", name))
+	require.NoError(t, err)
+	for i := 0; i < len(places); i += 2 {
+		require.Contains(t, string(text), places[i])
+	}
+	return []byte(strings.NewReplacer(places...).Replace(string(text)))
+}
+
+func TestExampleConfigurationIsGood(t *testing.T) {
+	t.Setenv("OTHER_ORG_CONSUMER_SECRET", "secret")
+	key := write(t, "key.pem", rsaKey(t))
+	text := deployed(t, "worker.example.yaml", "/run/secrets/sessionkeeper/key.pem", key)
+	config, err := ParseConfig(text)
+	require.NoError(t, err)
+	require.Len(t, config.Orgs, 2)
+	clients, err := config.Clients("1.2.3")
+	require.NoError(t, err)
+	require.Len(t, clients, 2)
+
+	// What it shows commented out are the settings and defaults that exist.
+	uncommented := string(text)
+	for _, field := range []string{
+		"taskQueue", "cachedConversations", "callsPerSecond", "stopTimeout", "deployment", "callTimeout", "tokenLifetime",
+		"audience", "tokenUrl", "  name", "  buildId",
+	} {
+		require.Contains(t, uncommented, "#"+field+":")
+		uncommented = strings.ReplaceAll(uncommented, "#"+field+":", field+":")
+	}
+	all, err := ParseConfig([]byte(uncommented))
+	require.NoError(t, err)
+	require.Equal(t, &Deployment{Name: "sessionkeeper", BuildID: "1.2.3"}, all.Deployment)
+	all.Deployment = nil
+	jwt := all.Orgs[0].JWTBearer
+	require.Equal(t, interaction.ProductionLogin, jwt.Audience)
+	require.Equal(t, interaction.ProductionLogin+"/services/oauth2/token", jwt.TokenURL)
+	jwt.Audience, jwt.TokenURL = "", ""
+	require.Equal(t, config, all)
+}
+
+func TestSandboxConfigurationSpeaksToTheSandbox(t *testing.T) {
+	org, key, err := simulator.DemoOrg()
+	require.NoError(t, err)
+	sandbox, err := simulator.New(simulator.Config{Orgs: []simulator.Org{org}})
+	require.NoError(t, err)
+	server := httptest.NewServer(sandbox)
+	defer server.Close()
+
+	config, err := ParseConfig(deployed(t, "worker.sandbox.yaml",
+		"http://sandbox:8787", server.URL, "/run/sandbox/key.pem", write(t, "key.pem", string(key))))
+	require.NoError(t, err)
+	clients, err := config.Clients("1.2.3")
+	require.NoError(t, err)
+	_, err = sandbox.CreateSession(simulator.DemoOrgID, simulator.Session{
+		ID: "0Mw000000000001AAA", ConversationIdentifier: conversationID, Status: simulator.StatusActive,
+		ChannelAddressIdentifier: simulator.DemoChannelAddress, EndUserClientID: endUser,
+	})
+	require.NoError(t, err)
+	_, err = clients[simulator.DemoOrgID].MessagingSession(t.Context(), interaction.Request{
+		OrgID: simulator.DemoOrgID, AuthorizationContext: simulator.DemoAuthorizationContext,
+		ChannelAddressIdentifier: simulator.DemoChannelAddress, EndUserClientID: endUser,
+		ConversationIdentifier: conversationID, SessionID: "0Mw000000000001AAA",
+		Operation: interaction.End, OperationBy: interaction.ByEndUser, RequestID: uuid.New(),
+	})
+	require.NoError(t, err)
+}
+
+// The containers have names of their own there, so http must be allowed.
+func TestSandboxConfigurationAsItIs(t *testing.T) {
+	_, err := ParseConfig(deployed(t, "worker.sandbox.yaml", "/run/sandbox/key.pem", write(t, "key.pem", rsaKey(t))))
+	require.NoError(t, err)
+}
