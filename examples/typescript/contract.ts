@@ -1,5 +1,5 @@
-// The payloads that this example uses; docs/contract/conversation.schema.json
-// has them all, with their descriptions.
+// The payloads that this example uses. All payloads, with their descriptions, are in
+// docs/contract/conversation.schema.json.
 
 export interface Identity {
   orgId: string;
@@ -17,20 +17,23 @@ export interface Policy {
   endOnCancel?: boolean;
 }
 
-export interface Promised {
-  sender?: string;
-  window?: string;
+/** With a duration, the holder acquires or renews its lease. Without one, it releases the lease. */
+export interface Lease {
+  holder: string;
+  duration?: string;
 }
 
-export interface Start extends Identity, Promised {
+export interface Start extends Identity {
   policy?: Policy;
   at?: string;
+  lease?: Lease;
   provisional?: boolean;
 }
 
-export interface Message extends Promised {
+export interface Message {
   sessionId?: string;
   at?: string;
+  lease?: Lease;
 }
 
 export interface Close {
@@ -43,7 +46,7 @@ export interface Outcome {
   why: 'Closed' | 'Idle' | 'EndedInSalesforce' | 'AlreadyOver' | 'NewSession' | 'Canceled';
   endedBy?: string;
   at: string;
-  covers: string;
+  endsEventsUntil: string;
   sessionId?: string;
   attempts: number;
 }
@@ -51,7 +54,7 @@ export interface Outcome {
 export interface Status {
   phase: 'Active' | 'Inactive' | 'Ended' | 'Blocked';
   lastMessageAt?: string;
-  promisedUntil?: string;
+  leaseUntil?: string;
   inactivateAt?: string;
 }
 

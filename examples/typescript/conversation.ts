@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure, Client, Connection, WorkflowUpdateFailedError } from '@temporalio/client';
 import type { Start } from './contract.js';
 import { Conversations } from './conversations.js';
-import { WindowedReporter } from './windows.js';
+import { WindowedSender } from './windows.js';
 
 const connection = await Connection.connect({ address: process.env.TEMPORAL_ADDRESS ?? 'localhost:7233' });
 const conversations = new Conversations(new Client({ connection }));
@@ -20,25 +20,25 @@ const now = () => new Date().toISOString();
 
 await conversations.start({ ...id, policy: { inactivateAfter: '4s', endAfter: '1h' }, at: now() });
 
-// Plainly: one message, one signal. No promise, no state.
+// Without windows: one message is one signal. There is no lease and no state in the sender.
 await conversations.message(id, { sessionId: id.sessionId, at: now() });
-console.log('after a plain message', await conversations.status(id));
+console.log('after one message', await conversations.status(id));
 
-// In windows: ten messages every 20 ms for three seconds, half of inactivateAfter for the window.
-const reporter = new WindowedReporter(conversations, 2000);
+// With windows: ten messages every 20 ms for three seconds. The window is half of inactivateAfter.
+const sender = new WindowedSender(conversations, 2000);
 let messages = 0;
 for (const until = Date.now() + 3000; Date.now() < until; await sleep(20)) {
-  for (let i = 0; i < 10; i++, messages++) await reporter.message(id);
+  for (let i = 0; i < 10; i++, messages++) await sender.message(id);
 }
-console.log(`${messages} messages in ${reporter.reports} reports`, await conversations.status(id));
+console.log(`${messages} messages in ${sender.reports} reports`, await conversations.status(id));
 
-// The end user hangs up: what is kept goes first.
-await reporter.flush(id);
+// The end user hangs up. Messages that were collected are reported before the close.
+await sender.flush(id);
 try {
   console.log('outcome', await conversations.close(id, { by: 'EndUser', sessionId: id.sessionId, at: now() }));
 } catch (err) {
   if (!(err instanceof WorkflowUpdateFailedError) || !(err.cause instanceof ApplicationFailure)) throw err;
   console.log(`an operator is needed: ${err.cause.type}: ${err.cause.message}`);
 }
-await reporter.close();
+await sender.close();
 await connection.close();

@@ -19,23 +19,23 @@ import {
 const sessionPhase = defineSearchAttributeKey('SessionPhase', SearchAttributeType.KEYWORD);
 const orgId = defineSearchAttributeKey('OrgId', SearchAttributeType.KEYWORD);
 
-/** An event, with what starts the conversation if it is the first that is heard of it. */
+/** An event, and the workflow input that starts the conversation if this is its first event. */
 interface Event {
   input: Start;
   signal: string;
   payload: { at?: string };
-  /** The session whose end this is. */
-  endOf?: string;
+  /** The session that this event ends, for a close that names one. */
+  endsSession?: string;
 }
 
-/** Conversations are told what happens to them, by the rules of docs/wire-contract.md. */
+/** Sends events to conversations, by the rules of docs/wire-contract.md. */
 export class Conversations {
   constructor(
     private readonly temporal: Client,
     private readonly taskQueue = 'sessionkeeper',
   ) {}
 
-  /** Begins a conversation, or corrects the one that runs. */
+  /** Starts a conversation, or corrects the identity and policy of the one that runs. */
   async start(start: Start): Promise<void> {
     try {
       await this.temporal.workflow.start('Conversation', {
@@ -44,17 +44,17 @@ export class Conversations {
       });
     } catch (err) {
       if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
-      await this.tell({ input: start, signal: 'start', payload: start });
+      await this.send({ input: start, signal: 'start', payload: start });
     }
   }
 
   /** Reports one message. */
   async message(id: Identity, message: Message): Promise<void> {
-    await this.tell({ input: provisional(id, message), signal: 'message', payload: message });
+    await this.send({ input: provisional(id, message), signal: 'message', payload: message });
   }
 
-  /** Takes a promise back, where the conversation still runs. */
-  async takeBack(id: Identity, message: Message): Promise<void> {
+  /** Releases a lease. If the conversation has ended, there is no lease to release. */
+  async releaseLease(id: Identity, message: Message): Promise<void> {
     try {
       await this.temporal.workflow.getHandle(workflowId(id)).signal('message', message);
     } catch (err) {
@@ -62,19 +62,24 @@ export class Conversations {
     }
   }
 
-  /** Asks to End the session, and waits for the outcome. */
+  /** Closes the conversation and waits for the outcome. */
   async close(id: Identity, close: Close): Promise<Outcome> {
-    const event: Event = { input: provisional(id, close), signal: 'close', payload: close, endOf: close.sessionId };
+    const event: Event = {
+      input: provisional(id, close),
+      signal: 'close',
+      payload: close,
+      endsSession: close.sessionId,
+    };
     try {
       return await this.update(event, 'REJECT_DUPLICATE').catch((err) => {
-        // The conversation was completing when it was asked; now it has ended.
+        // The workflow was completing when the update arrived. By now it has completed.
         if (err instanceof WorkflowNotFoundError) return this.update(event, 'REJECT_DUPLICATE');
         throw err;
       });
     } catch (err) {
       if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
-      const ended = await this.lastRun(event.input);
-      return ended.outcome && covers(ended, event) ? ended.outcome : this.update(event, 'ALLOW_DUPLICATE');
+      const lastRun = await this.lastRun(event.input);
+      return lastRun.outcome && belongsTo(lastRun, event) ? lastRun.outcome : this.update(event, 'ALLOW_DUPLICATE');
     }
   }
 
@@ -82,13 +87,13 @@ export class Conversations {
     return this.temporal.workflow.getHandle(workflowId(id)).query<Status>('status');
   }
 
-  /** Starts the conversation or signals the one that runs; an event of one that has ended does nothing. */
-  private async tell(event: Event): Promise<void> {
+  /** Signals the conversation that runs, or starts one. An event that belongs to a run which has ended is not sent. */
+  private async send(event: Event): Promise<void> {
     try {
       await this.signal(event, 'REJECT_DUPLICATE');
     } catch (err) {
       if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
-      if (!covers(await this.lastRun(event.input), event)) await this.signal(event, 'ALLOW_DUPLICATE');
+      if (!belongsTo(await this.lastRun(event.input), event)) await this.signal(event, 'ALLOW_DUPLICATE');
     }
   }
 
@@ -124,27 +129,35 @@ export class Conversations {
     };
   }
 
-  private async lastRun(id: Identity): Promise<Ended> {
+  private async lastRun(id: Identity): Promise<LastRun> {
     const handle = this.temporal.workflow.getHandle(workflowId(id));
     const run = await handle.describe();
-    if (run.status.name !== 'COMPLETED') return { until: run.closeTime };
+    if (run.status.name !== 'COMPLETED') return { endsEventsUntil: run.closeTime };
     const outcome: Outcome = await handle.result();
-    return { until: new Date(outcome.covers), outcome };
+    return { endsEventsUntil: new Date(outcome.endsEventsUntil), outcome };
   }
 }
 
-/** How a conversation's last run ended. It covers events up to that time. */
-interface Ended {
-  until?: Date;
+/** How the last run of a conversation ended. A run that failed or was cancelled has no outcome. */
+interface LastRun {
+  /** Events up to this time belong to the run. */
+  endsEventsUntil?: Date;
   outcome?: Outcome;
 }
 
-function covers({ until, outcome }: Ended, event: Event): boolean {
-  if (event.endOf && outcome?.sessionId && event.endOf.slice(0, 15) === outcome.sessionId.slice(0, 15)) return true;
-  return event.payload.at !== undefined && until !== undefined && new Date(event.payload.at) <= until;
+/** Whether an event belongs to a run that has ended: it ends that run's session, or it happened before the run's end. */
+function belongsTo({ endsEventsUntil, outcome }: LastRun, event: Event): boolean {
+  if (sameSession(event.endsSession, outcome?.sessionId)) return true;
+  const { at } = event.payload;
+  return at !== undefined && endsEventsUntil !== undefined && new Date(at) <= endsEventsUntil;
 }
 
-/** What a conversation begins with when another event than its start comes first. */
+/** Salesforce ids have 15 or 18 characters. The first 15 identify the record. */
+function sameSession(a?: string, b?: string): boolean {
+  return !!a && !!b && a.slice(0, 15) === b.slice(0, 15);
+}
+
+/** The workflow input for a conversation whose first event is not a start. */
 function provisional(id: Identity, event: { sessionId?: string; at?: string }): Start {
   return { ...id, sessionId: event.sessionId ?? id.sessionId, at: event.at, provisional: true };
 }

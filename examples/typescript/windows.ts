@@ -2,108 +2,124 @@ import { randomUUID } from 'node:crypto';
 import { type Identity, type Message, workflowId } from './contract.js';
 import type { Conversations } from './conversations.js';
 
-/** What is known of a conversation's messages. Times are milliseconds since 1970, 0 for none. */
-interface Window {
+/** What the sender knows of one conversation. Times are milliseconds since 1970; 0 means none. */
+interface Entry {
   id: Identity;
-  /** The last message there was, and the last one that the conversation knows. */
+  /** The time of the newest message. */
   last: number;
-  reported: number;
-  /** Until when the conversation counts on the next report, by a promise that it has taken. */
-  promised: number;
-  flying?: Promise<void>;
+  /** The newest time that the conversation has acknowledged. */
+  acked: number;
+  /** When the lease ends that the conversation has acknowledged. */
+  leaseUntil: number;
+  /** The report that is under way. */
+  inFlight?: Promise<void>;
+  /** Starts the next report. */
   timer?: NodeJS.Timeout;
 }
 
 /**
- * Reports messages in windows: the first one at once with the promise to report again, then one per window, so that
- * cost follows time and not messages. Whatever is kept back was written before the end of a promise that the
- * conversation knows. So if this process dies, the session is made Inactive late by at most a window, never early.
+ * Reports messages in windows, so that cost depends on how long a chat lasts and not on how many messages it has.
+ *
+ * The first message is reported at once and acquires a lease. Messages that follow are collected. At the end of the
+ * window the last one is reported and renews the lease. If there was none, the lease is released.
+ *
+ * A message is collected only while a lease is held. So if this process dies, the session is made Inactive late by at
+ * most one window, and never early.
  */
-export class WindowedReporter {
+export class WindowedSender {
   reports = 0;
-  private readonly sender = randomUUID();
-  private readonly windows = new Map<string, Window>();
+  private readonly holder = randomUUID();
+  private readonly entries = new Map<string, Entry>();
   private closing = false;
 
-  /** windowMs: at most half of the conversations' inactivateAfter. */
+  /** windowMs is at most inactivateAfter of the conversations. */
   constructor(
     private readonly conversations: Conversations,
     private readonly windowMs: number,
   ) {}
 
-  /** Resolves once the conversation knows of the message or counts on it. If it rejects, the message is kept and tried again. */
+  /**
+   * Resolves when the message is covered: the conversation has acknowledged its time, or a lease that lasts longer.
+   * If it rejects, the message is kept and its report is tried again.
+   */
   async message(id: Identity, at = Date.now()): Promise<void> {
-    const window = await this.open(id);
+    const entry = await this.entry(id);
     at = Math.min(at, Date.now());
-    window.last = Math.max(window.last, at);
-    while (at > window.reported && at > window.promised) await this.report(window);
+    entry.last = Math.max(entry.last, at);
+    while (at > entry.acked && at > entry.leaseUntil) await this.report(entry);
   }
 
-  /** Reports what is kept of a conversation. Call it before its close, so that they arrive in order. */
+  /** Reports the collected messages of a conversation. Call it before a close, so that events arrive in order. */
   async flush(id: Identity): Promise<void> {
-    const window = this.windows.get(workflowId(id));
-    while (window && window.last > window.reported) await this.report(window);
+    const entry = this.entries.get(workflowId(id));
+    while (entry && entry.last > entry.acked) await this.report(entry);
   }
 
-  /** Reports everything and takes all promises back. Call it before the process ends. */
+  /** Reports all collected messages and releases all leases. Call it before the process ends. */
   async close(): Promise<void> {
     this.closing = true;
-    for (const window of this.windows.values()) {
-      while (window.last > window.reported || window.promised) await this.report(window);
+    for (const entry of this.entries.values()) {
+      while (entry.last > entry.acked || entry.leaseUntil) await this.report(entry);
     }
   }
 
-  /** The window of a conversation's present session. That of another one ends first. */
-  private async open(id: Identity): Promise<Window> {
-    const known = this.windows.get(workflowId(id));
+  /** Returns the entry of a conversation. A new session gets a new entry, after the old one is flushed. */
+  private async entry(id: Identity): Promise<Entry> {
+    const key = workflowId(id);
+    const known = this.entries.get(key);
     if (known && known.id.sessionId !== id.sessionId) {
       await this.flush(id);
-      this.forget(known);
+      this.drop(known);
     }
-    const window = this.windows.get(workflowId(id)) ?? { id, last: 0, reported: 0, promised: 0 };
-    this.windows.set(workflowId(id), window);
-    return window;
+    const entry = this.entries.get(key) ?? { id, last: 0, acked: 0, leaseUntil: 0 };
+    this.entries.set(key, entry);
+    return entry;
   }
 
-  /** One report at a time: who comes meanwhile waits for it, and then looks again. */
-  private report(window: Window): Promise<void> {
-    window.flying ??= this.send(window).finally(() => (window.flying = undefined));
-    return window.flying;
+  /** Sends a report, or joins the one that is under way: at most one report of a conversation is in flight. */
+  private report(entry: Entry): Promise<void> {
+    entry.inFlight ??= this.send(entry).finally(() => (entry.inFlight = undefined));
+    return entry.inFlight;
   }
 
-  private async send(window: Window): Promise<void> {
-    const { id, last, reported } = window;
-    clearTimeout(window.timer);
-    const news = last > reported;
-    const promise = news && !this.closing;
+  private async send(entry: Entry): Promise<void> {
+    const { id, last, acked } = entry;
+    clearTimeout(entry.timer);
+    const hasUnacked = last > acked;
+    // Without new messages, and while the sender closes, the report releases the lease.
+    const acquires = hasUnacked && !this.closing;
+    const requestedUntil = acquires ? last + this.windowMs : 0;
     const message: Message = {
       sessionId: id.sessionId,
       at: new Date(last).toISOString(),
-      sender: this.sender,
-      ...(promise && { window: `${this.windowMs}ms` }),
+      lease: { holder: this.holder, ...(acquires && { duration: `${this.windowMs}ms` }) },
     };
-    // A promise that is being taken back covers nothing any more. One that is being renewed still stands.
-    if (!promise) window.promised = 0;
+    // While a report is in flight we do not know which lease the workflow holds, so trust the shorter one.
+    entry.leaseUntil = Math.min(entry.leaseUntil, requestedUntil);
     try {
-      await (news ? this.conversations.message(id, message) : this.conversations.takeBack(id, message));
+      await (hasUnacked ? this.conversations.message(id, message) : this.conversations.releaseLease(id, message));
     } catch (err) {
-      window.timer = setTimeout(() => this.report(window).catch(() => {}), 1000);
+      this.reportAfter(entry, 1000);
       throw err;
     }
     this.reports++;
-    window.reported = last;
-    if (promise) {
-      window.promised = last + this.windowMs;
-      // A little early, so that the promise is kept when the report arrives.
-      const due = window.promised - this.windowMs / 50;
-      window.timer = setTimeout(() => this.report(window).catch(() => {}), due - Date.now());
-    } else if (window.last <= window.reported) {
-      this.forget(window);
+    entry.acked = last;
+    entry.leaseUntil = requestedUntil;
+    if (acquires) {
+      // Renew before the lease ends: the report takes time to arrive.
+      this.reportAfter(entry, entry.leaseUntil - this.windowMs / 50 - Date.now());
+    } else if (entry.last <= entry.acked) {
+      this.drop(entry);
     }
   }
 
-  private forget(window: Window): void {
-    clearTimeout(window.timer);
-    if (this.windows.get(workflowId(window.id)) === window) this.windows.delete(workflowId(window.id));
+  private reportAfter(entry: Entry, ms: number): void {
+    // A report that fails sets the timer again.
+    entry.timer = setTimeout(() => this.report(entry).catch(() => {}), ms);
+  }
+
+  private drop(entry: Entry): void {
+    clearTimeout(entry.timer);
+    if (this.entries.get(workflowId(entry.id)) === entry) this.entries.delete(workflowId(entry.id));
   }
 }
