@@ -1,24 +1,24 @@
 package sender
 
-// queue is a heap of windows, the first one due on top. Those that are claimed
-// are not in it.
-type queue []*window
+// queue is a heap of entries, the first one due on top. Entries in flight are
+// not in it.
+type queue []*entry
 
-// nowhere is the place of a window that is not in the queue.
-const nowhere = -1
+// notQueued is the heapIndex of an entry that is not in the queue.
+const notQueued = -1
 
 func (q queue) Len() int           { return len(q) }
 func (q queue) Less(i, j int) bool { return q[i].due < q[j].due }
 
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = int32(i), int32(j) //nolint:gosec // there are not that many
+	q[i].heapIndex, q[j].heapIndex = int32(i), int32(j) //nolint:gosec // bounded by MaxConversations
 }
 
 // Push implements heap.Interface.
-func (q *queue) Push(w any) {
-	last := w.(*window)         //nolint:errcheck,forcetypeassert // nothing else is pushed
-	last.place = int32(len(*q)) //nolint:gosec // there are not that many
+func (q *queue) Push(e any) {
+	last := e.(*entry)              //nolint:errcheck // nothing else is pushed
+	last.heapIndex = int32(len(*q)) //nolint:gosec // bounded by MaxConversations
 	*q = append(*q, last)
 }
 
@@ -27,6 +27,6 @@ func (q *queue) Pop() any {
 	last := (*q)[len(*q)-1]
 	(*q)[len(*q)-1] = nil
 	*q = (*q)[:len(*q)-1]
-	last.place = nowhere
+	last.heapIndex = notQueued
 	return last
 }

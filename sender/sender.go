@@ -1,20 +1,24 @@
-// Package sender tells conversations what happens to them, and asks them how
-// they stand: the library that routing systems import, and that the starter
-// uses.
+// Package sender reports a routing system's events to conversations: that one
+// started, that a message was written, that one was closed, and what Salesforce
+// says about its session. It is the library that routing systems import.
 //
-// Every event may be the first that is heard of a conversation, may be sent
-// twice and may arrive in any order: it starts the conversation's workflow or
-// signals the one that runs, and an event that belongs to a conversation which
-// has ended since is recognised by its time and does nothing. Give every event
-// its time and, where known, its session id: without a time it is of now.
+// Every event may be the first of its conversation, may be sent twice and may
+// arrive in any order. It starts the conversation's workflow or signals the one
+// that runs. An event that belongs to a conversation which has ended since is
+// recognised by its time and changes nothing. Give every event its time and,
+// where known, its session id: an event without a time counts as of now.
 //
-// Messages cost by time, not by number. The first one of a burst is reported at
-// once, with the promise to report again within the window; those that follow
-// are absorbed, which takes less than a microsecond; at the window's end the
-// last one is reported with a new promise, or, when the conversation has gone
-// quiet, the promise is taken back. So the idle clock is exact while the sender
-// lives. When it dies, its conversations are made Inactive late by at most one
-// window, never early.
+// # Windows and leases
+//
+// Cost depends on how long a chat lasts, not on how many messages it has. The
+// first message of a burst is reported at once, and acquires a lease on the
+// conversation. Until the lease ends, further messages are absorbed in memory,
+// which takes less than a microsecond each. Shortly before its end the sender
+// reports the last message and renews the lease, or releases the lease when
+// there was no further message.
+//
+// So the idle clock is exact while the sender lives. When the sender dies, its
+// conversations are made Inactive late by at most one window, and never early.
 package sender
 
 import (
@@ -38,37 +42,43 @@ type Options struct {
 	// Policy is for conversations that begin with another event than a start,
 	// until their start arrives. Default: the defaults of [conversation.Policy].
 	Policy conversation.Policy
-	// Window is how long messages are absorbed between two reports. Default,
-	// and at most: half of the conversation's inactivateAfter. That is the one of
-	// its start, where this sender has told it and had room, else that of Policy. So where
-	// conversations differ and their starts come from elsewhere, or from before a
-	// restart, give the shortest here or in Policy: a window that is too long for
-	// its conversation makes an Inactivate late. 0 reports every message at once.
+	// Window is how long messages are absorbed between two reports. Default: half
+	// of the conversation's inactivateAfter. At most: all of it. A longer window
+	// costs fewer actions, and makes the Inactivate later when the sender dies. 0
+	// reports every message at once.
+	//
+	// inactivateAfter is that of the conversation's start, where this sender has
+	// sent it and had room, else that of Policy. So where conversations differ,
+	// and their starts come from elsewhere or from before a restart, give the
+	// shortest here or in Policy: a window that is longer than its conversation's
+	// inactivateAfter makes an Inactivate late.
 	Window *conversation.Duration
 	// MaxConversations bounds the conversations whose messages are absorbed at
-	// the same time, at less than 256 bytes each. Default 100,000.
+	// the same time. Each takes up to 280 bytes with ids of usual length, 600
+	// where each has a channel address of its own, and 2.8 KB with the longest
+	// ids allowed. Default 100,000.
 	MaxConversations int
-	// ID names this sender among all that report on the same conversations, in
-	// the history too: no two that live may share it. Default: a new UUID.
+	// ID is the name under which this sender holds leases. It stands in
+	// histories. No two senders that run at the same time may share it. Default:
+	// a new UUID.
 	ID string
-	// Logger is told when Temporal does not take reports, and when it does again.
-	// Default: none.
+	// Logger gets a line when Temporal does not take reports, and one when it
+	// takes them again. Default: none.
 	Logger *slog.Logger
 }
 
 // DefaultMaxConversations is the default of [Options].MaxConversations.
 const DefaultMaxConversations = 100_000
 
-// Sender speaks to conversations. It is safe for concurrent use.
+// Sender reports events to conversations. It is safe for concurrent use.
 type Sender struct {
 	temporal client.Client
 	options  Options
-	windows  *windows
+	table    *table
 	reporter *reporter
 }
 
-// New returns a sender on a Temporal client. Unless Options.Window is 0, close
-// it before the client.
+// New returns a sender on a Temporal client. Close it before the client.
 func New(c client.Client, options Options) *Sender {
 	options.TaskQueue = cmp.Or(options.TaskQueue, conversation.DefaultTaskQueue)
 	options.MaxConversations = cmp.Or(options.MaxConversations, DefaultMaxConversations)
@@ -77,8 +87,8 @@ func New(c client.Client, options Options) *Sender {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Sender{temporal: c, options: options}
-	s.windows = newWindows(options.MaxConversations, s.window(options.Policy))
-	s.reporter = newReporter(s)
+	s.table = newTable(options.MaxConversations, s.window(options.Policy))
+	s.reporter = newReporter(s.table, s.deliver, options.Logger)
 	return s
 }
 
@@ -87,62 +97,87 @@ type Receipt string
 
 // The receipts.
 const (
-	// Sent: the conversation has it.
+	// Sent: the workflow has received it.
 	Sent Receipt = "sent"
-	// Absorbed: the conversation counts on it, because it was promised; the last
-	// one of the window will be reported.
+	// Absorbed: it is covered by what the workflow has acknowledged, or by a
+	// lease. The last message of the window will be reported.
 	Absorbed Receipt = "absorbed"
 	// AlreadyOver: it belongs to a conversation that has ended, so there was
-	// nothing to do. An event that is sent twice may end so.
+	// nothing to do. An event that is sent twice may get this receipt.
 	AlreadyOver Receipt = "already over"
-	// NotTracked: no such conversation runs, and there was not enough to start
-	// one from.
+	// NotTracked: no such conversation runs, and the event does not say enough
+	// to start one.
 	NotTracked Receipt = "not tracked"
 )
 
-// Start begins a conversation, or corrects the identity and policy of one that
-// runs. Where it begins one, it opens a window, so that the messages which follow
-// are absorbed. After an error tell it again.
+// Start starts a conversation, or corrects the identity and policy of one that
+// runs. After an error send it again.
 func (s *Sender) Start(ctx context.Context, start conversation.Start) (Receipt, error) {
 	if err := start.Validate(); err != nil {
 		return "", fmt.Errorf("start: %w", err)
 	}
-	if s.window(start.Policy) == 0 {
-		receipt, _, err := s.start(ctx, start, false)
+	if s.table.usual == 0 {
+		receipt, _, err := s.start(ctx, start)
 		return receipt, err
 	}
-	return s.startWindow(ctx, start)
+	if err := s.flush(ctx, start.Identity); err != nil {
+		return "", fmt.Errorf("start: %w", err)
+	}
+	receipt, began, err := s.start(ctx, start)
+	if began {
+		// A lease of the run before is not one of the new run.
+		s.table.forget(start.Identity, time.Time{})
+	}
+	if receipt == Sent {
+		s.setWindow(start)
+	}
+	return receipt, err
 }
 
-// Message reports that somebody wrote. m.SessionID defaults to id's. With only
-// the two identifiers that name the conversation in id, the message reaches it
-// only if it runs.
+// setWindow remembers the window that fits the policy of a start. A start
+// without inactivateAfter leaves the policy of a running conversation as it is.
+func (s *Sender) setWindow(start conversation.Start) {
+	given := start.Policy.InactivateAfter != nil
+	window := s.window(start.Policy)
+	if !given {
+		window = min(window, s.table.usual)
+	}
+	s.table.setWindow(start.Identity, window, given)
+}
+
+// Message reports that a message was written. m.SessionID defaults to id's. With
+// only the two identifiers that name the conversation in id, the message reaches
+// the conversation only if it runs.
 //
-// It returns once the conversation knows of the message or counts on it by a
-// promise that it knows: then at once. The error is a [*PendingError] when that
-// could not be had in ctx's time; [ErrFull] when there is no room for one more
-// conversation; [ErrClosed] after [Sender.Close].
+// It returns once the message is covered: the workflow has acknowledged it, or a
+// lease that the workflow has acknowledged lasts beyond it. ctx bounds how long
+// it waits for that, not the request itself, because other callers may wait for
+// the same one. The error is a [*PendingError] when the message was kept and is
+// not covered yet, [ErrFull] when there is no room for one more conversation,
+// and [ErrClosed] after [Sender.Close].
+//
+// A message with a lease of the caller's own is reported at once, as it is.
 func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conversation.Message) (Receipt, error) {
 	m.SessionID = cmp.Or(m.SessionID, id.SessionID)
 	id.SessionID = m.SessionID
 	at := notAfter(m.At, time.Now())
-	if m.Lease.Holder == "" && s.windows.absorb(id, at) {
+	if m.Lease.Holder == "" && s.table.absorb(id, at) {
 		return Absorbed, nil
 	}
-	if err := problems(validate(id), m.Validate(), s.options.Policy.Validate()); err != nil {
+	if err := joinInvalid(validate(id), m.Validate(), s.options.Policy.Validate()); err != nil {
 		return "", fmt.Errorf("message: %w", err)
 	}
-	length := s.window(s.options.Policy)
-	if m.Lease.Holder != "" || length == 0 {
+	if m.Lease.Holder != "" || s.table.usual == 0 {
 		return s.message(ctx, id, m)
 	}
-	return s.messageWindow(ctx, id, at, length)
+	return s.collect(ctx, id, at)
 }
 
-// CloseConversation asks to End the session, after what was absorbed of it is
-// reported. c.SessionID defaults to id's. A close that names the session which
-// has ended does nothing, whatever its time. With only the two identifiers that
-// name the conversation in id, the close reaches it only if it runs.
+// CloseConversation asks to End the session, after the messages that were
+// absorbed are reported. c.SessionID defaults to id's. A close that names a
+// session which has ended changes nothing, whatever its time. With only the two
+// identifiers that name the conversation in id, the close reaches the
+// conversation only if it runs.
 func (s *Sender) CloseConversation(ctx context.Context, id conversation.Identity, c conversation.Close) (Receipt, error) {
 	e, err := s.closing(id, c)
 	if err != nil {
@@ -153,46 +188,46 @@ func (s *Sender) CloseConversation(ctx context.Context, id conversation.Identity
 	}
 	var receipt Receipt
 	if keyOnly(id) {
-		receipt, err = s.tellRunning(ctx, id, conversation.SignalClose, e.payload)
+		receipt, err = s.signalRunning(ctx, id, conversation.SignalClose, e.payload)
 	} else {
-		receipt, err = s.tell(ctx, e)
+		receipt, err = s.signal(ctx, e)
 	}
 	if err == nil {
-		s.windows.forget(e.start.Identity, c.At)
+		s.table.forget(e.start.Identity, c.At)
 	}
 	return receipt, err
 }
 
-// SessionStatus passes on Salesforce's SessionStatusChanged entry, after what
-// was absorbed of the conversation is reported. Only the org's and the
-// conversation's identifiers of id are needed. An entry that the session has
-// ended is kept even for a conversation that was not heard of yet, because its
-// start may still be on the way.
+// SessionStatus passes on Salesforce's SessionStatusChanged entry, after the
+// messages that were absorbed are reported. Of id only the org's and the
+// conversation's identifiers are needed. An entry that the session has ended
+// also starts a workflow where none runs, because the start may still be on its
+// way.
 func (s *Sender) SessionStatus(ctx context.Context, id conversation.Identity, status conversation.SessionStatus) (Receipt, error) {
 	id.SessionID = status.SessionID
 	id.ChannelAddressIdentifier = cmp.Or(id.ChannelAddressIdentifier, status.ChannelAddressIdentifier)
-	if err := problems(id.ValidateKey(), status.Validate(), s.options.Policy.Validate()); err != nil {
+	if err := joinInvalid(id.ValidateKey(), status.Validate(), s.options.Policy.Validate()); err != nil {
 		return "", fmt.Errorf("session status: %w", err)
 	}
 	if err := s.flush(ctx, id); err != nil {
 		return "", fmt.Errorf("session status: %w", err)
 	}
 	if status.Status != conversation.StatusEnded {
-		return s.tellRunning(ctx, id, conversation.SignalSessionStatus, status)
+		return s.signalRunning(ctx, id, conversation.SignalSessionStatus, status)
 	}
-	receipt, err := s.tell(ctx, event{
-		start:  s.begin(id, cmp.Or(status.At, status.EndTime.Time)),
+	receipt, err := s.signal(ctx, event{
+		start:  s.provisionalStart(id, cmp.Or(status.At, status.EndTime.Time)),
 		signal: conversation.SignalSessionStatus, payload: status,
 		endOf: status.SessionID,
 	})
 	if err == nil {
-		s.windows.forget(id, cmp.Or(status.At, status.EndTime.Time))
+		s.table.forget(id, cmp.Or(status.At, status.EndTime.Time))
 	}
 	return receipt, err
 }
 
-// Retry tells a Blocked conversation that the cause is removed. The error is a
-// [*serviceerror.NotFound] when none runs.
+// Retry signals a Blocked conversation that the cause is removed and that it
+// shall try again. The error is a [*serviceerror.NotFound] when none runs.
 func (s *Sender) Retry(ctx context.Context, id conversation.Identity) error {
 	if err := id.ValidateKey(); err != nil {
 		return fmt.Errorf("retry: %w", err)
@@ -203,35 +238,40 @@ func (s *Sender) Retry(ctx context.Context, id conversation.Identity) error {
 	return nil
 }
 
-// Close reports everything that was absorbed and takes all promises back, so
-// that the idle clocks of the conversations are exact again, and stops the
-// sender. While Temporal is away it tries again for as long as ctx allows; then
-// the error is a [*UndrainedError]. Events told after it are refused with [ErrClosed],
-// but for a retry, and for starts and messages that are not absorbed because the
-// window is 0. Twice is harmless.
-func (s *Sender) Close(ctx context.Context) error { return s.reporter.close(ctx) }
+// Close reports the messages that were absorbed, releases all leases, so that the
+// idle clocks are exact again, and stops the sender. While Temporal is
+// unavailable it tries again as long as ctx allows; after that the error is an
+// [*UndrainedError]. Later events fail with [ErrClosed], except a retry, and
+// except starts and messages when the window is 0. A second call has no effect.
+func (s *Sender) Close(ctx context.Context) error {
+	cause := s.reporter.close(ctx)
+	if left := s.Stats(); cause != nil && left.Conversations > 0 {
+		return &UndrainedError{Conversations: left.Conversations, Unreported: left.Unreported, Cause: cause}
+	}
+	return nil
+}
 
 // Stats are what a sender has done, and holds.
 type Stats struct {
-	// Conversations are those whose messages are absorbed at present, and
-	// Unreported those of them of which a message waits to be reported.
+	// Conversations is how many conversations have a lease, a send in flight or
+	// an unreported message. Unreported is how many of them have an unreported
+	// message.
 	Conversations, Unreported int
-	// Absorbed counts messages that cost nothing, Reports what the conversations
-	// were told instead, and Failures the reports that Temporal did not take at
-	// once.
+	// Absorbed counts the messages that were not reported each, Reports the
+	// reports that Temporal took, Failures the attempts that it did not take.
 	Absorbed, Reports, Failures uint64
 }
 
 // Stats returns what the sender has done so far.
-func (s *Sender) Stats() Stats { return s.windows.stats() }
+func (s *Sender) Stats() Stats { return s.table.stats() }
 
 // window is how long messages of a conversation with this policy are absorbed.
 func (s *Sender) window(p conversation.Policy) time.Duration {
-	half := cmp.Or(time.Duration(*p.WithDefaults().InactivateAfter), conversation.DefaultInactivateAfter) / 2
+	most := cmp.Or(time.Duration(*p.WithDefaults().InactivateAfter), conversation.DefaultInactivateAfter)
 	if s.options.Window == nil {
-		return half
+		return most / 2
 	}
-	return max(0, min(half, time.Duration(*s.options.Window)))
+	return max(0, min(most, time.Duration(*s.options.Window)))
 }
 
 func notAfter(at, now time.Time) time.Time {

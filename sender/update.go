@@ -2,10 +2,12 @@ package sender
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 
+	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -13,13 +15,13 @@ import (
 	"sessionkeeper/conversation"
 )
 
-// CloseAndWait closes like [Sender.CloseConversation] and waits for the outcome, as long as
-// ctx allows. When an operator is needed, the error is a
-// [*temporal.ApplicationError] whose type is the ErrorReason; the close then
-// still stands. A conversation that had ended already answers with its outcome;
-// one whose workflow failed before is closed anew. With only the two identifiers
-// that name the conversation in id, the error is a [*serviceerror.NotFound] when
-// there is none.
+// CloseAndWait closes like [Sender.CloseConversation] and waits for the outcome as
+// long as ctx allows. When an operator is needed, the error is a
+// [*temporal.ApplicationError] whose type is the ErrorReason; the conversation
+// keeps the close. One that had ended already answers with its outcome. One whose
+// workflow failed before is closed by a new workflow. With only the two
+// identifiers that name the conversation in id, the error is a
+// [*serviceerror.NotFound] when there is no such conversation.
 func (s *Sender) CloseAndWait(ctx context.Context, id conversation.Identity, c conversation.Close) (conversation.Outcome, error) {
 	e, err := s.closing(id, c)
 	if err != nil {
@@ -28,51 +30,54 @@ func (s *Sender) CloseAndWait(ctx context.Context, id conversation.Identity, c c
 	if err := s.flush(ctx, e.start.Identity); err != nil {
 		return conversation.Outcome{}, fmt.Errorf("close: %w", err)
 	}
-	ask := s.updateOrStart
+	update := s.updateOrStart
 	if keyOnly(id) {
-		ask = s.updateKnown
+		update = s.updateKnown
 	}
-	outcome, err := ask(ctx, e)
+	outcome, err := update(ctx, e, uuid.NewString())
 	if err != nil {
 		return conversation.Outcome{}, fmt.Errorf("close %s: %w", e.start.WorkflowID(), err)
 	}
-	s.windows.forget(e.start.Identity, c.At)
+	s.table.forget(e.start.Identity, c.At)
 	return outcome, nil
 }
 
-// updateOrStart asks the conversation that runs, or starts one, unless the last
-// one answers by its outcome.
-func (s *Sender) updateOrStart(ctx context.Context, e event) (conversation.Outcome, error) {
-	outcome, err := s.updateWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
+// updateOrStart updates the workflow that runs, or starts one, unless the outcome
+// of the last run is the answer. All attempts have the same update id, so that
+// an attempt whose answer was lost is not repeated as another close.
+func (s *Sender) updateOrStart(ctx context.Context, e event, updateID string) (conversation.Outcome, error) {
+	outcome, err := s.updateWithStart(ctx, e, updateID, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
 	if notFound(err) {
-		// The conversation was completing when it was asked; now it has ended.
-		outcome, err = s.updateWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
+		// The workflow was completing. Now it has ended.
+		outcome, err = s.updateWithStart(ctx, e, updateID, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
 	}
-	runID, ended := alreadyRan(err)
+	runID, ended := lastRunID(err)
 	if !ended {
 		return outcome, err
 	}
-	last, err := s.ending(ctx, e.start.WorkflowID(), runID)
+	last, err := s.lastRun(ctx, e.start.WorkflowID(), runID)
 	switch {
 	case err != nil:
 		return outcome, err
 	case last.answers(e):
 		return *last.outcome, nil
 	default:
-		return s.updateWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
+		return s.updateWithStart(ctx, e, updateID, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
 	}
 }
 
-// updateKnown asks the conversation that runs, or the outcome of the last one.
-func (s *Sender) updateKnown(ctx context.Context, e event) (conversation.Outcome, error) {
-	outcome, err := s.update(ctx, e)
+// updateKnown updates the workflow that runs, or returns the outcome of the last
+// run.
+func (s *Sender) updateKnown(ctx context.Context, e event, updateID string) (conversation.Outcome, error) {
+	handle, err := s.temporal.UpdateWorkflow(ctx, closeUpdate(e, updateID))
+	outcome, err := outcomeOf(ctx, handle, err)
 	if !notFound(err) {
 		return outcome, err
 	}
-	last, lookErr := s.ending(ctx, e.start.WorkflowID(), "")
+	last, lookupErr := s.lastRun(ctx, e.start.WorkflowID(), "")
 	switch {
-	case lookErr != nil:
-		return outcome, lookErr
+	case lookupErr != nil:
+		return outcome, lookupErr
 	case last.answers(e):
 		return *last.outcome, nil
 	default:
@@ -80,31 +85,25 @@ func (s *Sender) updateKnown(ctx context.Context, e event) (conversation.Outcome
 	}
 }
 
-func (s *Sender) updateWithStart(ctx context.Context, e event, reuse enumspb.WorkflowIdReusePolicy) (conversation.Outcome, error) {
+func (s *Sender) updateWithStart(ctx context.Context, e event, updateID string, reuse enumspb.WorkflowIdReusePolicy) (conversation.Outcome, error) {
 	handle, err := s.temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: s.temporal.NewWithStartWorkflowOperation(
 			s.startOptions(e.start, reuse), conversation.WorkflowType, e.start),
-		UpdateOptions: closeUpdate(e),
+		UpdateOptions: closeUpdate(e, updateID),
 	})
-	if err != nil {
-		return conversation.Outcome{}, err //nolint:wrapcheck // the caller wraps it
-	}
-	var outcome conversation.Outcome
-	err = handle.Get(ctx, &outcome)
-	return outcome, err //nolint:wrapcheck // the caller wraps it
+	return outcomeOf(ctx, handle, err)
 }
 
-func (s *Sender) update(ctx context.Context, e event) (conversation.Outcome, error) {
-	var outcome conversation.Outcome
-	handle, err := s.temporal.UpdateWorkflow(ctx, closeUpdate(e))
+func outcomeOf(ctx context.Context, handle client.WorkflowUpdateHandle, err error) (outcome conversation.Outcome, _ error) {
 	if err == nil {
 		err = handle.Get(ctx, &outcome)
 	}
-	return outcome, err //nolint:wrapcheck // the caller wraps it
+	return outcome, err
 }
 
-func closeUpdate(e event) client.UpdateWorkflowOptions {
+func closeUpdate(e event, updateID string) client.UpdateWorkflowOptions {
 	return client.UpdateWorkflowOptions{
+		UpdateID:     updateID,
 		WorkflowID:   e.start.WorkflowID(),
 		UpdateName:   conversation.UpdateClose,
 		Args:         []any{e.payload},
@@ -112,9 +111,9 @@ func closeUpdate(e event) client.UpdateWorkflowOptions {
 	}
 }
 
-// Status asks a conversation how it stands. The one that ended last answers
-// too, as long as Temporal retains it. The error is a [*serviceerror.NotFound]
-// for one that is not known.
+// Status queries the state of a conversation, also of one that has ended, as long
+// as Temporal retains it. The error is a [*serviceerror.NotFound] when there is
+// none.
 func (s *Sender) Status(ctx context.Context, id conversation.Identity) (conversation.Status, error) {
 	var status conversation.Status
 	if err := id.ValidateKey(); err != nil {
@@ -130,13 +129,15 @@ func (s *Sender) Status(ctx context.Context, id conversation.Identity) (conversa
 	return status, nil
 }
 
-// BlockedFilter chooses Blocked conversations. An empty field matches all.
+// BlockedFilter selects Blocked conversations. An empty field matches all.
 type BlockedFilter struct {
-	OrgID       string
+	// OrgID is the org's 15-character id.
+	OrgID string
+	// ErrorReason is why they are Blocked: letters, digits and underscores.
 	ErrorReason string
 }
 
-// These may stand in a visibility query's quotes.
+// These forms are safe between the quotes of a visibility query.
 var (
 	orgID       = regexp.MustCompile(`^([a-zA-Z0-9]{15})?$`)
 	errorReason = regexp.MustCompile(`^[a-zA-Z0-9_]*$`)
@@ -145,9 +146,9 @@ var (
 func (f BlockedFilter) query() (string, error) {
 	switch {
 	case !orgID.MatchString(f.OrgID):
-		return "", fmt.Errorf("org id %q: want its 15-character form", f.OrgID)
+		return "", errors.New("org id: want its 15-character form")
 	case !errorReason.MatchString(f.ErrorReason):
-		return "", fmt.Errorf("error reason %q: want letters, digits and _", f.ErrorReason)
+		return "", errors.New("error reason: want letters, digits and _")
 	}
 	terms := []string{
 		fmt.Sprintf("WorkflowType = '%s'", conversation.WorkflowType),
@@ -163,9 +164,10 @@ func (f BlockedFilter) query() (string, error) {
 	return strings.Join(terms, " AND "), nil
 }
 
-// RetryBlocked tells every Blocked conversation that matches to try again, and
-// returns how many it told. Those that ended in the meantime do not count.
-func (s *Sender) RetryBlocked(ctx context.Context, filter BlockedFilter) (told int, err error) {
+// RetryBlocked signals every Blocked conversation that matches to try again, and
+// returns how many it has signaled. Those that ended in the meantime do not
+// count.
+func (s *Sender) RetryBlocked(ctx context.Context, filter BlockedFilter) (signaled int, err error) {
 	query, err := filter.query()
 	if err != nil {
 		return 0, fmt.Errorf("retry blocked: %w", err)
@@ -174,7 +176,7 @@ func (s *Sender) RetryBlocked(ctx context.Context, filter BlockedFilter) (told i
 	for {
 		found, err := s.temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: query, NextPageToken: page})
 		if err != nil {
-			return told, fmt.Errorf("retry blocked: list %q: %w", query, err)
+			return signaled, fmt.Errorf("retry blocked: list %q: %w", query, err)
 		}
 		for _, execution := range found.GetExecutions() {
 			id := execution.GetExecution().GetWorkflowId()
@@ -182,13 +184,13 @@ func (s *Sender) RetryBlocked(ctx context.Context, filter BlockedFilter) (told i
 			switch {
 			case notFound(err):
 			case err != nil:
-				return told, fmt.Errorf("retry %s: %w", id, err)
+				return signaled, fmt.Errorf("retry %s: %w", id, err)
 			default:
-				told++
+				signaled++
 			}
 		}
 		if page = found.GetNextPageToken(); len(page) == 0 {
-			return told, nil
+			return signaled, nil
 		}
 	}
 }

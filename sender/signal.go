@@ -15,31 +15,33 @@ import (
 	"sessionkeeper/conversation"
 )
 
-// event is one thing to tell, with what starts the conversation if it is the
-// first that is heard of it.
+// event is a signal or update, with the input that starts the workflow where none
+// runs.
 type event struct {
 	start   conversation.Start
 	signal  string
 	payload any
-	// endOf is the session whose end this is, where the event names it.
+	// endOf is the session that this event ends, where it names one.
 	endOf string
 }
 
-// begin is what a conversation begins with when no start was heard of.
-func (s *Sender) begin(id conversation.Identity, at time.Time) conversation.Start {
+// provisionalStart is the workflow input that is made from an event of another
+// type than a start.
+func (s *Sender) provisionalStart(id conversation.Identity, at time.Time) conversation.Start {
 	return conversation.Start{Identity: id, Policy: s.options.Policy, At: at, Provisional: true}
 }
 
 func (s *Sender) closing(id conversation.Identity, c conversation.Close) (event, error) {
 	c.SessionID = cmp.Or(c.SessionID, id.SessionID)
 	id.SessionID = c.SessionID
-	if err := problems(validate(id), c.Validate(), s.options.Policy.Validate()); err != nil {
+	if err := joinInvalid(validate(id), c.Validate(), s.options.Policy.Validate()); err != nil {
 		return event{}, fmt.Errorf("close: %w", err)
 	}
-	return event{start: s.begin(id, c.At), signal: conversation.SignalClose, payload: c, endOf: c.SessionID}, nil
+	return event{start: s.provisionalStart(id, c.At), signal: conversation.SignalClose, payload: c, endOf: c.SessionID}, nil
 }
 
-// keyOnly reports whether an identity only names a conversation.
+// keyOnly reports whether an identity has only the two identifiers that name a
+// conversation.
 func keyOnly(id conversation.Identity) bool {
 	return id.AuthorizationContext == "" && id.ChannelAddressIdentifier == "" && id.EndUserClientID == ""
 }
@@ -51,13 +53,13 @@ func validate(id conversation.Identity) error {
 	return id.Validate()
 }
 
-// problems lists everything that is wrong, each once, as one
-// [*conversation.InvalidError].
-func problems(errs ...error) error {
+// joinInvalid joins validation errors to one [*conversation.InvalidError] that
+// lists each wrong field once.
+func joinInvalid(errs ...error) error {
 	var all conversation.InvalidError
 	for _, err := range errs {
-		var invalid *conversation.InvalidError
-		if !errors.As(err, &invalid) {
+		invalid, ok := errors.AsType[*conversation.InvalidError](err)
+		if !ok {
 			continue
 		}
 		for _, field := range invalid.Fields {
@@ -72,33 +74,22 @@ func problems(errs ...error) error {
 	return &all
 }
 
-// message tells a conversation of a message, as it is.
+// message sends a message as it is.
 func (s *Sender) message(ctx context.Context, id conversation.Identity, m conversation.Message) (Receipt, error) {
 	if keyOnly(id) {
-		return s.tellRunning(ctx, id, conversation.SignalMessage, m)
+		return s.signalRunning(ctx, id, conversation.SignalMessage, m)
 	}
-	return s.tell(ctx, event{start: s.begin(id, m.At), signal: conversation.SignalMessage, payload: m})
+	return s.signal(ctx, event{start: s.provisionalStart(id, m.At), signal: conversation.SignalMessage, payload: m})
 }
 
-// start begins a conversation by a start alone, which is one action less than a
-// start with a signal. One that is known already is told like any other event, and
-// is promised nothing: it may be Inactive, where a start is no sign of life and
-// the end of a promise would look like one. stands is for a promise that stands,
-// which is left alone; without one, it takes back what an attempt to begin it may
-// have promised.
-func (s *Sender) start(ctx context.Context, start conversation.Start, stands bool) (receipt Receipt, began bool, err error) {
+// start begins a workflow by a plain start, which is one action less than a
+// start with a signal. A workflow that runs already gets it as a signal.
+func (s *Sender) start(ctx context.Context, start conversation.Start) (receipt Receipt, began bool, err error) {
 	options := s.startOptions(start, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
 	options.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	_, err = s.temporal.ExecuteWorkflow(ctx, options, conversation.WorkflowType, start)
-	if _, known := alreadyRan(err); known {
-		switch {
-		case start.Lease.Holder != s.options.ID: // a promise of the caller's own
-		case stands:
-			start.Lease = conversation.Lease{}
-		default:
-			start.Lease.Duration = 0
-		}
-		receipt, err = s.tell(ctx, event{start: start, signal: conversation.SignalStart, payload: start})
+	if _, exists := lastRunID(err); exists {
+		receipt, err = s.signal(ctx, event{start: start, signal: conversation.SignalStart, payload: start})
 		return receipt, false, err
 	}
 	if err != nil {
@@ -107,14 +98,14 @@ func (s *Sender) start(ctx context.Context, start conversation.Start, stands boo
 	return Sent, true, nil
 }
 
-// tell starts the conversation or signals the one that runs. Where the last one
-// has ended, the event's time tells whether it still belongs to that.
-func (s *Sender) tell(ctx context.Context, e event) (Receipt, error) {
+// signal signals the workflow that runs, or starts one. Where the last run has
+// ended, the event's time decides whether it belongs to that run.
+func (s *Sender) signal(ctx context.Context, e event) (Receipt, error) {
 	err := s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
-	if runID, ended := alreadyRan(err); ended {
-		var last ending
-		if last, err = s.ending(ctx, e.start.WorkflowID(), runID); err == nil {
-			if last.covers(e) {
+	if runID, ended := lastRunID(err); ended {
+		var last lastRun
+		if last, err = s.lastRun(ctx, e.start.WorkflowID(), runID); err == nil {
+			if last.includes(e) {
 				return AlreadyOver, nil
 			}
 			err = s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
@@ -129,11 +120,11 @@ func (s *Sender) tell(ctx context.Context, e event) (Receipt, error) {
 func (s *Sender) signalWithStart(ctx context.Context, e event, reuse enumspb.WorkflowIdReusePolicy) error {
 	_, err := s.temporal.SignalWithStartWorkflow(ctx, e.start.WorkflowID(), e.signal, e.payload,
 		s.startOptions(e.start, reuse), conversation.WorkflowType, e.start)
-	return err //nolint:wrapcheck // tell wraps it
+	return err
 }
 
-// startOptions are those of a new conversation. What they set costs nothing;
-// what the workflow would set later is billed.
+// startOptions are the options of a new workflow. Search attributes that are set
+// here cost nothing; each later change is a billed action.
 func (s *Sender) startOptions(start conversation.Start, reuse enumspb.WorkflowIdReusePolicy) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
 		ID:                                       start.WorkflowID(),
@@ -148,13 +139,13 @@ func (s *Sender) startOptions(start conversation.Start, reuse enumspb.WorkflowId
 		StaticSummary: fmt.Sprintf("Conversation %s of org %s", start.ConversationIdentifier, start.OrgID),
 		StaticDetails: fmt.Sprintf("Channel %s at address %s. %s",
 			cmp.Or(start.AuthorizationContext, "(not known yet)"), cmp.Or(start.ChannelAddressIdentifier, "(not known yet)"),
-			plan(start.Policy.WithDefaults())),
+			describePolicy(start.Policy.WithDefaults())),
 		Priority: temporal.Priority{FairnessKey: start.OrgID},
 	}
 }
 
-// plan says what happens to a conversation that stays quiet.
-func plan(p conversation.Policy) string {
+// describePolicy says what happens to a conversation that stays quiet.
+func describePolicy(p conversation.Policy) string {
 	switch {
 	case *p.InactivateAfter == 0:
 		return "Never made Inactive."
@@ -165,8 +156,8 @@ func plan(p conversation.Policy) string {
 	}
 }
 
-// tellRunning signals a conversation only if it runs.
-func (s *Sender) tellRunning(ctx context.Context, id conversation.Identity, signal string, payload any) (Receipt, error) {
+// signalRunning signals a workflow only if one runs.
+func (s *Sender) signalRunning(ctx context.Context, id conversation.Identity, signal string, payload any) (Receipt, error) {
 	err := s.temporal.SignalWorkflow(ctx, id.WorkflowID(), "", signal, payload)
 	switch {
 	case notFound(err):

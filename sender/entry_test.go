@@ -1,0 +1,182 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+
+	"sessionkeeper/conversation"
+)
+
+// at is a time in seconds after an arbitrary one.
+func at(seconds int) int64 { return int64(time.Hour) + int64(seconds)*int64(time.Second) }
+
+func noJitter(time.Duration) time.Duration { return 0 }
+
+// talking is an entry with a window of 100 s whose message at 0 s is
+// acknowledged, with a lease until 100 s.
+func talking() *entry {
+	e := newEntry(conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "c1"}, 100*time.Second)
+	e.latest = at(0)
+	e.begin(at(0))
+	e.acknowledge(at(0))
+	return e
+}
+
+func (e *entry) acknowledge(now int64) { e.answer(Sent, nil, now) }
+
+func (e *entry) fail(now int64) {
+	e.answer("", serviceerror.NewUnavailable("down"), now)
+}
+
+func (e *entry) answer(receipt Receipt, err error, now int64) {
+	e.inFlight.receipt, e.inFlight.err = receipt, err
+	e.end(now, noJitter)
+}
+
+func TestInvariant1OneSendAtATime(t *testing.T) {
+	table := newTable(10, 100*time.Second)
+	id := conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "c1"}
+	first, err := table.message(id, time.Now())
+	require.NoError(t, err)
+	require.True(t, first.begun)
+	for _, at := range []time.Time{time.Now(), time.Now().Add(time.Hour)} {
+		second, err := table.message(id, at)
+		require.NoError(t, err)
+		require.Same(t, first.send, second.send, "it joins the send in flight")
+		require.False(t, second.begun)
+	}
+	background, _ := table.due(time.Now().Add(24 * time.Hour))
+	require.Nil(t, background)
+	flush, err := table.unacked(keyOf(id))
+	require.NoError(t, err)
+	require.Same(t, first.send, flush.send)
+}
+
+func TestInvariant2CoveredByAcknowledgementOrLease(t *testing.T) {
+	for name, test := range map[string]struct {
+		acked, leaseUntil, at int64
+		covered               bool
+	}{
+		"acknowledged":             {at(10), 0, at(10), true},
+		"older than acknowledged":  {at(10), 0, at(5), true},
+		"newer, without a lease":   {at(10), 0, at(11), false},
+		"within the lease":         {at(10), at(20), at(20), true},
+		"after the lease":          {at(10), at(20), at(20) + 1, false},
+		"nothing was acknowledged": {0, 0, 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := entry{acked: test.acked, leaseUntil: test.leaseUntil}
+			require.Equal(t, test.covered, e.covers(test.at))
+		})
+	}
+}
+
+func TestInvariant3LeaseDropsWhenASendBegins(t *testing.T) {
+	for name, test := range map[string]struct {
+		latest, now int64
+		window      time.Duration
+		requested   time.Duration
+		leaseUntil  int64
+	}{
+		"renewal: the held end is earlier":       {at(90), at(98), 100 * time.Second, 100 * time.Second, at(100)},
+		"shorter window: the requested is":       {at(90), at(92), 5 * time.Second, 5 * time.Second, at(95)},
+		"release":                                {at(0), at(98), 100 * time.Second, 0, 0},
+		"last message too old for another lease": {at(10), at(98), 100 * time.Second, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := talking()
+			e.latest, e.window = test.latest, test.window
+			s := e.begin(test.now)
+			require.Equal(t, test.latest, s.at)
+			require.Equal(t, test.requested, s.lease)
+			require.Equal(t, test.leaseUntil, e.leaseUntil)
+		})
+	}
+}
+
+func TestInvariant4ResultOfASend(t *testing.T) {
+	t.Run("acknowledged: acked and lease as granted", func(t *testing.T) {
+		e := talking()
+		e.latest = at(90)
+		e.begin(at(98))
+		e.acknowledge(at(99))
+		require.Equal(t, []int64{at(90), at(190)}, []int64{e.acked, e.leaseUntil})
+		require.Equal(t, at(188), e.due, "2 s before the lease ends")
+	})
+	t.Run("acknowledged after a newer message", func(t *testing.T) {
+		e := talking()
+		e.latest = at(10)
+		e.begin(at(98))
+		e.latest = at(99)
+		e.acknowledge(at(99))
+		require.Equal(t, []int64{at(10), 0, at(99)}, []int64{e.acked, e.leaseUntil, e.due}, "no lease covers it: sent at once")
+	})
+	t.Run("failed: unchanged, due after a backoff", func(t *testing.T) {
+		e := talking()
+		e.latest = at(90)
+		e.begin(at(98))
+		e.fail(at(99))
+		require.Equal(t, []int64{at(0), at(100)}, []int64{e.acked, e.leaseUntil})
+		require.Equal(t, at(99)+int64(minBackoff), e.due)
+		e.begin(at(100))
+		e.fail(at(101))
+		require.Equal(t, at(101)+int64(2*minBackoff), e.due)
+	})
+	t.Run("the conversation has ended: no lease", func(t *testing.T) {
+		for _, receipt := range []Receipt{AlreadyOver, NotTracked} {
+			e := talking()
+			e.latest = at(90)
+			e.begin(at(98))
+			e.answer(receipt, nil, at(99))
+			require.Equal(t, []int64{at(90), 0}, []int64{e.acked, e.leaseUntil})
+			require.True(t, e.idle())
+		}
+	})
+}
+
+func TestInvariant5Idle(t *testing.T) {
+	e := talking()
+	require.False(t, e.idle(), "a lease is held")
+	e.begin(at(98))
+	require.False(t, e.idle(), "a release is in flight")
+	e.fail(at(99))
+	require.False(t, e.idle(), "the lease may still be held")
+	e.begin(at(100))
+	e.acknowledge(at(100))
+	require.True(t, e.idle())
+	require.Equal(t, at(100)+int64(idleRetention), e.due)
+	e.latest = at(101)
+	require.False(t, e.idle(), "a message is not acknowledged")
+
+	e = newEntry(conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "c1"}, 100*time.Second)
+	e.latest = at(0)
+	e.begin(at(0))
+	e.fail(at(1))
+	e.acked = at(0)
+	require.False(t, e.idle(), "the answer was lost, the lease may be held")
+}
+
+func TestBackoffIsBounded(t *testing.T) {
+	for failures, want := range map[uint8]time.Duration{1: minBackoff, 2: 2 * minBackoff, 5: 16 * minBackoff, 6: maxBackoff, 101: maxBackoff} {
+		require.Equal(t, want, backoff(failures), failures)
+	}
+}
+
+func TestIsRetryable(t *testing.T) {
+	for err, want := range map[error]bool{
+		context.DeadlineExceeded:                       true,
+		serviceerror.NewUnavailable(""):                true,
+		serviceerror.NewResourceExhausted(0, ""):       true,
+		serviceerror.NewInvalidArgument(""):            false,
+		serviceerror.NewPermissionDenied("", ""):       false,
+		serviceerror.NewNamespaceNotFound("namespace"): false,
+		errors.New("other"):                            false,
+	} {
+		require.Equal(t, want, IsRetryable(err), "%T", err)
+	}
+}

@@ -1,0 +1,68 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.temporal.io/api/serviceerror"
+	"google.golang.org/grpc/codes"
+)
+
+// ErrClosed is the error of an event that is given to a closed sender.
+var ErrClosed = errors.New("the sender is closed")
+
+// ErrFull is the error of a message of a conversation for which there is no
+// room: the sender collects messages of Options.MaxConversations others.
+// Nothing was kept.
+var ErrFull = errors.New("too many conversations at once")
+
+// PendingError is the error of a message that Temporal has not acknowledged yet.
+// The sender keeps it and tries again until Temporal takes it; sending it again
+// does no harm. If the process ends before, the message is lost.
+type PendingError struct{ Cause error }
+
+// Error implements error.
+func (e *PendingError) Error() string {
+	return "not acknowledged yet, kept and tried again: " + e.Cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *PendingError) Unwrap() error { return e.Cause }
+
+// UndrainedError is the error of [Sender.Close] when its time was up. The
+// conversations whose lease was not released are made Inactive late, by at most
+// one window. Messages that were not acknowledged are lost.
+type UndrainedError struct {
+	// Conversations is how many were left, Unreported how many of them with a
+	// message that was not reported.
+	Conversations, Unreported int
+	Cause                     error
+}
+
+// Error implements error.
+func (e *UndrainedError) Error() string {
+	return fmt.Sprintf("close the sender: %d conversations left, %d of them with an unreported message: %v",
+		e.Conversations, e.Unreported, e.Cause)
+}
+
+// Unwrap returns the cause.
+func (e *UndrainedError) Unwrap() error { return e.Cause }
+
+// IsRetryable reports whether an error of a [Sender] passes by waiting: Temporal
+// is unavailable, too slow or overloaded.
+func IsRetryable(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	service, ok := errors.AsType[serviceerror.ServiceError](err)
+	if !ok {
+		return false
+	}
+	switch service.Status().Code() {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted, codes.Canceled, codes.Internal, codes.Unknown:
+		return true
+	default:
+		return false
+	}
+}
