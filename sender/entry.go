@@ -88,17 +88,19 @@ func newEntry(id conversation.Identity, window time.Duration) *entry {
 func (e *entry) identify(id conversation.Identity) {
 	e.channel = unique.Make(channel{id.OrgID, id.AuthorizationContext, id.ChannelAddressIdentifier})
 	e.ids = strings.Join([]string{id.ConversationIdentifier, id.EndUserClientID, id.SessionID}, "")
-	// Both were validated: at most 240 ASCII characters and at most 18.
-	e.conversationLen, e.sessionLen = uint8(len(id.ConversationIdentifier)), uint8(len(id.SessionID)) //nolint:gosec // validated
+	e.conversationLen = uint8(len(id.ConversationIdentifier)) //nolint:gosec // validated: at most 240 ASCII characters
+	e.sessionLen = uint8(len(id.SessionID))                   //nolint:gosec // validated: at most 18
 }
 
 func (e *entry) identity() conversation.Identity {
 	c := e.channel.Value()
 	return conversation.Identity{
-		OrgID: c.orgID, AuthorizationContext: c.authorizationContext, ChannelAddressIdentifier: c.channelAddressIdentifier,
-		ConversationIdentifier: e.ids[:e.conversationLen],
-		EndUserClientID:        e.ids[e.conversationLen : len(e.ids)-int(e.sessionLen)],
-		SessionID:              e.sessionID(),
+		OrgID:                    c.orgID,
+		AuthorizationContext:     c.authorizationContext,
+		ChannelAddressIdentifier: c.channelAddressIdentifier,
+		ConversationIdentifier:   e.ids[:e.conversationLen],
+		EndUserClientID:          e.ids[e.conversationLen : len(e.ids)-int(e.sessionLen)],
+		SessionID:                e.sessionID(),
 	}
 }
 

@@ -60,7 +60,8 @@ func IsRetryable(err error) bool {
 		return false
 	}
 	switch service.Status().Code() {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted, codes.Canceled, codes.Internal, codes.Unknown:
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted,
+		codes.Aborted, codes.Canceled, codes.Internal, codes.Unknown:
 		return true
 	default:
 		return false

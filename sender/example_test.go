@@ -30,7 +30,7 @@ func Example() {
 	temporal := dial() // client.Dial(client.Options{…})
 	defer temporal.Close()
 	s := sender.New(temporal, sender.Options{})
-	defer s.Close(ctx) //nolint:errcheck // shown in the example of Close
+	defer s.Close(ctx)
 
 	policy := conversation.Policy{InactivateAfter: new(conversation.Duration(10 * time.Minute))}
 	for _, send := range []func() (sender.Receipt, error){
@@ -61,7 +61,7 @@ func ExampleSender_CloseAndWait() {
 	temporal := dial()
 	defer temporal.Close()
 	s := sender.New(temporal, sender.Options{})
-	defer s.Close(context.Background()) //nolint:errcheck // nothing was absorbed
+	defer s.Close(context.Background())
 
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

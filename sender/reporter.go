@@ -25,8 +25,9 @@ type reporter struct {
 	// unavailable: the last send failed. rejected: one failed for good.
 	unavailable, rejected atomic.Bool
 
-	// lifetime bounds all sends. stop ends it.
-	lifetime context.Context //nolint:containedctx // no single caller's context bounds a send that others wait for
+	// lifetime bounds all sends: others wait for a send than the caller who has
+	// begun it, so no caller's context may. stop ends it.
+	lifetime context.Context
 	stop     context.CancelFunc
 	// stopped is closed when the background loop has returned.
 	stopped chan struct{}
@@ -99,7 +100,7 @@ func (r *reporter) run(s *send) {
 // bounds only the waiting. The send's own error is in s.err.
 func (r *reporter) wait(ctx context.Context, j joined) error {
 	if j.begun {
-		go r.run(j.send)
+		go r.run(j.send) //nolint:contextcheck // others wait for it too
 	}
 	select {
 	case <-j.done:

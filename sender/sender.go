@@ -178,7 +178,9 @@ func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conver
 // session which has ended changes nothing, whatever its time. With only the two
 // identifiers that name the conversation in id, the close reaches the
 // conversation only if it runs.
-func (s *Sender) CloseConversation(ctx context.Context, id conversation.Identity, c conversation.Close) (Receipt, error) {
+func (s *Sender) CloseConversation(
+	ctx context.Context, id conversation.Identity, c conversation.Close,
+) (Receipt, error) {
 	e, err := s.closing(id, c)
 	if err != nil {
 		return "", err
@@ -203,7 +205,9 @@ func (s *Sender) CloseConversation(ctx context.Context, id conversation.Identity
 // conversation's identifiers are needed. An entry that the session has ended
 // also starts a workflow where none runs, because the start may still be on its
 // way.
-func (s *Sender) SessionStatus(ctx context.Context, id conversation.Identity, status conversation.SessionStatus) (Receipt, error) {
+func (s *Sender) SessionStatus(
+	ctx context.Context, id conversation.Identity, status conversation.SessionStatus,
+) (Receipt, error) {
 	id.SessionID = status.SessionID
 	id.ChannelAddressIdentifier = cmp.Or(id.ChannelAddressIdentifier, status.ChannelAddressIdentifier)
 	if err := joinInvalid(id.ValidateKey(), status.Validate(), s.options.Policy.Validate()); err != nil {
@@ -232,7 +236,8 @@ func (s *Sender) Retry(ctx context.Context, id conversation.Identity) error {
 	if err := id.ValidateKey(); err != nil {
 		return fmt.Errorf("retry: %w", err)
 	}
-	if err := s.temporal.SignalWorkflow(ctx, id.WorkflowID(), "", conversation.SignalRetry, conversation.Retry{}); err != nil {
+	err := s.temporal.SignalWorkflow(ctx, id.WorkflowID(), "", conversation.SignalRetry, conversation.Retry{})
+	if err != nil {
 		return fmt.Errorf("retry %s: %w", id.WorkflowID(), err)
 	}
 	return nil

@@ -37,7 +37,8 @@ func (s *Sender) closing(id conversation.Identity, c conversation.Close) (event,
 	if err := joinInvalid(validate(id), c.Validate(), s.options.Policy.Validate()); err != nil {
 		return event{}, fmt.Errorf("close: %w", err)
 	}
-	return event{start: s.provisionalStart(id, c.At), signal: conversation.SignalClose, payload: c, endOf: c.SessionID}, nil
+	start := s.provisionalStart(id, c.At)
+	return event{start: start, signal: conversation.SignalClose, payload: c, endOf: c.SessionID}, nil
 }
 
 // keyOnly reports whether an identity has only the two identifiers that name a
@@ -125,7 +126,9 @@ func (s *Sender) signalWithStart(ctx context.Context, e event, reuse enumspb.Wor
 
 // startOptions are the options of a new workflow. Search attributes that are set
 // here cost nothing; each later change is a billed action.
-func (s *Sender) startOptions(start conversation.Start, reuse enumspb.WorkflowIdReusePolicy) client.StartWorkflowOptions {
+func (s *Sender) startOptions(
+	start conversation.Start, reuse enumspb.WorkflowIdReusePolicy,
+) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
 		ID:                                       start.WorkflowID(),
 		TaskQueue:                                s.options.TaskQueue,
@@ -157,7 +160,9 @@ func describePolicy(p conversation.Policy) string {
 }
 
 // signalRunning signals a workflow only if one runs.
-func (s *Sender) signalRunning(ctx context.Context, id conversation.Identity, signal string, payload any) (Receipt, error) {
+func (s *Sender) signalRunning(
+	ctx context.Context, id conversation.Identity, signal string, payload any,
+) (Receipt, error) {
 	err := s.temporal.SignalWorkflow(ctx, id.WorkflowID(), "", signal, payload)
 	switch {
 	case notFound(err):

@@ -22,7 +22,9 @@ import (
 // workflow failed before is closed by a new workflow. With only the two
 // identifiers that name the conversation in id, the error is a
 // [*serviceerror.NotFound] when there is no such conversation.
-func (s *Sender) CloseAndWait(ctx context.Context, id conversation.Identity, c conversation.Close) (conversation.Outcome, error) {
+func (s *Sender) CloseAndWait(
+	ctx context.Context, id conversation.Identity, c conversation.Close,
+) (conversation.Outcome, error) {
 	e, err := s.closing(id, c)
 	if err != nil {
 		return conversation.Outcome{}, err
@@ -85,7 +87,9 @@ func (s *Sender) updateKnown(ctx context.Context, e event, updateID string) (con
 	}
 }
 
-func (s *Sender) updateWithStart(ctx context.Context, e event, updateID string, reuse enumspb.WorkflowIdReusePolicy) (conversation.Outcome, error) {
+func (s *Sender) updateWithStart(
+	ctx context.Context, e event, updateID string, reuse enumspb.WorkflowIdReusePolicy,
+) (conversation.Outcome, error) {
 	handle, err := s.temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: s.temporal.NewWithStartWorkflowOperation(
 			s.startOptions(e.start, reuse), conversation.WorkflowType, e.start),
@@ -94,7 +98,9 @@ func (s *Sender) updateWithStart(ctx context.Context, e event, updateID string, 
 	return outcomeOf(ctx, handle, err)
 }
 
-func outcomeOf(ctx context.Context, handle client.WorkflowUpdateHandle, err error) (outcome conversation.Outcome, _ error) {
+func outcomeOf(
+	ctx context.Context, handle client.WorkflowUpdateHandle, err error,
+) (outcome conversation.Outcome, _ error) {
 	if err == nil {
 		err = handle.Get(ctx, &outcome)
 	}
@@ -174,7 +180,8 @@ func (s *Sender) RetryBlocked(ctx context.Context, filter BlockedFilter) (signal
 	}
 	var page []byte
 	for {
-		found, err := s.temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: query, NextPageToken: page})
+		request := &workflowservice.ListWorkflowExecutionsRequest{Query: query, NextPageToken: page}
+		found, err := s.temporal.ListWorkflow(ctx, request)
 		if err != nil {
 			return signaled, fmt.Errorf("retry blocked: list %q: %w", query, err)
 		}
