@@ -59,7 +59,7 @@ func attempts(t *testing.T, do *activities.Activities, op conversation.Operation
 }
 
 func fault(times int, a simulator.Answer) simulator.Fault {
-	return simulator.Fault{Path: simulator.MessagingSessionPath, Times: times, Answer: &a}
+	return simulator.Fault{Endpoint: simulator.MessagingSessionEndpoint, Times: times, Answer: &a}
 }
 
 var (
@@ -156,7 +156,7 @@ func TestNotFoundRightAfterTheStartIsTriedAgain(t *testing.T) {
 	t.Run("unless an earlier attempt may have done it", func(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, 10*time.Second)
-		l.inject(simulator.Fault{Path: simulator.MessagingSessionPath, Break: simulator.Reset, Process: true, Times: 1})
+		l.inject(simulator.Fault{Endpoint: simulator.MessagingSessionEndpoint, Break: simulator.Reset, Process: true, Times: 1})
 		got := attempts(t, l.do, conversation.End, young)
 		require.Nil(t, got.failure)
 		require.True(t, got.answer.AlreadyOver)
@@ -214,7 +214,7 @@ func TestRequestIDsAreReproducibleFromHistory(t *testing.T) {
 	l := newLab(t, 10*time.Second)
 	l.inject(
 		fault(1, unavailable),
-		simulator.Fault{Path: simulator.MessagingSessionPath, Times: 1, RevokeToken: true},
+		simulator.Fault{Endpoint: simulator.MessagingSessionEndpoint, Times: 1, RevokeToken: true},
 	)
 	got := attempts(t, l.do, conversation.End, request())
 	require.Nil(t, got.failure)
@@ -263,7 +263,7 @@ func TestTokenExpired(t *testing.T) {
 	t.Parallel()
 	for _, op := range operations {
 		l := newLab(t, 10*time.Second)
-		l.inject(simulator.Fault{Path: simulator.MessagingSessionPath, Times: 1, RevokeToken: true})
+		l.inject(simulator.Fault{Endpoint: simulator.MessagingSessionEndpoint, Times: 1, RevokeToken: true})
 		got := attempt(t, l.do, op, request(), nil)
 		require.Nil(t, got.failure)
 		require.Len(t, l.apiCalls(), 2)

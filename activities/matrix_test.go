@@ -61,7 +61,7 @@ var matrix = []row{
 	// network
 	{"connection refused", refused, retry, "NETWORK_ERROR", 0, "", 0},
 	{"connection reset", spoiled(simulator.Reset), retry, "NETWORK_ERROR", 0, "", 0},
-	{"no answer in time", slow(simulator.MessagingSessionPath), retry, "TIMEOUT", 0, "", 0},
+	{"no answer in time", slow(simulator.MessagingSessionEndpoint), retry, "TIMEOUT", 0, "", 0},
 	{"no rest of the answer in time", stalls, retry, "TIMEOUT", 200, "", 0},
 
 	// HTTP status
@@ -132,7 +132,7 @@ var matrix = []row{
 
 	// token endpoint
 	{"token: connection reset", spoiledToken(simulator.Reset), retry, "TOKEN_NETWORK_ERROR", 0, "", 0},
-	{"token: no answer in time", slow(simulator.TokenPath), retry, "TOKEN_TIMEOUT", 0, "", 0},
+	{"token: no answer in time", slow(simulator.TokenEndpoint), retry, "TOKEN_TIMEOUT", 0, "", 0},
 	{"token: 503", token(503, "down", 0), retry, "TOKEN_HTTP_503", 503, "down", 0},
 	{"token: 429 with Retry-After", token(429, "slow", 20), retry, "TOKEN_HTTP_429", 429, "slow", 20 * time.Second},
 	{"token: invalid_grant", token(400, "invalid_grant", 0), operator, "TOKEN_INVALID_GRANT", 400, "invalid_grant", 0},
@@ -208,7 +208,7 @@ func wait(seconds int) simulator.Duration {
 }
 
 func answer(a simulator.Answer) trouble {
-	return func(l *lab) { l.inject(simulator.Fault{Path: simulator.MessagingSessionPath, Answer: &a}) }
+	return func(l *lab) { l.inject(simulator.Fault{Endpoint: simulator.MessagingSessionEndpoint, Answer: &a}) }
 }
 
 func reason(name string) trouble { return answer(simulator.Answer{ErrorReason: name}) }
@@ -220,20 +220,20 @@ func code(code, status int) trouble {
 }
 
 func spoiled(b simulator.Break) trouble {
-	return func(l *lab) { l.inject(simulator.Fault{Path: simulator.MessagingSessionPath, Break: b}) }
+	return func(l *lab) { l.inject(simulator.Fault{Endpoint: simulator.MessagingSessionEndpoint, Break: b}) }
 }
 
 func spoiledToken(b simulator.Break) trouble {
-	return func(l *lab) { l.inject(simulator.Fault{Path: simulator.TokenPath, Break: b}) }
+	return func(l *lab) { l.inject(simulator.Fault{Endpoint: simulator.TokenEndpoint, Break: b}) }
 }
 
-func slow(path simulator.Path) trouble {
-	return func(l *lab) { l.inject(simulator.Fault{Path: path, Latency: wait(60)}) }
+func slow(endpoint simulator.Endpoint) trouble {
+	return func(l *lab) { l.inject(simulator.Fault{Endpoint: endpoint, Latency: wait(60)}) }
 }
 
 func token(status int, symbol string, retryAfter int) trouble {
 	a := simulator.Answer{Status: status, Symbol: symbol, Message: "no token for you", RetryAfter: wait(retryAfter)}
-	return func(l *lab) { l.inject(simulator.Fault{Path: simulator.TokenPath, Answer: &a}) }
+	return func(l *lab) { l.inject(simulator.Fault{Endpoint: simulator.TokenEndpoint, Answer: &a}) }
 }
 
 func says(status int, body string) trouble {

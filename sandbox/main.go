@@ -1,5 +1,5 @@
-// Command sandbox runs a simulator of Salesforce's Interaction Service and its
-// token endpoint. See README.md beside it.
+// Command sandbox serves a simulator of Salesforce's Interaction Service and its
+// token endpoint. README.md in this folder describes it.
 package main
 
 import (
@@ -21,11 +21,11 @@ import (
 )
 
 const description = `It serves the token endpoint, POST /api/v1/conversation and
-POST /api/v1/messagingSession as Salesforce would, and control endpoints under
-/_sandbox/ to inject faults, change sessions and read the journal.
+POST /api/v1/messagingSession as Salesforce would. The control API under
+/_sandbox/ injects faults, changes sessions and returns the journal.
 
-Without --config it plays one demo org and makes a key for it: name the file
-that a worker reads the key from with --key-out.
+Without --config it simulates one demo org with a new private key. The worker
+needs that key: --key-out writes it to a file.
 
 Example:
    go run ./sandbox --key-out /tmp/sandbox-key.pem
@@ -50,16 +50,16 @@ func command(out io.Writer) *cli.Command {
 		Description: description,
 		Writer:      out,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8787", Usage: "`ADDRESS` to serve on; port 0 takes a free one"},
-			&cli.StringFlag{Name: "config", Usage: "YAML or JSON `FILE` with the orgs and their behaviour"},
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8787", Usage: "`ADDRESS` to listen on; port 0 chooses a free port"},
+			&cli.StringFlag{Name: "config", Usage: "YAML or JSON `FILE` with the orgs and the behaviour"},
 			&cli.StringFlag{Name: "key-out", Usage: "`FILE` to write the demo org's private key to"},
-			&cli.BoolFlag{Name: "adopt-unknown", Usage: "take sessions that nobody has created for existing ones"},
+			&cli.BoolFlag{Name: "adopt-unknown", Usage: "treat unknown sessions as existing and Active"},
 		},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() {
 				return fmt.Errorf("unexpected argument %q", cmd.Args().First())
 			}
-			config, err := configure(cmd.String("config"), cmd.String("key-out"))
+			config, err := readConfig(cmd.String("config"), cmd.String("key-out"))
 			if err != nil {
 				return err
 			}
@@ -69,13 +69,14 @@ func command(out io.Writer) *cli.Command {
 	}
 }
 
-// configure reads the configuration, or makes one with the demo org.
-func configure(file, keyOut string) (simulator.Config, error) {
+// readConfig reads the configuration file. Without a file it returns the
+// configuration of the demo org.
+func readConfig(file, keyOut string) (simulator.Config, error) {
 	if file == "" {
-		return demo(keyOut)
+		return demoConfig(keyOut)
 	}
 	if keyOut != "" {
-		return simulator.Config{}, errors.New("--key-out: only without --config, whose orgs bring their own keys")
+		return simulator.Config{}, errors.New("--key-out: cannot be combined with --config, which configures the keys")
 	}
 	f, err := os.Open(file) //nolint:gosec // the user names the file
 	if err != nil {
@@ -89,7 +90,7 @@ func configure(file, keyOut string) (simulator.Config, error) {
 	return config, nil
 }
 
-func demo(keyOut string) (simulator.Config, error) {
+func demoConfig(keyOut string) (simulator.Config, error) {
 	org, key, err := simulator.DemoOrg()
 	if err != nil {
 		return simulator.Config{}, err
@@ -102,7 +103,7 @@ func demo(keyOut string) (simulator.Config, error) {
 	return simulator.Config{Orgs: []simulator.Org{org}}, nil
 }
 
-// serve answers requests until ctx ends, then lets those in flight finish.
+// serve answers requests until ctx ends, then waits for requests in flight.
 func serve(ctx context.Context, out io.Writer, address, keyOut string, config simulator.Config) error {
 	handler, err := simulator.New(config)
 	if err != nil {
@@ -116,13 +117,14 @@ func serve(ctx context.Context, out io.Writer, address, keyOut string, config si
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
-		// A fault's latency must fit in. Bodies have a deadline of their own:
-		// ReadTimeout would end the wait for an answer too.
+		// Longer than the latency of any fault. There is no ReadTimeout, because
+		// it would also end requests that a fault delays. The simulator sets a
+		// deadline for reading each body.
 		WriteTimeout:   simulator.MaxLatency + time.Minute,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 32 << 10,
 	}
-	if err := announce(out, "http://"+listener.Addr().String(), keyOut, config.Orgs); err != nil {
+	if err := printSettings(out, "http://"+listener.Addr().String(), keyOut, config.Orgs); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	failed := make(chan error, 1)
@@ -135,14 +137,14 @@ func serve(ctx context.Context, out io.Writer, address, keyOut string, config si
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		// What is still in flight then is held up by a fault's latency.
+		// A fault delays the remaining requests for longer.
 		return server.Close()
 	}
 	return nil
 }
 
-// announce says what a worker must be told to use the sandbox.
-func announce(out io.Writer, url, keyOut string, orgs []simulator.Org) error {
+// printSettings prints what a worker needs to use the sandbox.
+func printSettings(out io.Writer, url, keyOut string, orgs []simulator.Org) error {
 	var text strings.Builder
 	line := func(name string, value any) { fmt.Fprintf(&text, "%-15s %v\n", name, value) }
 	line("API base URL", url)
@@ -155,26 +157,26 @@ func announce(out io.Writer, url, keyOut string, orgs []simulator.Org) error {
 		line("consumer key", o.ConsumerKey)
 		line("user name", o.Username)
 		line("channel defs", strings.Join(o.ChannelDefinitions, ", "))
-		line("channels", channels(o))
+		line("channels", channelText(o))
 		if keyOut != "" {
 			line("private key", keyOut)
 		}
-		line("audience", audiences(o))
+		line("audience", audienceText(o))
 	}
 	if _, err := io.WriteString(out, text.String()); err != nil {
-		return fmt.Errorf("announce: %w", err)
+		return fmt.Errorf("print settings: %w", err)
 	}
 	return nil
 }
 
-func audiences(o simulator.Org) string {
+func audienceText(o simulator.Org) string {
 	if len(o.Audiences) == 0 {
 		return "https://login.salesforce.com or https://test.salesforce.com"
 	}
 	return strings.Join(o.Audiences, " or ")
 }
 
-func channels(o simulator.Org) string {
+func channelText(o simulator.Org) string {
 	var names []string
 	for _, a := range o.ChannelAddresses {
 		if a.Inactive {

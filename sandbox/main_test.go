@@ -14,8 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// start runs the command until the test ends, and returns what it announces.
-func start(t *testing.T, args ...string) (announced map[string]string, stop func() error) {
+// start runs the command and returns the settings that it prints. The caller must
+// call stop.
+func start(t *testing.T, args ...string) (settings map[string]string, stop func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	read, write := io.Pipe()
 	ended := make(chan error, 1)
@@ -25,23 +26,23 @@ func start(t *testing.T, args ...string) (announced map[string]string, stop func
 		ended <- err
 	}()
 	stop = func() error { cancel(); return <-ended }
-	announced = map[string]string{}
+	settings = map[string]string{}
 	lines := bufio.NewScanner(read)
 	for lines.Scan() {
 		name, value, found := strings.Cut(lines.Text(), "  ")
 		if found {
-			announced[name] = strings.TrimSpace(value)
+			settings[name] = strings.TrimSpace(value)
 		}
 		if name == "audience" {
 			go func() { _, _ = io.Copy(io.Discard, read) }()
-			return announced, stop
+			return settings, stop
 		}
 	}
-	t.Fatalf("it ended early: %v", <-ended)
+	t.Fatalf("the command ended: %v", <-ended)
 	return nil, nil
 }
 
-func health(t *testing.T, url string) int {
+func healthStatus(t *testing.T, url string) int {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/_sandbox/health", nil)
 	require.NoError(t, err)
 	res, err := http.DefaultClient.Do(req)
@@ -50,12 +51,12 @@ func health(t *testing.T, url string) int {
 	return res.StatusCode
 }
 
-func TestRunsWithoutAnyFile(t *testing.T) {
+func TestRunsWithDemoOrg(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "key.pem")
-	announced, stop := start(t, "-key-out", key)
-	require.Equal(t, http.StatusOK, health(t, announced["API base URL"]))
-	require.NotEmpty(t, announced["consumer key"])
-	require.NotEmpty(t, announced["user name"])
+	settings, stop := start(t, "-key-out", key)
+	require.Equal(t, http.StatusOK, healthStatus(t, settings["API base URL"]))
+	require.NotEmpty(t, settings["consumer key"])
+	require.NotEmpty(t, settings["user name"])
 	pem, err := os.ReadFile(key)
 	require.NoError(t, err)
 	_, err = jwt.ParseRSAPrivateKeyFromPEM(pem)
@@ -66,27 +67,28 @@ func TestRunsWithoutAnyFile(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-func TestRunsWithAFile(t *testing.T) {
+func TestRunsWithConfigFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sandbox.yaml")
-	require.NoError(t, os.WriteFile(file, []byte("orgs: [{orgId: 00D00000000000B, consumerKey: k, clientSecret: very-secret, channelDefinitions: [d]}]"), 0o600))
-	announced, stop := start(t, "--config", file)
-	require.Equal(t, http.StatusOK, health(t, announced["API base URL"]))
-	require.Equal(t, "00D00000000000B", announced["org"])
-	for _, value := range announced {
+	text := "orgs: [{orgId: 00D00000000000B, consumerKey: k, clientSecret: very-secret, channelDefinitions: [d]}]"
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	settings, stop := start(t, "--config", file)
+	require.Equal(t, http.StatusOK, healthStatus(t, settings["API base URL"]))
+	require.Equal(t, "00D00000000000B", settings["org"])
+	for _, value := range settings {
 		require.NotContains(t, value, "very-secret")
 	}
 	require.NoError(t, stop())
 }
 
-func TestSaysWhatIsWrong(t *testing.T) {
-	taken, stop := start(t)
+func TestReportsInvalidFlags(t *testing.T) {
+	settings, stop := start(t)
 	file := filepath.Join(t.TempDir(), "sandbox.yaml")
 	require.NoError(t, os.WriteFile(file, []byte("orgs: []"), 0o600))
 	for want, args := range map[string][]string{
-		"--listen":                  {"--listen", strings.TrimPrefix(taken["API base URL"], "http://")},
+		"--listen":                  {"--listen", strings.TrimPrefix(settings["API base URL"], "http://")},
 		"no such file":              {"--config", file + ".none"},
 		"orgs: at least one":        {"--config", file},
-		"--key-out: only without":   {"--config", file, "--key-out", "x"},
+		"--key-out: cannot be":      {"--config", file, "--key-out", "x"},
 		"--key-out":                 {"--key-out", t.TempDir()},
 		"unexpected argument \"x\"": {"x"},
 		"-other":                    {"--other"},

@@ -116,7 +116,7 @@ func (p *play) inject(ctx context.Context, part part, f fault) error {
 		if !p.wait(ctx, f.Until) {
 			return ctx.Err()
 		}
-		p.stack.Sandbox.Remove(id)
+		p.stack.Sandbox.RemoveFault(id)
 	}
 	return nil
 }

@@ -114,6 +114,7 @@ func (f fault) of(id conversation.Identity) (simulator.Fault, error) {
 	if err := decoder.Decode(&made); err != nil {
 		return simulator.Fault{}, fmt.Errorf("fault of %s: %w", id.ConversationIdentifier, err)
 	}
-	made.Path, made.OrgID, made.ConversationIdentifier = simulator.MessagingSessionPath, id.OrgID, id.ConversationIdentifier
+	made.Endpoint = simulator.MessagingSessionEndpoint
+	made.OrgID, made.ConversationIdentifier = id.OrgID, id.ConversationIdentifier
 	return made, nil
 }

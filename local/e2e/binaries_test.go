@@ -206,7 +206,7 @@ func TestStarterBinary(t *testing.T) {
 	require.Contains(t, complaint, "ORG_NOT_FOUND")
 	require.Contains(t, complaint, "starter retry")
 	require.Contains(t, starter("status", key), "blocked by")
-	require.True(t, k.s.Sandbox.Remove(fault))
+	require.True(t, k.s.Sandbox.RemoveFault(fault))
 	until(t, "it is found as Blocked", func() bool {
 		return strings.HasPrefix(starter("retry", "-blocked", "-reason", "ORG_NOT_FOUND"), "1 ")
 	})

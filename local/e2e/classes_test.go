@@ -165,7 +165,7 @@ func TestOperator(t *testing.T) {
 	require.Zero(t, told, "another reason")
 	require.Len(t, k.calls(), 1, "it is not retried by itself")
 
-	require.True(t, k.s.Sandbox.Remove(fault))
+	require.True(t, k.s.Sandbox.RemoveFault(fault))
 	told, err = k.RetryBlocked(t.Context(), sender.BlockedFilter{OrgID: k.id.OrgID, ErrorReason: reason})
 	require.NoError(t, err)
 	require.Equal(t, 1, told)
@@ -192,7 +192,7 @@ func TestTokenFailures(t *testing.T) {
 	t.Parallel()
 	token := func(t *testing.T, times int, a simulator.Answer) *talk {
 		k := newTalk(t, ownStack(t, stack.Options{}))
-		_, err := k.s.Sandbox.Inject(simulator.Fault{Path: simulator.TokenPath, Times: times, Answer: &a})
+		_, err := k.s.Sandbox.Inject(simulator.Fault{Endpoint: simulator.TokenEndpoint, Times: times, Answer: &a})
 		require.NoError(t, err)
 		k.start(conversation.Policy{})
 		k.hangUp()

@@ -150,7 +150,7 @@ func TestCloseAndWait(t *testing.T) {
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, "PERMISSION_DENIED", refused.Type())
 		require.Equal(t, conversation.Blocked, k.status().Phase)
-		require.True(t, k.s.Sandbox.Remove(fault))
+		require.True(t, k.s.Sandbox.RemoveFault(fault))
 		require.NoError(t, k.Retry(t.Context(), k.id))
 		require.Equal(t, "EndUser", k.ended().EndedBy, "the close still stood")
 	})

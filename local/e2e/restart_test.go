@@ -37,7 +37,7 @@ func TestWorkerReplacedWhileItRetries(t *testing.T) {
 
 	work(t, k.s)
 	k.untilCalls(answered(made + 1))
-	require.True(t, k.s.Sandbox.Remove(fault))
+	require.True(t, k.s.Sandbox.RemoveFault(fault))
 	outcome := k.ended()
 	require.Equal(t, conversation.Closed, outcome.Why)
 	calls := k.calls()

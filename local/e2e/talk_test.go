@@ -156,7 +156,8 @@ func (k *talk) forward(d time.Duration) {
 // fault makes calls for this conversation fail.
 func (k *talk) fault(f simulator.Fault) (id string) {
 	k.t.Helper()
-	f.Path, f.OrgID, f.ConversationIdentifier = simulator.MessagingSessionPath, k.id.OrgID, k.id.ConversationIdentifier
+	f.Endpoint = simulator.MessagingSessionEndpoint
+	f.OrgID, f.ConversationIdentifier = k.id.OrgID, k.id.ConversationIdentifier
 	id, err := k.s.Sandbox.Inject(f)
 	require.NoError(k.t, err)
 	return id

@@ -1,78 +1,91 @@
 package simulator
 
 import (
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
+	"maps"
+	"slices"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"go.yaml.in/yaml/v3"
 )
 
-// Defaults of Config and Org.
 const (
-	// DefaultMaxRequestsPerSecond is the documented limit of the Interaction
-	// Service. Salesforce does not say what it counts; here it is per org.
-	DefaultMaxRequestsPerSecond = 2000
-	// DefaultJournalSize is how many entries the journal keeps.
-	DefaultJournalSize = 100_000
-	// DefaultTokenLifetime is the shortest session timeout an org can set.
-	DefaultTokenLifetime = 15 * time.Minute
+	defaultMaxRequestsPerSecond = 2000
+	defaultJournalSize          = 100_000
 )
 
-// Config says what a Simulator serves.
+// Config configures a Simulator. [ReadConfig] reads it from a file.
 type Config struct {
-	// Orgs are the Salesforce orgs it plays; at least one.
+	// Orgs are the simulated Salesforce orgs. At least one is required.
 	Orgs []Org `yaml:"orgs"`
-	// MaxRequestsPerSecond limits the API calls of each org; 0 means
-	// DefaultMaxRequestsPerSecond. As many calls may come in one burst.
+	// MaxRequestsPerSecond limits the API requests of each org. A burst of the
+	// same number is allowed. 0 means 2000, the documented limit of the
+	// Interaction Service; that it is counted for each org is inferred.
 	MaxRequestsPerSecond int `yaml:"maxRequestsPerSecond"`
-	// JournalSize bounds the journal; 0 means DefaultJournalSize.
+	// JournalSize is the largest number of entries in the journal; 0 means
+	// 100,000.
 	JournalSize int `yaml:"journalSize"`
-	// Seed makes faults with a Share repeatable.
+	// Seed makes the random choices of faults with a Share repeatable.
 	Seed uint64 `yaml:"seed"`
-	// Behaviour settles what Salesforce does not document.
+	// Behaviour configures what Salesforce does not document.
 	Behaviour Behaviour `yaml:"behaviour"`
-	// Clock tells the time; nil means time.Now. Latency is always real time.
+	// Clock returns the current time; nil means time.Now. Fault.Latency always
+	// uses real time.
 	Clock func() time.Time `yaml:"-"`
 }
 
-// Org is one Salesforce org with a connected app and its messaging channels.
-type Org struct {
-	// OrgID is the 15-character id.
-	OrgID string `yaml:"orgId"`
-	// ConsumerKey of the connected app: iss of an assertion, or client_id.
-	ConsumerKey string `yaml:"consumerKey"`
-	// ClientSecret admits the client credentials grant; empty refuses it.
-	ClientSecret string `yaml:"clientSecret"`
-	// Username is the sub of an assertion.
-	Username string `yaml:"username"`
-	// PublicKey is the PEM of an RSA public key or certificate that verifies
-	// assertions; empty refuses the JWT bearer grant.
-	PublicKey string `yaml:"publicKey"`
-	// Audiences are the accepted aud claims; empty means Salesforce's two
-	// login hosts.
-	Audiences []string `yaml:"audiences"`
-	// ChannelDefinitions are the developer names of the org's
-	// ConversationChannelDefinitions, one of which is the AuthorizationContext
-	// of every call.
-	ChannelDefinitions []string `yaml:"channelDefinitions"`
-	// ChannelAddresses are the org's messaging channels.
-	ChannelAddresses []ChannelAddress `yaml:"channelAddresses"`
-	// EndUsers lists the known endUserClientIds; empty means that any is known.
-	EndUsers []string `yaml:"endUsers"`
-	// TokenLifetime is how long an access token works; 0 means
-	// DefaultTokenLifetime.
-	TokenLifetime Duration `yaml:"tokenLifetime"`
+// Success in Behaviour.Transitions means that the operation succeeds.
+const Success = "SUCCESS"
+
+// Behaviour configures what Salesforce does not document. All defaults are
+// inferred.
+type Behaviour struct {
+	// Transitions holds, for an operation on a session of a status, either
+	// Success or the ErrorReason of the response. Default: SESSION_NOT_FOUND for
+	// both operations on an Ended session, Success for all others. So a
+	// repeated Inactivate succeeds.
+	Transitions map[Operation]map[Status]string `yaml:"transitions"`
+	// Answers replaces the default Answer to a Cause, for example to change its
+	// HTTP status or code.
+	Answers map[Cause]Answer `yaml:"answers"`
+	// FailuresAsCodes answers business failures with an HTTP error, a code and
+	// a message. The default is 200 with success:false and an errorReason.
+	FailuresAsCodes bool `yaml:"failuresAsCodes"`
+	// SymbolicCodes writes codes as names, as an older release did.
+	SymbolicCodes bool `yaml:"symbolicCodes"`
+	// CapitalErrorReason writes the field as ErrorReason, as the reference page
+	// does. The default is errorReason, as in the OpenAPI file.
+	CapitalErrorReason bool `yaml:"capitalErrorReason"`
+	// ReuseTokens returns the same token for repeated grants while it is valid.
+	ReuseTokens bool `yaml:"reuseTokens"`
+	// AdoptUnknown treats an unknown conversation or session as existing and
+	// Active. A routing system can then be tried without creating its sessions
+	// here first. Salesforce does not do this.
+	AdoptUnknown bool `yaml:"adoptUnknown"`
+	// SessionsAppearAfter hides a session created by POST /api/v1/conversation
+	// for this long. Salesforce creates that session asynchronously.
+	SessionsAppearAfter Duration `yaml:"sessionsAppearAfter"`
 }
 
-// ChannelAddress is a messaging channel, active unless it says otherwise.
-type ChannelAddress struct {
-	ID       string `yaml:"id"`
-	Inactive bool   `yaml:"inactive"`
+// Duration is a time.Duration that is written as a string in JSON and YAML, for
+// example "1.5s" or "10m".
+type Duration time.Duration
+
+// MarshalText writes d as time.Duration does, for example "2s".
+func (d Duration) MarshalText() ([]byte, error) {
+	return []byte(time.Duration(d).String()), nil
+}
+
+// UnmarshalText reads what time.ParseDuration reads.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("duration %q: want a number with a unit, such as \"2s\"", text)
+	}
+	*d = Duration(parsed)
+	return nil
 }
 
 // ReadConfig reads a Config from YAML or JSON. Unknown fields are errors.
@@ -89,18 +102,12 @@ func ReadConfig(r io.Reader) (Config, error) {
 	return c, nil
 }
 
-// orgIDForm is the 15-character id of an organization record.
-var orgIDForm = regexp.MustCompile(`^00D[0-9A-Za-z]{12}$`)
-
-// salesforceAudiences are the documented aud claims of production and sandbox.
-var salesforceAudiences = []string{"https://login.salesforce.com", "https://test.salesforce.com"}
-
 func (c Config) withDefaults() Config {
 	if c.MaxRequestsPerSecond == 0 {
-		c.MaxRequestsPerSecond = DefaultMaxRequestsPerSecond
+		c.MaxRequestsPerSecond = defaultMaxRequestsPerSecond
 	}
 	if c.JournalSize == 0 {
-		c.JournalSize = DefaultJournalSize
+		c.JournalSize = defaultJournalSize
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -111,7 +118,7 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	var errs []error
 	if len(c.Orgs) == 0 {
-		errs = append(errs, errors.New("orgs: at least one is needed"))
+		errs = append(errs, errors.New("orgs: at least one is required"))
 	}
 	if c.MaxRequestsPerSecond < 0 {
 		errs = append(errs, errors.New("maxRequestsPerSecond: must not be negative"))
@@ -121,61 +128,75 @@ func (c Config) validate() error {
 	}
 	ids, keys := map[string]bool{}, map[string]bool{}
 	for i, o := range c.Orgs {
-		for _, err := range o.problems() {
+		for _, err := range o.validate() {
 			errs = append(errs, fmt.Errorf("orgs[%d].%w", i, err))
 		}
 		if ids[o.OrgID] {
-			errs = append(errs, fmt.Errorf("orgs[%d].orgId: %q is taken by an earlier org", i, o.OrgID))
+			errs = append(errs, fmt.Errorf("orgs[%d].orgId: %q is used by an earlier org", i, o.OrgID))
 		}
 		if keys[o.ConsumerKey] {
-			errs = append(errs, fmt.Errorf("orgs[%d].consumerKey: taken by an earlier org", i))
+			errs = append(errs, fmt.Errorf("orgs[%d].consumerKey: used by an earlier org", i))
 		}
 		ids[o.OrgID], keys[o.ConsumerKey] = true, true
 	}
 	return errors.Join(append(errs, c.Behaviour.validate())...)
 }
 
-func (o Org) problems() []error {
+func (b Behaviour) validate() error {
 	var errs []error
-	if !orgIDForm.MatchString(o.OrgID) {
-		errs = append(errs, fmt.Errorf("orgId: %q is not 15 letters and digits beginning with 00D", o.OrgID))
-	}
-	if o.ConsumerKey == "" {
-		errs = append(errs, errors.New("consumerKey: missing"))
-	}
-	if o.PublicKey == "" && o.ClientSecret == "" {
-		errs = append(errs, errors.New("publicKey: missing, and so is clientSecret; one is needed"))
-	}
-	if o.PublicKey != "" {
-		if o.Username == "" {
-			errs = append(errs, errors.New("username: missing; a publicKey needs one"))
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf("behaviour."+format, args...)) }
+	for _, op := range slices.Sorted(maps.Keys(b.Transitions)) {
+		if !slices.Contains(operations, op) {
+			add("transitions: %q is not an operation", op)
 		}
-		if _, err := o.key(); err != nil {
-			errs = append(errs, err)
+		for status, reason := range b.Transitions[op] {
+			if !slices.Contains(statuses, status) {
+				add("transitions.%s: %q is not a session status", op, status)
+			}
+			if reason == "" {
+				add("transitions.%s.%s: empty; want %s or an ErrorReason", op, status, Success)
+			}
 		}
 	}
-	if len(o.ChannelDefinitions) == 0 {
-		errs = append(errs, errors.New("channelDefinitions: at least one is needed"))
-	}
-	if o.TokenLifetime < 0 {
-		errs = append(errs, errors.New("tokenLifetime: must not be negative"))
-	}
-	for i, a := range o.ChannelAddresses {
-		if a.ID == "" {
-			errs = append(errs, fmt.Errorf("channelAddresses[%d].id: missing", i))
+	for _, cause := range slices.Sorted(maps.Keys(b.Answers)) {
+		if _, known := defaultAnswers[cause]; !known {
+			add("answers: unknown cause %q", cause)
+		}
+		if err := b.Answers[cause].validate(); err != nil {
+			add("answers.%s.%w", cause, err)
 		}
 	}
-	return errs
+	if b.SessionsAppearAfter < 0 {
+		add("sessionsAppearAfter: must not be negative")
+	}
+	return errors.Join(errs...)
 }
 
-// key is the org's public key, nil when it has none.
-func (o Org) key() (*rsa.PublicKey, error) {
-	if o.PublicKey == "" {
-		return nil, nil
+// transition returns the ErrorReason for op on a session of that status, or
+// Success.
+func (b Behaviour) transition(op Operation, status Status) string {
+	if reason, set := b.Transitions[op][status]; set {
+		return reason
 	}
-	key, err := jwt.ParseRSAPublicKeyFromPEM([]byte(o.PublicKey))
-	if err != nil {
-		return nil, fmt.Errorf("publicKey: %w", err)
+	if status == StatusEnded {
+		return string(SessionNotFound)
 	}
-	return key, nil
+	return Success
+}
+
+// answerTo returns the Answer to a request that failed for the cause.
+func (b Behaviour) answerTo(cause Cause) Answer {
+	if a, set := b.Answers[cause]; set {
+		return a
+	}
+	a, known := defaultAnswers[cause]
+	switch {
+	case !known:
+		return Answer{ErrorReason: string(cause)}
+	case a.ErrorReason != "" && b.FailuresAsCodes:
+		a.ErrorReason = ""
+	case a.ErrorReason != "":
+		return Answer{ErrorReason: a.ErrorReason}
+	}
+	return a
 }

@@ -20,7 +20,7 @@ orgs:
     clientSecret: secret
     channelDefinitions: [Partner1]
     channelAddresses: [{id: a}, {id: b, inactive: true}]
-    endUsers: [someone]
+    endUsers: [end-user-1]
     tokenLifetime: 1m30s
 behaviour:
   capitalErrorReason: true
@@ -36,7 +36,8 @@ func TestReadConfig(t *testing.T) {
 	require.Equal(t, simulator.Duration(90*time.Second), c.Orgs[0].TokenLifetime)
 	require.Equal(t, []simulator.ChannelAddress{{ID: "a"}, {ID: "b", Inactive: true}}, c.Orgs[0].ChannelAddresses)
 	require.Equal(t, simulator.Success, c.Behaviour.Transitions[simulator.End][simulator.StatusEnded])
-	require.Equal(t, simulator.Answer{Status: 503, Code: 1, RetryAfter: simulator.Duration(2 * time.Second)}, c.Behaviour.Answers[simulator.RateLimited])
+	require.Equal(t, simulator.Answer{Status: 503, Code: 1, RetryAfter: simulator.Duration(2 * time.Second)},
+		c.Behaviour.Answers[simulator.RateLimited])
 	_, err = simulator.New(c)
 	require.NoError(t, err)
 
@@ -44,20 +45,25 @@ func TestReadConfig(t *testing.T) {
 	require.NoError(t, err, "JSON")
 	require.EqualValues(t, 3, c.Seed)
 
-	for want, text := range map[string]string{"empty": "", "orgz": "orgz: []", "duration": "orgs: [{tokenLifetime: 5}]", "line": "orgs: {"} {
+	for want, text := range map[string]string{
+		"empty": "", "orgz": "orgz: []", "duration": "orgs: [{tokenLifetime: 5}]", "line": "orgs: {",
+	} {
 		_, err := simulator.ReadConfig(strings.NewReader(text))
 		require.ErrorContains(t, err, want)
 	}
 }
 
-func TestNewNamesEveryMistake(t *testing.T) {
+func TestNewReportsEveryInvalidField(t *testing.T) {
 	_, err := simulator.New(simulator.Config{})
 	require.ErrorContains(t, err, "orgs:")
 
 	good := simulator.Org{OrgID: orgB, ConsumerKey: "k", ClientSecret: "s", ChannelDefinitions: []string{"d"}}
-	bad := simulator.Org{OrgID: "x", PublicKey: "no PEM", TokenLifetime: -1, ChannelAddresses: []simulator.ChannelAddress{{}}}
+	bad := simulator.Org{
+		OrgID: "x", PublicKey: "no PEM", TokenLifetime: -1, ChannelAddresses: []simulator.ChannelAddress{{}},
+	}
 	_, err = simulator.New(simulator.Config{
-		MaxRequestsPerSecond: -1, JournalSize: -1, Orgs: []simulator.Org{good, good, bad, {OrgID: orgA, ConsumerKey: "z"}},
+		MaxRequestsPerSecond: -1, JournalSize: -1,
+		Orgs: []simulator.Org{good, good, bad, {OrgID: orgA, ConsumerKey: "z"}},
 		Behaviour: simulator.Behaviour{
 			SessionsAppearAfter: -1,
 			Transitions: map[simulator.Operation]map[simulator.Status]string{
@@ -67,9 +73,11 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		},
 	})
 	for _, want := range []string{
-		"maxRequestsPerSecond:", "journalSize:", "orgs[1].orgId:", "orgs[1].consumerKey:", "orgs[2].orgId:", "orgs[2].consumerKey:",
-		"orgs[2].publicKey:", "orgs[2].username:", "orgs[2].channelDefinitions:", "orgs[2].tokenLifetime:", "orgs[2].channelAddresses[0].id:",
-		"orgs[3].publicKey:", "behaviour.sessionsAppearAfter:", `"Stop"`, `"Dead"`, "Stop.New: empty", `"other"`, "behaviour.answers.rateLimited.",
+		"maxRequestsPerSecond:", "journalSize:", "orgs[1].orgId:", "orgs[1].consumerKey:",
+		"orgs[2].orgId:", "orgs[2].consumerKey:", "orgs[2].publicKey:", "orgs[2].username:",
+		"orgs[2].channelDefinitions:", "orgs[2].tokenLifetime:", "orgs[2].channelAddresses[0].id:",
+		"orgs[3].publicKey:", "behaviour.sessionsAppearAfter:", `"Stop"`, `"Dead"`, "Stop.New: empty", `"other"`,
+		"behaviour.answers.rateLimited.",
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -12,34 +12,34 @@ import (
 
 const controlPrefix = "/_sandbox/"
 
-// controlHandler serves what the simulator's methods do to those outside of the
-// process. Its answers are JSON; errors are {"error": text}.
+// controlHandler serves the simulator's methods as a JSON API. Errors are
+// {"error": text}.
 func (s *Simulator) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, serve := range map[string]func(*http.Request) (any, error){
 		"GET /_sandbox/health":             s.controlHealth,
 		"GET /_sandbox/faults":             s.controlFaults,
-		"POST /_sandbox/faults":            s.controlInject,
-		"DELETE /_sandbox/faults":          s.controlRemoveAll,
-		"DELETE /_sandbox/faults/{id}":     s.controlRemove,
+		"POST /_sandbox/faults":            s.controlInjectFault,
+		"DELETE /_sandbox/faults":          s.controlRemoveAllFaults,
+		"DELETE /_sandbox/faults/{id}":     s.controlRemoveFault,
 		"GET /_sandbox/sessions":           s.controlSessions,
 		"POST /_sandbox/sessions":          s.controlCreateSession,
 		"PUT /_sandbox/sessions/status":    s.controlSetStatus,
 		"GET /_sandbox/journal":            s.controlJournal,
 		"DELETE /_sandbox/journal":         s.controlClearJournal,
-		"PUT /_sandbox/channel-addresses":  s.controlSetChannel,
+		"PUT /_sandbox/channel-addresses":  s.controlSetChannelAddress,
 		"POST /_sandbox/tokens/expire-all": s.controlExpireTokens,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-			answer, err := serve(r)
-			writeControl(w, answer, err)
+			body, err := serve(r)
+			writeControl(w, body, err)
 		})
 	}
 	return mux
 }
 
-func writeControl(w http.ResponseWriter, answer any, err error) {
+func writeControl(w http.ResponseWriter, body any, err error) {
 	status := http.StatusOK
 	switch {
 	case errors.Is(err, ErrInvalid):
@@ -48,22 +48,22 @@ func writeControl(w http.ResponseWriter, answer any, err error) {
 		status = http.StatusNotFound
 	}
 	if err != nil {
-		answer = map[string]string{"error": err.Error()}
+		body = map[string]string{"error": err.Error()}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// The client has left if this fails.
-	_ = json.NewEncoder(w).Encode(answer)
+	// An error means that the client has closed the connection.
+	_ = json.NewEncoder(w).Encode(body)
 }
 
-// acknowledged answers a change that has nothing to tell.
-var acknowledged = map[string]bool{"ok": true}
+// acknowledgement is the response to a change.
+var acknowledgement = map[string]bool{"ok": true}
 
-func (s *Simulator) controlHealth(*http.Request) (any, error) { return acknowledged, nil }
+func (s *Simulator) controlHealth(*http.Request) (any, error) { return acknowledgement, nil }
 
 func (s *Simulator) controlFaults(*http.Request) (any, error) { return s.Faults(), nil }
 
-func (s *Simulator) controlInject(r *http.Request) (any, error) {
+func (s *Simulator) controlInjectFault(r *http.Request) (any, error) {
 	var f Fault
 	if err := readControl(r, &f); err != nil {
 		return nil, err
@@ -72,42 +72,42 @@ func (s *Simulator) controlInject(r *http.Request) (any, error) {
 	return map[string]string{"id": id}, err
 }
 
-func (s *Simulator) controlRemove(r *http.Request) (any, error) {
-	if id := r.PathValue("id"); !s.Remove(id) {
-		return nil, fmt.Errorf("fault %q is not in force", id)
+func (s *Simulator) controlRemoveFault(r *http.Request) (any, error) {
+	if id := r.PathValue("id"); !s.RemoveFault(id) {
+		return nil, fmt.Errorf("fault %q is not active", id)
 	}
-	return acknowledged, nil
+	return acknowledgement, nil
 }
 
-func (s *Simulator) controlRemoveAll(*http.Request) (any, error) {
-	s.RemoveAll()
-	return acknowledged, nil
+func (s *Simulator) controlRemoveAllFaults(*http.Request) (any, error) {
+	s.RemoveAllFaults()
+	return acknowledgement, nil
 }
 
-// orgSession is a Session with the org it belongs to.
+// orgSession is a Session with the id of its org.
 type orgSession struct {
 	OrgID string `json:"orgId"`
 	Session
 }
 
 func (s *Simulator) controlSessions(r *http.Request) (any, error) {
-	wanted, err := readFilter(r)
+	filter, err := readFilter(r)
 	if err != nil {
 		return nil, err
 	}
 	found := []orgSession{}
 	for _, orgID := range slices.Sorted(maps.Keys(s.orgs)) {
 		for _, session := range s.Sessions(orgID) {
-			if wanted.match(orgID, session.ConversationIdentifier) {
-				found = append(found, public(orgID, session))
+			if filter.matches(orgID, session.ConversationIdentifier) {
+				found = append(found, withoutEndUser(orgID, session))
 			}
 		}
 	}
 	return found, nil
 }
 
-// public leaves out who the end user is.
-func public(orgID string, session Session) orgSession {
+// withoutEndUser removes the personal data of a session.
+func withoutEndUser(orgID string, session Session) orgSession {
 	session.EndUserClientID = ""
 	return orgSession{orgID, session}
 }
@@ -118,7 +118,7 @@ func (s *Simulator) controlCreateSession(r *http.Request) (any, error) {
 		return nil, err
 	}
 	created, err := s.CreateSession(wanted.OrgID, wanted.Session)
-	return public(wanted.OrgID, created), err
+	return withoutEndUser(wanted.OrgID, created), err
 }
 
 func (s *Simulator) controlSetStatus(r *http.Request) (any, error) {
@@ -130,10 +130,10 @@ func (s *Simulator) controlSetStatus(r *http.Request) (any, error) {
 	if err := readControl(r, &change); err != nil {
 		return nil, err
 	}
-	return acknowledged, s.SetStatus(change.OrgID, change.ConversationIdentifier, change.Status)
+	return acknowledgement, s.SetStatus(change.OrgID, change.ConversationIdentifier, change.Status)
 }
 
-func (s *Simulator) controlSetChannel(r *http.Request) (any, error) {
+func (s *Simulator) controlSetChannelAddress(r *http.Request) (any, error) {
 	var change struct {
 		OrgID  string `json:"orgId"`
 		ID     string `json:"id"`
@@ -145,40 +145,40 @@ func (s *Simulator) controlSetChannel(r *http.Request) (any, error) {
 	if change.Active == nil {
 		return nil, fmt.Errorf("%w: active: missing", ErrInvalid)
 	}
-	return acknowledged, s.SetChannelAddress(change.OrgID, change.ID, *change.Active)
+	return acknowledgement, s.SetChannelAddress(change.OrgID, change.ID, *change.Active)
 }
 
 func (s *Simulator) controlExpireTokens(*http.Request) (any, error) {
 	s.ExpireTokens()
-	return acknowledged, nil
+	return acknowledgement, nil
 }
 
 func (s *Simulator) controlJournal(r *http.Request) (any, error) {
-	wanted, err := readFilter(r)
+	filter, err := readFilter(r)
 	if err != nil {
 		return nil, err
 	}
 	found := []Entry{}
 	for _, e := range s.Journal() {
-		if wanted.match(e.OrgID, e.ConversationIdentifier) {
+		if filter.matches(e.OrgID, e.ConversationIdentifier) {
 			found = append(found, e)
 		}
 	}
 	return struct {
 		Dropped uint64  `json:"dropped"`
 		Entries []Entry `json:"entries"`
-	}{s.Dropped(), found}, nil
+	}{s.DroppedEntries(), found}, nil
 }
 
 func (s *Simulator) controlClearJournal(*http.Request) (any, error) {
 	s.ClearJournal()
-	return acknowledged, nil
+	return acknowledgement, nil
 }
 
-// filter of a listing; an empty field matches anything.
+// filter selects sessions or entries; an empty field matches every one.
 type filter struct{ orgID, conversationIdentifier string }
 
-func (f filter) match(orgID, conversationIdentifier string) bool {
+func (f filter) matches(orgID, conversationIdentifier string) bool {
 	return (f.orgID == "" || f.orgID == orgID) &&
 		(f.conversationIdentifier == "" || f.conversationIdentifier == conversationIdentifier)
 }

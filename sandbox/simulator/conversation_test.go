@@ -11,86 +11,61 @@ import (
 	"sessionkeeper/sandbox/simulator"
 )
 
-func (l *lab) converse(body m) response {
-	l.t.Helper()
+// openConversation sends a valid request to /api/v1/conversation, with changes to
+// its body.
+func (h *harness) openConversation(body m) response {
+	h.t.Helper()
 	all := m{"operation": "", "operationBy": "", "conversationIdentifier": ""}
 	maps.Copy(all, body)
-	return l.do(http.MethodPost, convPath, l.headers(nil), fields(all))
+	return h.do(http.MethodPost, conversationPath, h.headers(nil), fields(all))
 }
 
-func TestConversationOutlivesItsSessions(t *testing.T) {
-	l := newLab(t)
-	first := l.converse(nil)
+func TestConversationKeepsItsIdentifierAcrossSessions(t *testing.T) {
+	h := newHarness(t)
+	first := h.openConversation(nil)
 	require.Equal(t, http.StatusAccepted, first.status)
 	require.Len(t, first.body, 2)
 	conv, session := first.body["conversationIdentifier"].(string), first.body["messagingSessionId"].(string)
 	require.Regexp(t, `^0Mw[0-9A-Za-z]{15}$`, session)
-	require.Equal(t, first.body, l.converse(nil).body, "same end user, same channel, open session")
-	require.NotEqual(t, conv, l.converse(m{"endUserClientId": "somebody else"}).body["conversationIdentifier"])
+	require.Equal(t, first.body, h.openConversation(nil).body, "the same end user and channel, and an open session")
+	require.NotEqual(t, conv, h.openConversation(m{"endUserClientId": "end-user-2"}).body["conversationIdentifier"])
 
-	require.Equal(t, true, l.call(m{"conversationIdentifier": conv, "sessionId": session}).body["success"])
-	next := l.converse(nil).body
+	require.Equal(t, true, h.call(m{"conversationIdentifier": conv, "sessionId": session}).body["success"])
+	next := h.openConversation(nil).body
 	require.Equal(t, conv, next["conversationIdentifier"])
 	require.NotEqual(t, session, next["messagingSessionId"])
 }
 
-func TestConversationCanBeNamed(t *testing.T) {
-	l := newLab(t)
+func TestConversationWithGivenIdentifiers(t *testing.T) {
+	h := newHarness(t)
 	named := m{"conversationIdentifier": "conv-1", "sessionId": "0Mw000000000000AAA"}
 	want := map[string]any{"conversationIdentifier": "conv-1", "messagingSessionId": "0Mw000000000000AAA"}
-	require.Equal(t, want, l.converse(named).body)
-	require.Equal(t, want, l.converse(named).body, "again")
+	require.Equal(t, want, h.openConversation(named).body)
+	require.Equal(t, want, h.openConversation(named).body, "repeated")
 
-	next := l.converse(m{"conversationIdentifier": "conv-1", "sessionId": "0Mw000000000000BBB"})
+	next := h.openConversation(m{"conversationIdentifier": "conv-1", "sessionId": "0Mw000000000000BBB"})
 	require.Equal(t, "0Mw000000000000BBB", next.body["messagingSessionId"])
 
 	for name, body := range map[string]m{
 		"session of another conversation": {"conversationIdentifier": "conv-2", "sessionId": "0Mw000000000000AAA"},
-		"end user of another":             {"conversationIdentifier": "conv-1", "endUserClientId": "somebody else"},
+		"other end user":                  {"conversationIdentifier": "conv-1", "endUserClientId": "end-user-2"},
 		"malformed session id":            {"sessionId": "1"},
 		"operation":                       {"operation": "End"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.Equal(t, http.StatusBadRequest, l.converse(body).status)
-			require.NotEmpty(t, l.last().Violations)
-			require.NotContains(t, l.last().Violations[0], "somebody else")
+			require.Equal(t, http.StatusBadRequest, h.openConversation(body).status)
+			require.NotEmpty(t, h.last().Violations)
+			require.NotContains(t, h.last().Violations[0], "end-user-2")
 		})
 	}
-	require.Equal(t, "CHANNEL_ADDRESS_NOT_FOUND", l.converse(m{"channelAddressIdentifier": "other"}).body["errorReason"])
+	r := h.openConversation(m{"channelAddressIdentifier": "other"})
+	require.Equal(t, "CHANNEL_ADDRESS_NOT_FOUND", r.body["errorReason"])
 }
 
-func TestConversationAppearsLate(t *testing.T) {
-	l := newLab(t, behaving(simulator.Behaviour{SessionsAppearAfter: simulator.Duration(time.Second)}))
-	require.Equal(t, http.StatusAccepted, l.converse(m{"conversationIdentifier": "conv-1"}).status)
-	require.Equal(t, "ACTIVE_CONVERSATION_NOT_FOUND", l.call(nil).body["errorReason"])
-	l.advance(time.Second)
-	require.Equal(t, true, l.call(nil).body["success"])
-}
-
-func TestSessionsFromOutside(t *testing.T) {
-	l := newLab(t)
-	s, err := l.CreateSession(orgA, simulator.Session{})
-	require.NoError(t, err)
-	require.Equal(t, simulator.StatusNew, s.Status)
-	require.Equal(t, []simulator.Session{s}, l.Sessions(orgA))
-	require.NoError(t, l.SetStatus(orgA, s.ConversationIdentifier, simulator.StatusWaiting))
-	got, found := l.Session(orgA, s.ConversationIdentifier)
-	require.True(t, found)
-	require.Equal(t, simulator.StatusWaiting, got.Status)
-
-	_, found = l.Session(orgB, s.ConversationIdentifier)
-	require.False(t, found, "orgs are apart")
-	require.ErrorIs(t, l.SetStatus("x", "conv-1", simulator.StatusEnded), simulator.ErrOrgNotFound)
-	require.ErrorIs(t, l.SetStatus(orgA, "other", simulator.StatusEnded), simulator.ErrConversationNotFound)
-	require.ErrorContains(t, l.SetStatus(orgA, s.ConversationIdentifier, "Dead"), "status")
-	for field, bad := range map[string]simulator.Session{
-		"sessionId":    {ID: s.ID},
-		"0Mw":          {ID: "500000000000000AAA"},
-		"status":       {Status: "Dead"},
-		"appearsAfter": {AppearsAfter: -1},
-	} {
-		_, err := l.CreateSession(orgA, bad)
-		require.ErrorIs(t, err, simulator.ErrInvalid)
-		require.ErrorContains(t, err, field)
-	}
+func TestNewSessionIsInvisibleAtFirst(t *testing.T) {
+	h := newHarness(t, withBehaviour(simulator.Behaviour{SessionsAppearAfter: simulator.Duration(time.Second)}))
+	require.Equal(t, http.StatusAccepted, h.openConversation(m{"conversationIdentifier": "conv-1"}).status)
+	require.Equal(t, "ACTIVE_CONVERSATION_NOT_FOUND", h.call(nil).body["errorReason"])
+	h.advance(time.Second)
+	require.Equal(t, true, h.call(nil).body["success"])
 }

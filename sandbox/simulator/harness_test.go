@@ -23,15 +23,24 @@ import (
 )
 
 const (
-	orgA     = simulator.DemoOrgID
-	orgB     = "00D00000000000B"
-	channel  = simulator.DemoChannelAddress
-	endUser  = "+49 170 1234567"
-	secretB  = "b-secret"
-	apiPath  = "/api/v1/messagingSession"
-	convPath = "/api/v1/conversation"
+	orgA                 = simulator.DemoOrgID
+	orgB                 = "00D00000000000B"
+	channel              = simulator.DemoChannelAddress
+	inactiveChannel      = simulator.DemoInactiveChannelAddress
+	endUser              = "+49 170 1234567"
+	secretB              = "b-secret"
+	tokenPath            = "/services/oauth2/token"
+	conversationPath     = "/api/v1/conversation"
+	messagingSessionPath = "/api/v1/messagingSession"
+
+	demoConsumerKey = "sandbox-consumer-key"
+	demoUsername    = "partner@example.com"
 )
 
+// m makes tables of headers and fields short.
+type m = map[string]string
+
+// demoOrg returns the same org and key each time, because making a key is slow.
 var demoOrg = sync.OnceValues(func() (simulator.Org, *rsa.PrivateKey) {
 	org, pem, err := simulator.DemoOrg()
 	if err != nil {
@@ -44,8 +53,9 @@ var demoOrg = sync.OnceValues(func() (simulator.Org, *rsa.PrivateKey) {
 	return org, key
 })
 
-// lab is a simulator with two orgs behind a real server, and its clock.
-type lab struct {
+// harness is a simulator of two orgs behind a real server, with a clock that the
+// test sets and a token of orgA.
+type harness struct {
 	*simulator.Simulator
 	t      *testing.T
 	url    string
@@ -55,43 +65,43 @@ type lab struct {
 	now    time.Time
 }
 
-func newLab(t *testing.T, change ...func(*simulator.Config)) *lab {
+func newHarness(t *testing.T, change ...func(*simulator.Config)) *harness {
 	a, _ := demoOrg()
 	b := simulator.Org{
 		OrgID: orgB, ConsumerKey: "b-key", ClientSecret: secretB,
 		ChannelDefinitions: []string{"B_Channel"}, ChannelAddresses: []simulator.ChannelAddress{{ID: channel}},
 	}
-	l := &lab{t: t, now: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)}
-	config := simulator.Config{Orgs: []simulator.Org{a, b}, Clock: l.clock}
+	h := &harness{t: t, now: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)}
+	config := simulator.Config{Orgs: []simulator.Org{a, b}, Clock: h.clock}
 	for _, c := range change {
 		c(&config)
 	}
 	var err error
-	l.Simulator, err = simulator.New(config)
+	h.Simulator, err = simulator.New(config)
 	require.NoError(t, err)
-	server := httptest.NewServer(l)
+	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	l.url, l.client = server.URL, server.Client()
-	l.token = l.grantB()
-	l.token = l.grantA()
-	l.ClearJournal()
-	return l
+	h.url, h.client = server.URL, server.Client()
+	_ = h.newTokenB() // so that tokens of both orgs are valid
+	h.token = h.newTokenA()
+	h.ClearJournal()
+	return h
 }
 
-func behaving(b simulator.Behaviour) func(*simulator.Config) {
+func withBehaviour(b simulator.Behaviour) func(*simulator.Config) {
 	return func(c *simulator.Config) { c.Behaviour = b }
 }
 
-func (l *lab) clock() time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.now
+func (h *harness) clock() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
 }
 
-func (l *lab) advance(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.now = l.now.Add(d)
+func (h *harness) advance(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = h.now.Add(d)
 }
 
 type response struct {
@@ -101,14 +111,14 @@ type response struct {
 	body   map[string]any
 }
 
-// try sends a request and reads its answer to the end.
-func (l *lab) try(ctx context.Context, method, path string, header map[string]string, body string) (response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, l.url+path, strings.NewReader(body))
-	require.NoError(l.t, err)
+// try sends a request and reads the whole response.
+func (h *harness) try(ctx context.Context, method, path string, header m, body string) (response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, h.url+path, strings.NewReader(body))
+	require.NoError(h.t, err)
 	for name, value := range header {
 		req.Header.Set(name, value)
 	}
-	res, err := l.client.Do(req)
+	res, err := h.client.Do(req)
 	if err != nil {
 		return response{}, err
 	}
@@ -121,26 +131,27 @@ func (l *lab) try(ctx context.Context, method, path string, header map[string]st
 	return r, err
 }
 
-func (l *lab) do(method, path string, header map[string]string, body string) response {
-	l.t.Helper()
-	r, err := l.try(l.t.Context(), method, path, header, body)
-	require.NoError(l.t, err)
+func (h *harness) do(method, path string, header m, body string) response {
+	h.t.Helper()
+	r, err := h.try(h.t.Context(), method, path, header, body)
+	require.NoError(h.t, err)
 	return r
 }
 
-// headers of a call to the API that is right in every respect, with changes;
-// an empty value takes a header away.
-func (l *lab) headers(changes map[string]string) map[string]string {
-	h := map[string]string{
-		"Authorization": "Bearer " + l.token, "Content-Type": "application/json", "OrgId": orgA,
+// headers returns the headers of a valid API request, with changes. An empty
+// value removes a header.
+func (h *harness) headers(changes m) m {
+	headers := m{
+		"Authorization": "Bearer " + h.token, "Content-Type": "application/json", "OrgId": orgA,
 		"RequestId": uuid.NewString(), "AuthorizationContext": simulator.DemoAuthorizationContext,
 	}
-	return changed(h, changes)
+	return changed(headers, changes)
 }
 
-// fields of a body that is right in every respect, with changes.
-func fields(changes map[string]string) string {
-	body := map[string]string{
+// fields returns the body of a valid End request, with changes. An empty value
+// removes a field.
+func fields(changes m) string {
+	body := m{
 		"channelAddressIdentifier": channel, "endUserClientId": endUser, "conversationIdentifier": "conv-1",
 		"operation": "End", "operationBy": "System",
 	}
@@ -148,79 +159,92 @@ func fields(changes map[string]string) string {
 	return string(text)
 }
 
-func changed(m, changes map[string]string) map[string]string {
-	maps.Copy(m, changes)
-	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
-	return m
+func changed(valid, changes m) m {
+	maps.Copy(valid, changes)
+	maps.DeleteFunc(valid, func(_, v string) bool { return v == "" })
+	return valid
 }
 
-func (l *lab) call(changes map[string]string) response {
-	l.t.Helper()
-	return l.do(http.MethodPost, apiPath, l.headers(nil), fields(changes))
+// call sends a valid End request with changes to its body.
+func (h *harness) call(changes m) response {
+	h.t.Helper()
+	return h.callWith(nil, fields(changes))
 }
 
-// session makes the Active session that fields names.
-func (l *lab) session() simulator.Session {
-	l.t.Helper()
-	s, err := l.CreateSession(orgA, simulator.Session{
-		ConversationIdentifier: "conv-1", ChannelAddressIdentifier: channel, EndUserClientID: endUser, Status: simulator.StatusActive,
+// callWith sends a body to /api/v1/messagingSession, with changes to the headers.
+func (h *harness) callWith(headers m, body string) response {
+	h.t.Helper()
+	return h.do(http.MethodPost, messagingSessionPath, h.headers(headers), body)
+}
+
+// session creates the Active session that fields names.
+func (h *harness) session() simulator.Session {
+	h.t.Helper()
+	s, err := h.CreateSession(orgA, simulator.Session{
+		ConversationIdentifier: "conv-1", ChannelAddressIdentifier: channel, EndUserClientID: endUser,
+		Status: simulator.StatusActive,
 	})
-	require.NoError(l.t, err)
+	require.NoError(h.t, err)
 	return s
 }
 
-func (l *lab) status() simulator.Status {
-	l.t.Helper()
-	s, found := l.Session(orgA, "conv-1")
-	require.True(l.t, found)
+func (h *harness) status() simulator.Status {
+	h.t.Helper()
+	s, found := h.Session(orgA, "conv-1")
+	require.True(h.t, found)
 	return s.Status
 }
 
-func (l *lab) last() simulator.Entry {
-	l.t.Helper()
-	entries := l.Journal()
-	require.NotEmpty(l.t, entries)
+// last returns the last journal entry.
+func (h *harness) last() simulator.Entry {
+	h.t.Helper()
+	entries := h.Journal()
+	require.NotEmpty(h.t, entries)
 	return entries[len(entries)-1]
 }
 
-func (l *lab) inject(f simulator.Fault) string {
-	l.t.Helper()
-	id, err := l.Inject(f)
-	require.NoError(l.t, err)
+func (h *harness) inject(f simulator.Fault) string {
+	h.t.Helper()
+	id, err := h.Inject(f)
+	require.NoError(h.t, err)
 	return id
 }
 
-func (l *lab) assertion(changes jwt.MapClaims) string {
+// assertion returns a valid assertion of orgA, with changes to its claims. A nil
+// value removes a claim.
+func (h *harness) assertion(changes jwt.MapClaims) string {
 	_, key := demoOrg()
 	claims := jwt.MapClaims{
-		"iss": simulator.DemoConsumerKey, "sub": simulator.DemoUsername,
-		"aud": "https://login.salesforce.com", "exp": l.clock().Add(2 * time.Minute).Unix(),
+		"iss": demoConsumerKey, "sub": demoUsername,
+		"aud": "https://login.salesforce.com", "exp": h.clock().Add(2 * time.Minute).Unix(),
 	}
 	maps.Copy(claims, changes)
 	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
 	text, err := jwt.NewWithClaims(jwt.SigningMethodRS256, claims).SignedString(key)
-	require.NoError(l.t, err)
+	require.NoError(h.t, err)
 	return text
 }
 
-func (l *lab) tokenCall(form url.Values) response {
-	l.t.Helper()
-	return l.do(http.MethodPost, "/services/oauth2/token", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, form.Encode())
+func (h *harness) tokenCall(form url.Values) response {
+	h.t.Helper()
+	return h.do(http.MethodPost, tokenPath, m{"Content-Type": "application/x-www-form-urlencoded"}, form.Encode())
 }
 
 func bearerForm(assertion string) url.Values {
 	return url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {assertion}}
 }
 
-func (l *lab) grantA() string { return l.granted(bearerForm(l.assertion(nil))) }
-
-func (l *lab) grantB() string {
-	return l.granted(url.Values{"grant_type": {"client_credentials"}, "client_id": {"b-key"}, "client_secret": {secretB}})
+func clientForm(id, secret string) url.Values {
+	return url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
 }
 
-func (l *lab) granted(form url.Values) string {
-	l.t.Helper()
-	r := l.tokenCall(form)
-	require.Equal(l.t, http.StatusOK, r.status, r.raw)
+func (h *harness) newTokenA() string { return h.newToken(bearerForm(h.assertion(nil))) }
+
+func (h *harness) newTokenB() string { return h.newToken(clientForm("b-key", secretB)) }
+
+func (h *harness) newToken(form url.Values) string {
+	h.t.Helper()
+	r := h.tokenCall(form)
+	require.Equal(h.t, http.StatusOK, r.status, r.raw)
 	return r.body["access_token"].(string)
 }

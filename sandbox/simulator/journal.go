@@ -9,26 +9,30 @@ import (
 	"time"
 )
 
-// maxTextInJournal cuts texts that clients choose, such as field names.
+// maxTextInJournal is the largest number of bytes of a text that clients
+// choose, such as a field name.
 const maxTextInJournal = 240
 
-// LostClientGone is Entry.Lost when the client left before the answer.
+// LostClientGone is Entry.Lost if the client closed the connection before the
+// response.
 const LostClientGone = "clientGone"
 
-// Entry is one request and its answer. It holds no token, assertion, secret or
-// endUserClientId.
+// Entry is one request and its response in the journal. It contains no token,
+// assertion, secret or endUserClientId.
 type Entry struct {
-	// Seq numbers requests from 1 in the order they were received.
+	// Seq numbers the requests from 1, in the order of their arrival.
 	Seq uint64 `json:"seq"`
-	// ReceivedAt is when the request came.
+	// ReceivedAt is when the request arrived.
 	ReceivedAt time.Time `json:"receivedAt"`
-	// AnsweredAt is just before the answer was sent; zero while the request is
-	// in flight.
+	// AnsweredAt is just before the response was sent; zero while the request
+	// is in flight.
 	AnsweredAt time.Time `json:"answeredAt,omitzero"`
-	Method     string    `json:"method"`
-	// Path as in the URL, without query.
+	// Method is the HTTP method.
+	Method string `json:"method"`
+	// Path is the path of the URL, without the query.
 	Path string `json:"path"`
-	// OrgID is that of the token or client, else the OrgId header.
+	// OrgID is the org of the token or client; if that is unknown, the OrgId
+	// header.
 	OrgID                  string `json:"orgId,omitempty"`
 	Operation              string `json:"operation,omitempty"`
 	OperationBy            string `json:"operationBy,omitempty"`
@@ -37,33 +41,36 @@ type Entry struct {
 	RequestID              string `json:"requestId,omitempty"`
 	AuthorizationContext   string `json:"authorizationContext,omitempty"`
 	// Violations name each rule of the contract that the request broke. Wrong
-	// or expired credentials and unknown names are none.
+	// or expired credentials and unknown ids are no violations.
 	Violations []string `json:"violations,omitempty"`
-	// SessionBefore and SessionAfter are the session's status around the
-	// operation; empty when no session was found.
+	// SessionBefore is the session's status before the operation; empty if no
+	// session was found.
 	SessionBefore Status `json:"sessionBefore,omitempty"`
-	SessionAfter  Status `json:"sessionAfter,omitempty"`
-	// Status is the HTTP status sent, 0 when none was.
+	// SessionAfter is the session's status after the operation.
+	SessionAfter Status `json:"sessionAfter,omitempty"`
+	// Status is the HTTP status that was sent; 0 if no response was sent.
 	Status int `json:"status"`
-	// Code and Symbol of an error answer.
-	Code   int    `json:"code,omitempty"`
+	// Code of an error response.
+	Code int `json:"code,omitempty"`
+	// Symbol of an error response.
 	Symbol string `json:"symbol,omitempty"`
 	// ErrorReason of a business failure, or the OAuth error.
 	ErrorReason string `json:"errorReason,omitempty"`
-	// Success tells that the answer sent says so.
+	// Success is whether the response that was sent reports success.
 	Success bool `json:"success"`
-	// FaultID is the fault that acted on the request.
+	// FaultID is the id of the fault that acted on the request.
 	FaultID string `json:"faultId,omitempty"`
-	// Lost tells why the answer did not arrive whole: a Break or "clientGone".
+	// Lost is why the response did not arrive complete: a Break, or
+	// LostClientGone.
 	Lost string `json:"lost,omitempty"`
 }
 
-// Answered tells that the request is no longer in flight.
+// Answered reports whether the request is no longer in flight.
 func (e Entry) Answered() bool {
 	return !e.AnsweredAt.IsZero()
 }
 
-// journal keeps the latest entries.
+// journal holds the latest entries.
 type journal struct {
 	mu      sync.Mutex
 	limit   int
@@ -77,25 +84,25 @@ func newJournal(limit int) *journal {
 	return &journal{limit: limit, first: 1, changed: make(chan struct{})}
 }
 
-// open writes down a request and returns its number.
-func (j *journal) open(c *call) uint64 {
+// begin adds an entry for a request and returns its Seq.
+func (j *journal) begin(req *request) uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	e := entryOf(c)
+	e := newEntry(req)
 	e.Seq = j.first + uint64(len(j.entries))
 	if len(j.entries) == j.limit {
-		// Slicing off the front lets append move the rest only now and then.
+		// Not copied here: append copies the entries when its array is full.
 		j.entries = j.entries[1:]
 		j.first++
 		j.dropped++
 	}
 	j.entries = append(j.entries, e)
-	j.wake()
+	j.notify()
 	return e.Seq
 }
 
-// close completes an entry, unless it was dropped meanwhile.
-func (j *journal) close(seq uint64, c *call, out outcome, now time.Time) {
+// complete adds the result to an entry, unless the entry has been dropped.
+func (j *journal) complete(seq uint64, req *request, res result, now time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if seq < j.first {
@@ -103,12 +110,13 @@ func (j *journal) close(seq uint64, c *call, out outcome, now time.Time) {
 	}
 	e := &j.entries[seq-j.first]
 	e.AnsweredAt = now
-	e.Violations = slices.Clone(c.violations)
-	out.describe(e)
-	j.wake()
+	e.Violations = slices.Clone(req.violations)
+	res.describe(e)
+	j.notify()
 }
 
-func (j *journal) wake() {
+// notify wakes those that wait for a change.
+func (j *journal) notify() {
 	close(j.changed)
 	j.changed = make(chan struct{})
 }
@@ -118,10 +126,11 @@ func (j *journal) clear() {
 	defer j.mu.Unlock()
 	j.first += uint64(len(j.entries))
 	j.entries, j.dropped = nil, 0
-	j.wake()
+	j.notify()
 }
 
-// snapshot copies the entries and says what closes at the next change.
+// snapshot returns a copy of the entries, and a channel that is closed at the
+// next change.
 func (j *journal) snapshot() (entries []Entry, changed <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -143,41 +152,41 @@ func (j *journal) wait(ctx context.Context, done func([]Entry) bool) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting on the sandbox's journal (entries: %d): %w", len(entries), context.Cause(ctx))
+			return fmt.Errorf("wait for the sandbox's journal (entries: %d): %w", len(entries), context.Cause(ctx))
 		}
 	}
 }
 
-func entryOf(c *call) Entry {
+func newEntry(req *request) Entry {
 	return Entry{
-		ReceivedAt:             c.receivedAt,
-		Method:                 truncate(c.request.Method, 16),
-		Path:                   truncate(c.request.URL.Path, maxTextInJournal),
-		OrgID:                  c.orgID(),
-		Operation:              truncate(c.fields["operation"], maxTextInJournal),
-		OperationBy:            truncate(c.fields["operationBy"], maxTextInJournal),
-		ConversationIdentifier: truncate(c.fields["conversationIdentifier"], maxTextInJournal),
-		SessionID:              truncate(c.fields["sessionId"], maxTextInJournal),
-		RequestID:              truncate(c.header(requestIDHeader), 36),
-		AuthorizationContext:   truncate(c.header("AuthorizationContext"), maxTextInJournal),
-		Violations:             slices.Clone(c.violations),
+		ReceivedAt:             req.receivedAt,
+		Method:                 truncate(req.http.Method, 16),
+		Path:                   truncate(req.http.URL.Path, maxTextInJournal),
+		OrgID:                  req.orgID(),
+		Operation:              truncate(req.fields["operation"], maxTextInJournal),
+		OperationBy:            truncate(req.fields["operationBy"], maxTextInJournal),
+		ConversationIdentifier: truncate(req.fields["conversationIdentifier"], maxTextInJournal),
+		SessionID:              truncate(req.fields["sessionId"], maxTextInJournal),
+		RequestID:              truncate(req.header(requestIDHeader), 36),
+		AuthorizationContext:   truncate(req.header("AuthorizationContext"), maxTextInJournal),
+		Violations:             slices.Clone(req.violations),
 	}
 }
 
-// describe puts the outcome into an entry as the client saw it.
-func (out outcome) describe(e *Entry) {
-	e.SessionBefore, e.SessionAfter, e.FaultID = out.before, out.after, out.faultID
+// describe sets the fields of an entry to what the client received.
+func (res result) describe(e *Entry) {
+	e.SessionBefore, e.SessionAfter, e.FaultID = res.before, res.after, res.faultID
 	switch {
-	case out.clientGone:
+	case res.clientGone:
 		e.Lost = LostClientGone
 		return
-	case out.spoiled == Reset:
+	case res.breakage == Reset:
 		e.Lost = string(Reset)
 		return
 	}
-	e.Lost, e.Status = string(out.spoiled), out.reply.status
-	if out.spoiled != NotJSON && e.Status != http.StatusNoContent {
-		e.Code, e.Symbol, e.ErrorReason = out.reply.code, out.reply.symbol, out.reply.errorReason
-		e.Success = out.reply.success && out.spoiled != Truncate
+	e.Lost, e.Status = string(res.breakage), res.response.status
+	if res.breakage != NotJSON && e.Status != http.StatusNoContent {
+		e.Code, e.Symbol, e.ErrorReason = res.response.code, res.response.symbol, res.response.errorReason
+		e.Success = res.response.success && res.breakage != Truncate
 	}
 }

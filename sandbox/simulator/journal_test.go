@@ -16,18 +16,19 @@ import (
 	"sessionkeeper/sandbox/simulator"
 )
 
-func TestJournalTellsAll(t *testing.T) {
-	l := newLab(t)
-	s := l.session()
+func TestJournalRecordsRequestAndResponse(t *testing.T) {
+	h := newHarness(t)
+	s := h.session()
 	id := uuid.NewString()
-	l.do(http.MethodPost, apiPath, l.headers(m{"RequestId": id}), fields(m{"sessionId": s.ID}))
-	l.call(m{"conversationIdentifier": "other"})
+	h.callWith(m{"RequestId": id}, fields(m{"sessionId": s.ID}))
+	h.call(m{"conversationIdentifier": "other"})
 
-	entries := l.Journal()
+	entries := h.Journal()
 	require.Len(t, entries, 2)
 	require.Equal(t, simulator.Entry{
-		Seq: entries[0].Seq, ReceivedAt: l.clock(), AnsweredAt: l.clock(), Method: "POST", Path: apiPath, OrgID: orgA,
-		Operation: "End", OperationBy: "System", ConversationIdentifier: "conv-1", SessionID: s.ID, RequestID: id,
+		Seq: entries[0].Seq, ReceivedAt: h.clock(), AnsweredAt: h.clock(),
+		Method: "POST", Path: messagingSessionPath, OrgID: orgA, Operation: "End", OperationBy: "System",
+		ConversationIdentifier: "conv-1", SessionID: s.ID, RequestID: id,
 		AuthorizationContext: simulator.DemoAuthorizationContext, SessionBefore: "Active", SessionAfter: "Ended",
 		Status: 200, Success: true,
 	}, entries[0])
@@ -37,112 +38,113 @@ func TestJournalTellsAll(t *testing.T) {
 }
 
 func TestJournalHoldsNoSecrets(t *testing.T) {
-	l := newLab(t, behaving(simulator.Behaviour{FailuresAsCodes: true}))
-	l.session()
-	assertion := l.assertion(nil)
-	l.token = l.granted(bearerForm(assertion))
-	l.grantB()
-	l.call(nil)
-	l.call(m{"operation": "Inactivate"})
-	l.call(m{"sessionId": "0Mw000000000000AAA"})
-	l.do(http.MethodPost, apiPath, l.headers(m{"OrgId": l.token, "RequestId": l.token}), fields(nil))
-	l.do(http.MethodPost, apiPath, l.headers(m{"OrgId": l.token, "Authorization": ""}), fields(nil))
-	l.inject(simulator.Fault{Answer: &simulator.Answer{Code: 10105}})
-	require.Contains(t, l.call(nil).raw, endUser)
+	h := newHarness(t, withBehaviour(simulator.Behaviour{FailuresAsCodes: true}))
+	h.session()
+	assertion := h.assertion(nil)
+	h.token = h.newToken(bearerForm(assertion))
+	h.newTokenB()
+	h.call(nil)
+	h.call(m{"operation": "Inactivate"})
+	h.call(m{"sessionId": "0Mw000000000000AAA"})
+	h.callWith(m{"OrgId": h.token, "RequestId": h.token}, fields(nil))
+	h.callWith(m{"OrgId": h.token, "Authorization": ""}, fields(nil))
+	h.inject(simulator.Fault{Answer: &simulator.Answer{Code: 10105}})
+	require.Contains(t, h.call(nil).raw, endUser)
 
-	text, err := json.Marshal(l.Journal())
+	text, err := json.Marshal(h.Journal())
 	require.NoError(t, err)
-	for _, secret := range []string{endUser, "1234567", l.token, l.token[len(orgA)+5:], assertion, secretB} {
+	for _, secret := range []string{endUser, "1234567", h.token, h.token[len(orgA)+5:], assertion, secretB} {
 		require.NotContains(t, string(text), secret)
 	}
 }
 
-// onWrite is a ResponseWriter that tells when the answer leaves.
+// onWrite is a ResponseWriter that calls a function before it writes.
 type onWrite struct {
 	http.ResponseWriter
-	tell func()
+	before func()
 }
 
 func (w onWrite) Write(p []byte) (int, error) {
-	w.tell()
+	w.before()
 	return w.ResponseWriter.Write(p)
 }
 
-func TestJournalIsCompleteWhenTheAnswerArrives(t *testing.T) {
-	l := newLab(t)
-	asked := 0
+func TestJournalEntryIsCompleteBeforeResponse(t *testing.T) {
+	h := newHarness(t)
+	writes := 0
 	w := onWrite{httptest.NewRecorder(), func() {
-		asked++
-		require.True(t, l.last().Answered())
+		writes++
+		require.True(t, h.last().Answered())
 	}}
-	l.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, apiPath, nil))
-	require.Equal(t, 1, asked)
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, messagingSessionPath, nil))
+	require.Equal(t, 1, writes)
 }
 
 func TestJournalIsBounded(t *testing.T) {
-	l := newLab(t, func(c *simulator.Config) { c.JournalSize = 3 })
+	h := newHarness(t, func(c *simulator.Config) { c.JournalSize = 3 })
 	for range 5 {
-		l.call(nil)
+		h.call(nil)
 	}
-	entries := l.Journal()
+	entries := h.Journal()
 	require.Len(t, entries, 3)
-	require.EqualValues(t, 2, l.Dropped())
+	require.EqualValues(t, 2, h.DroppedEntries())
 	require.Equal(t, entries[0].Seq+2, entries[2].Seq)
 	require.True(t, entries[2].Answered())
-	l.ClearJournal()
-	require.Empty(t, l.Journal())
-	require.Zero(t, l.Dropped())
-	l.call(nil)
-	require.Equal(t, entries[2].Seq+1, l.last().Seq, "numbers go on")
+	h.ClearJournal()
+	require.Empty(t, h.Journal())
+	require.Zero(t, h.DroppedEntries())
+	h.call(nil)
+	require.Equal(t, entries[2].Seq+1, h.last().Seq, "numbering continues")
 }
 
 func TestWait(t *testing.T) {
-	l := newLab(t)
+	h := newHarness(t)
 	waited := make(chan error, 1)
 	go func() {
-		waited <- l.Wait(t.Context(), func(e []simulator.Entry) bool { return len(e) == 2 && e[1].Answered() })
+		waited <- h.Wait(t.Context(), func(e []simulator.Entry) bool { return len(e) == 2 && e[1].Answered() })
 	}()
-	l.call(nil)
-	l.call(nil)
+	h.call(nil)
+	h.call(nil)
 	require.NoError(t, <-waited)
 
-	why := errors.New("enough")
+	cause := errors.New("canceled by the test")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(why)
-	require.ErrorIs(t, l.Wait(ctx, func([]simulator.Entry) bool { return false }), why)
-	require.NoError(t, l.Wait(ctx, func([]simulator.Entry) bool { return true }), "true at once")
+	cancel(cause)
+	require.ErrorIs(t, h.Wait(ctx, func([]simulator.Entry) bool { return false }), cause)
+	require.NoError(t, h.Wait(ctx, func([]simulator.Entry) bool { return true }), "done at once")
 }
 
 func TestConcurrentUse(t *testing.T) {
 	const callers, calls = 8, 40
-	l := newLab(t, func(c *simulator.Config) { c.JournalSize = 100 })
-	l.inject(simulator.Fault{Answer: &simulator.Answer{Status: 503}, Share: 0.3, Times: 50})
+	h := newHarness(t, func(c *simulator.Config) { c.JournalSize = 100 })
+	h.inject(simulator.Fault{Answer: &simulator.Answer{Status: 503}, Share: 0.3, Times: 50})
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() {
 			for range calls {
-				s, err := l.CreateSession(orgA, simulator.Session{ConversationIdentifier: "conv-1"})
+				s, err := h.CreateSession(orgA, simulator.Session{ConversationIdentifier: "conv-1"})
 				if err != nil {
 					t.Error(err)
 				}
-				if _, err := l.try(t.Context(), http.MethodPost, apiPath, l.headers(nil), fields(m{"sessionId": s.ID})); err != nil {
+				body := fields(m{"sessionId": s.ID})
+				if _, err := h.try(t.Context(), http.MethodPost, messagingSessionPath, h.headers(nil), body); err != nil {
 					t.Error(err)
 				}
-				l.advance(time.Millisecond)
-				_ = l.SetStatus(orgA, "conv-1", simulator.StatusWaiting)
-				_ = l.SetChannelAddress(orgA, channel, true)
-				id, err := l.Inject(simulator.Fault{Latency: 1, Times: 1})
+				h.advance(time.Millisecond)
+				_ = h.SetStatus(orgA, "conv-1", simulator.StatusWaiting)
+				_ = h.SetChannelAddress(orgA, channel, true)
+				id, err := h.Inject(simulator.Fault{Latency: 1, Times: 1})
 				if err != nil {
 					t.Error(err)
 				}
-				l.Remove(id)
-				l.Journal()
+				h.RemoveFault(id)
+				h.Journal()
 			}
 		})
 	}
 	all.Wait()
-	require.EqualValues(t, callers*calls-100, l.Dropped())
-	entries := l.Journal()
+	require.EqualValues(t, callers*calls-100, h.DroppedEntries())
+	entries := h.Journal()
 	for i, e := range entries {
 		require.Equal(t, entries[0].Seq+uint64(i), e.Seq)
 	}

@@ -1,3 +1,51 @@
+// Package simulator is a stand-in for Salesforce's Interaction Service and its
+// token endpoint, for tests and demos. A [Simulator] is an [http.Handler]:
+//
+//	sandbox, err := simulator.New(simulator.Config{Orgs: []simulator.Org{{
+//		OrgID: "00D000000000001", ConsumerKey: "key", ClientSecret: "secret",
+//		ChannelDefinitions: []string{"Partner1_ChannelDefinition1"},
+//		ChannelAddresses:   []simulator.ChannelAddress{{ID: "channel-1"}},
+//	}}})
+//	server := httptest.NewServer(sandbox)
+//	// The client under test gets server.URL as its API and login address.
+//	_, err = sandbox.CreateSession("00D000000000001", simulator.Session{
+//		ConversationIdentifier: "conv-1", Status: simulator.StatusActive,
+//	})
+//	_, err = sandbox.Inject(simulator.Fault{
+//		Operation: simulator.End, Times: 1, Answer: &simulator.Answer{Status: 503},
+//	})
+//	// … the client ends the session …
+//	session, _ := sandbox.Session("00D000000000001", "conv-1") // session.Status is Ended.
+//	requests := sandbox.Journal()                              // Each has its Violations.
+//
+// The simulator serves one or more orgs. It
+//   - issues access tokens and checks every request as Salesforce would;
+//   - keeps the status of each session, see [Session];
+//   - fails on demand, see [Fault];
+//   - records each request and its response in a journal, see [Entry].
+//
+// It shares no types with any client, so that a mistake in a client is not
+// repeated here. The same functions are served as JSON under /_sandbox/.
+//
+// # Documented by Salesforce
+//
+// The paths, headers, body fields, operations and session statuses; the values
+// of errorReason and most numeric codes; the limit of 2000 requests per second;
+// the JWT bearer and client credentials grants, and that the token response has
+// no expires_in.
+//
+// # Not documented, and so configurable
+//
+// All of the following are fields of [Behaviour]. Their defaults are inferred.
+//   - Which operation succeeds on a session of which status.
+//   - The HTTP status, code and message for each failure.
+//   - Whether a failure is success:false with an errorReason, or an HTTP error.
+//   - The spelling of errorReason, and numeric or symbolic codes.
+//   - Whether repeated grants return the same token.
+//   - How long a new session stays invisible.
+//
+// The limit of requests is counted for each org, see [Config]. The body of
+// POST /api/v1/conversation is a choice of this package, and it is fixed.
 package simulator
 
 import (
@@ -8,7 +56,7 @@ import (
 	"time"
 )
 
-// Simulator plays the orgs of its Config. It is safe for concurrent use.
+// Simulator simulates the orgs of its Config. It is safe for concurrent use.
 type Simulator struct {
 	config     Config
 	orgs       map[string]*org
@@ -21,8 +69,8 @@ type Simulator struct {
 
 var _ http.Handler = (*Simulator)(nil)
 
-// New returns a Simulator without sessions and faults, or every error of the
-// Config, each with its field.
+// New returns a Simulator without sessions and faults. If the Config is not
+// valid, the error lists every invalid field.
 func New(c Config) (*Simulator, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
@@ -47,27 +95,71 @@ func New(c Config) (*Simulator, error) {
 	return s, nil
 }
 
-// ServeHTTP answers a request and writes it into the journal, except for the
-// control endpoints under /_sandbox/.
+// ServeHTTP answers a request and records it in the journal. Requests to the
+// control API under /_sandbox/ are not recorded.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, controlPrefix) {
 		s.control.ServeHTTP(w, r)
 		return
 	}
-	c := s.read(w, r)
-	seq := s.journal.open(c)
-	out := s.act(r.Context(), c)
-	// Before the answer: who has it may look into the journal at once.
-	s.journal.close(seq, c, out, s.now())
-	out.write(w)
+	req := s.readRequest(w, r)
+	seq := s.journal.begin(req)
+	res := s.handle(r.Context(), req)
+	// The entry is completed before the response is sent: a client that has the
+	// response may read the journal at once.
+	s.journal.complete(seq, req, res, s.now())
+	res.write(w)
+}
+
+// result is what the simulator did with a request.
+type result struct {
+	response      response
+	before, after Status
+	faultID       string
+	breakage      Break
+	clientGone    bool
+}
+
+// handle processes a request, or applies the fault that matches it.
+func (s *Simulator) handle(ctx context.Context, req *request) result {
+	fault, matched := s.faults.match(req, s.now())
+	if !matched {
+		return s.process(req)
+	}
+	res := s.applyFault(ctx, req, fault)
+	res.faultID = fault.ID
+	return res
+}
+
+// process does what Salesforce would do with a request.
+func (s *Simulator) process(req *request) result {
+	switch {
+	case req.oauthError != nil:
+		return result{response: s.errorResponse(req, req.oauthError.answer())}
+	case req.rejection != "":
+		return s.failure(req, req.rejection)
+	case req.endpoint == TokenEndpoint:
+		return result{response: s.issueToken(req)}
+	}
+	if cause := req.org.check(req); cause != "" {
+		return s.failure(req, cause)
+	}
+	if req.endpoint == ConversationEndpoint {
+		return s.openConversation(req)
+	}
+	return s.applyOperation(req)
+}
+
+func (s *Simulator) failure(req *request, cause Cause) result {
+	return result{response: s.errorResponse(req, s.config.Behaviour.answerTo(cause))}
 }
 
 func (s *Simulator) now() time.Time {
 	return s.config.Clock()
 }
 
-// Inject puts a fault in force and returns its id. A fault that makes no sense
-// is refused with an error that names the field.
+// Inject activates a fault and returns its id. If the fault is not valid, the
+// error names the field.
 func (s *Simulator) Inject(f Fault) (id string, err error) {
 	if f.OrgID != "" && s.orgs[f.OrgID] == nil {
 		return "", fmt.Errorf("%w: fault: orgId: %q: %w", ErrInvalid, f.OrgID, ErrOrgNotFound)
@@ -75,46 +167,47 @@ func (s *Simulator) Inject(f Fault) (id string, err error) {
 	return s.faults.inject(f, s.now())
 }
 
-// Remove ends a fault and tells whether it was in force.
-func (s *Simulator) Remove(id string) bool {
+// RemoveFault removes a fault and reports whether it was active.
+func (s *Simulator) RemoveFault(id string) bool {
 	return s.faults.remove(id)
 }
 
-// RemoveAll ends every fault.
-func (s *Simulator) RemoveAll() {
+// RemoveAllFaults removes every fault.
+func (s *Simulator) RemoveAllFaults() {
 	s.faults.removeAll()
 }
 
-// Faults are those in force, oldest first.
+// Faults returns the active faults, oldest first.
 func (s *Simulator) Faults() []Fault {
 	return s.faults.list(s.now())
 }
 
-// Journal copies the entries kept, oldest first.
+// Journal returns a copy of the entries, oldest first.
 func (s *Simulator) Journal() []Entry {
 	entries, _ := s.journal.snapshot()
 	return entries
 }
 
-// Dropped counts the entries that the journal has let go since it was cleared.
-func (s *Simulator) Dropped() uint64 {
+// DroppedEntries returns how many entries the full journal has dropped since it
+// was last cleared.
+func (s *Simulator) DroppedEntries() uint64 {
 	return s.journal.droppedCount()
 }
 
-// ClearJournal forgets all entries; numbering goes on.
+// ClearJournal removes all entries. Numbering continues.
 func (s *Simulator) ClearJournal() {
 	s.journal.clear()
 }
 
-// Wait returns when done says so of the journal's entries, which it is asked
-// now and whenever a request comes or is answered, or else when ctx ends.
-// Entries of requests in flight are among them, see Entry.Answered.
+// Wait blocks until done returns true for the entries of the journal, or until
+// ctx ends. It calls done at once, and again whenever a request arrives or is
+// answered. The entries include requests in flight, see [Entry.Answered].
 func (s *Simulator) Wait(ctx context.Context, done func([]Entry) bool) error {
 	return s.journal.wait(ctx, done)
 }
 
-// CreateSession makes a session, the current one of its conversation; an open
-// one before it becomes Ended. Fields left empty are filled in.
+// CreateSession creates a session and makes it the current session of its
+// conversation. The previous session becomes Ended. Empty fields get defaults.
 func (s *Simulator) CreateSession(orgID string, session Session) (Session, error) {
 	o, err := s.org(orgID)
 	if err != nil {
@@ -127,8 +220,9 @@ func (s *Simulator) CreateSession(orgID string, session Session) (Session, error
 	return created, nil
 }
 
-// SetStatus changes the conversation's current session from within Salesforce:
-// a rep ends it, a message of the end user moves it from Inactive to Waiting.
+// SetStatus changes the status of the conversation's current session, as
+// Salesforce itself would: for example to Ended when a rep ends the session, or
+// from Inactive to Waiting when the end user writes.
 func (s *Simulator) SetStatus(orgID, conversationIdentifier string, status Status) error {
 	o, err := s.org(orgID)
 	if err != nil {
@@ -140,7 +234,8 @@ func (s *Simulator) SetStatus(orgID, conversationIdentifier string, status Statu
 	return nil
 }
 
-// Session is the conversation's current session, visible yet or not.
+// Session returns the conversation's current session, even if it is not yet
+// visible to requests.
 func (s *Simulator) Session(orgID, conversationIdentifier string) (Session, bool) {
 	o, err := s.org(orgID)
 	if err != nil {
@@ -149,7 +244,7 @@ func (s *Simulator) Session(orgID, conversationIdentifier string) (Session, bool
 	return o.sessions.current(conversationIdentifier)
 }
 
-// Sessions of an org, oldest first.
+// Sessions returns all sessions of an org, oldest first.
 func (s *Simulator) Sessions(orgID string) []Session {
 	o, err := s.org(orgID)
 	if err != nil {
