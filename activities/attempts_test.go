@@ -156,7 +156,9 @@ func TestNotFoundRightAfterTheStartIsTriedAgain(t *testing.T) {
 	t.Run("unless an earlier attempt may have done it", func(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, 10*time.Second)
-		l.inject(simulator.Fault{Endpoint: simulator.MessagingSessionEndpoint, Break: simulator.Reset, Process: true, Times: 1})
+		l.inject(simulator.Fault{
+			Endpoint: simulator.MessagingSessionEndpoint, Break: simulator.Reset, Process: true, Times: 1,
+		})
 		got := attempts(t, l.do, conversation.End, young)
 		require.Nil(t, got.failure)
 		require.True(t, got.answer.AlreadyOver)
