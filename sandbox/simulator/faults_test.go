@@ -23,28 +23,44 @@ func TestFaultAnswers(t *testing.T) {
 		body       string
 		retryAfter string
 	}{
-		"errorReason": {simulator.Answer{ErrorReason: "INTERNAL_ERROR"}, 200,
-			`{"success":false,"errorReason":"INTERNAL_ERROR"}`, ""},
+		"errorReason": {
+			simulator.Answer{ErrorReason: "INTERNAL_ERROR"},
+			200, `{"success":false,"errorReason":"INTERNAL_ERROR"}`, "",
+		},
 		"new errorReason": {simulator.Answer{ErrorReason: "X", Status: 202}, 202, `{"success":false,"errorReason":"X"}`, ""},
-		"status": {simulator.Answer{Status: 503}, 503,
-			`{"code":503,"message":"Service Unavailable ` + personalData + `"}`, ""},
-		"code": {simulator.Answer{Code: 10105}, 404,
-			`{"code":10105,"message":"End user ` + endUser + ` was not found"}`, ""},
-		"unknown code": {simulator.Answer{Code: 10025}, 400,
-			`{"code":10025,"message":"Bad Request ` + personalData + `"}`, ""},
-		"ambiguous code": {simulator.Answer{Code: 10102}, 400,
-			`{"code":10102,"message":"Bad Request ` + personalData + `"}`, ""},
-		"migration": {simulator.Answer{Code: 10019}, 503,
-			`{"code":10019,"message":"Service Unavailable ` + personalData + `"}`, ""},
+		"status": {
+			simulator.Answer{Status: 503},
+			503, `{"code":503,"message":"Service Unavailable ` + personalData + `"}`, "",
+		},
+		"code": {
+			simulator.Answer{Code: 10105},
+			404, `{"code":10105,"message":"End user ` + endUser + ` was not found"}`, "",
+		},
+		"unknown code": {
+			simulator.Answer{Code: 10025},
+			400, `{"code":10025,"message":"Bad Request ` + personalData + `"}`, "",
+		},
+		"ambiguous code": {
+			simulator.Answer{Code: 10102},
+			400, `{"code":10102,"message":"Bad Request ` + personalData + `"}`, "",
+		},
+		"migration": {
+			simulator.Answer{Code: 10019},
+			503, `{"code":10019,"message":"Service Unavailable ` + personalData + `"}`, "",
+		},
 		"symbol": {simulator.Answer{Status: 403, Symbol: "X", Message: "m"}, 403, `{"code":"X","message":"m"}`, ""},
-		"all": {simulator.Answer{Status: 418, Code: 1, Symbol: "X", Message: "{conversationIdentifier}"}, 418,
-			`{"code":1,"message":"conv-1"}`, ""},
+		"all": {
+			simulator.Answer{Status: 418, Code: 1, Symbol: "X", Message: "{conversationIdentifier}"},
+			418, `{"code":1,"message":"conv-1"}`, "",
+		},
 		"rate limit": {simulator.Answer{Status: 429}, 429, rateLimited, ""},
-		"in seconds": {simulator.Answer{Status: 429, RetryAfter: simulator.Duration(1500 * time.Millisecond)}, 429,
-			rateLimited, "2"},
+		"in seconds": {
+			simulator.Answer{Status: 429, RetryAfter: simulator.Duration(1500 * time.Millisecond)},
+			429, rateLimited, "2",
+		},
 		"as a date": {
-			simulator.Answer{Status: 429, RetryAfter: simulator.Duration(2 * time.Second), RetryAfterDate: true}, 429,
-			rateLimited, "Wed, 02 Jan 2030 03:04:07 GMT",
+			simulator.Answer{Status: 429, RetryAfter: simulator.Duration(2 * time.Second), RetryAfterDate: true},
+			429, rateLimited, "Wed, 02 Jan 2030 03:04:07 GMT",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
