@@ -50,7 +50,9 @@ func command(out io.Writer) *cli.Command {
 		Description: description,
 		Writer:      out,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8787", Usage: "`ADDRESS` to listen on; port 0 chooses a free port"},
+			&cli.StringFlag{
+				Name: "listen", Value: "127.0.0.1:8787", Usage: "`ADDRESS` to listen on; port 0 chooses a free port",
+			},
 			&cli.StringFlag{Name: "config", Usage: "YAML or JSON `FILE` with the orgs and the behaviour"},
 			&cli.StringFlag{Name: "key-out", Usage: "`FILE` to write the demo org's private key to"},
 			&cli.BoolFlag{Name: "adopt-unknown", Usage: "treat unknown sessions as existing and Active"},
