@@ -1,6 +1,6 @@
-// Command bench runs the same job on every way to keep the idle clocks of
+// Command compare does the same job with several ways to keep the idle clocks of
 // conversations, one after the other, and prints one table. The stores are real
-// servers, which it starts for the time of the run.
+// servers, which it starts and stops.
 package main
 
 import (
@@ -23,35 +23,36 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := app().Run(ctx, os.Args); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, stop has nothing left to do
+	err := newCommand().Run(ctx, os.Args)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "compare:", err)
+		os.Exit(1)
 	}
 }
 
-func app() *cli.Command {
+func newCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "bench",
+		Name:  "compare",
 		Usage: "compare ways to keep the idle clocks of conversations",
-		Description: "Needs the Debian packages postgresql and redis-server: it starts servers of its own from\n" +
-			"them, on free ports, and stops them at the end.\n\n" +
-			"Example:\n   go run -C bench . -short",
+		Description: "Needs the Debian packages postgresql and redis-server. It starts servers of its own\n" +
+			"on free ports, and stops them at the end.\n\n" +
+			"Example:\n   go run -C compare . -short",
 		HideVersion: true,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "short", Usage: "less than five minutes, for a look; published figures need the full run"},
-			&cli.StringSliceFlag{Name: "engines", Usage: "only these `KEYS`, with commas between them (default: all)"},
-			&cli.StringFlag{Name: "out", Usage: "`FOLDER` for the results: JSON, Markdown and charts (default: none)"},
+			&cli.BoolFlag{Name: "short", Usage: "take less than five minutes; too short for figures to publish"},
+			&cli.StringSliceFlag{Name: "engines", Usage: "measure only these engines: `KEYS`, separated by commas"},
+			&cli.StringFlag{Name: "out", Usage: "write the results to `FOLDER` as JSON, Markdown and charts"},
 		},
 		Commands:       []*cli.Command{measureCommand()},
 		Action:         run,
-		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // main prints errors, once
+		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // main prints the error
 	}
 }
 
 func run(ctx context.Context, c *cli.Command) (err error) {
 	if c.Args().Present() {
-		return fmt.Errorf("unexpected argument %q; see bench -help", c.Args().First())
+		return fmt.Errorf("unexpected argument %q; see compare -help", c.Args().First())
 	}
 	engines, err := engine.Choose(c.StringSlice("engines"))
 	if err != nil {
@@ -68,20 +69,21 @@ func run(ctx context.Context, c *cli.Command) (err error) {
 	}
 	defer func() { err = errors.Join(err, servers.Stop()) }()
 
-	r := report.Report{Began: began, Plan: plan, Environment: report.ThisEnvironment(servers.Servers)}
+	r := report.Report{Began: began, Plan: plan, Environment: report.CurrentEnvironment(servers.Servers)}
 	fmt.Fprintln(os.Stderr, report.Parameters(plan))
 	for _, e := range engines {
-		result := apart(ctx, assignment{Engine: e.Key, Servers: servers.Servers, Plan: plan}, e.Name)
+		request := measureRequest{Engine: e.Key, Servers: servers.Servers, Plan: plan}
+		result := measureInSubprocess(ctx, request, e.Name)
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped at %s: %w", e.Name, ctx.Err())
 		}
 		r.Results = append(r.Results, result)
 	}
 	r.Took = time.Since(began)
-	return finish(r, os.Stdout, c.String("out"))
+	return output(r, os.Stdout, c.String("out"))
 }
 
-func finish(r report.Report, w io.Writer, folder string) error {
+func output(r report.Report, w io.Writer, folder string) error {
 	if err := r.Print(w); err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Package engine has the ways to keep the idle clocks of conversations, each
-// behind the same few methods, so that one job can be run on all of them.
+// Package engine has the ways to keep the idle clocks of conversations. Each one
+// has the same few methods, so that the same job can be run on all of them.
 package engine
 
 import (
@@ -16,66 +16,61 @@ import (
 type Engine struct {
 	// Key names the engine on the command line.
 	Key string
-	// Name is for people.
+	// Name is the engine's name in the table and the charts.
 	Name string
-	// Looks is how often an engine that only looks now and then does so, when
-	// that is longer than a short run can wait. Zero for the others.
-	Looks time.Duration
-	// Grain is how exactly the engine keeps time, when that is coarse.
-	Grain time.Duration
 	// Library is the Go module that does the work.
 	Library string
-	// Open sets the engine up on empty stores.
-	Open func(context.Context, Setup) (Session, error)
+	// Open prepares the stores and starts the engine.
+	Open func(context.Context, Setup) (Instance, error)
 }
 
 // Setup is what an engine works with.
 type Setup struct {
 	Stores stores.Servers
-	// Idle is how long a conversation may be quiet.
+	// Idle is the time without a message after which the idle call is due.
 	Idle time.Duration
-	// Call is to be made once for each conversation that was quiet for so long.
-	// An error means that it has to be made again.
+	// Call makes the idle call of a conversation. The engine calls it once for
+	// each idle deadline that is reached, and again after an error.
 	Call func(ctx context.Context, conversation string) error
-	// Salesforce is the base URL of the server that Call calls, for an engine
-	// that makes the call itself.
+	// Salesforce is the base URL of the server that Call sends its request to,
+	// for an engine that sends the request itself.
 	Salesforce string
 }
 
-// Session is an engine at work: its worker's side runs, and conversations can be
-// begun. It is safe for concurrent use; of one conversation, one event comes
-// after the other.
-type Session interface {
-	// Begin starts a conversation's clock at a time. One that has begun takes it
-	// for a message.
-	Begin(ctx context.Context, id string, at time.Time) (Conversation, error)
-	// Due is when the conversation's call is due by what the engine has stored.
-	// Zero is not at all.
-	Due(ctx context.Context, id string) (time.Time, error)
-	// Stored is how many bytes the engine's data takes in its store.
-	Stored(ctx context.Context) (int64, error)
+// Instance is a running engine with its worker. It is safe for concurrent use,
+// but the events of one conversation come one after the other.
+type Instance interface {
+	// StartConversation starts a conversation's idle clock at a time. For a
+	// conversation that was started before, it does what a message does.
+	StartConversation(ctx context.Context, id string, at time.Time) (Conversation, error)
+	// IdleDeadline returns the idle deadline that the engine has stored for a
+	// conversation, or zero when it has none.
+	IdleDeadline(ctx context.Context, id string) (time.Time, error)
+	// StoredBytes returns the size of the engine's data in its store.
+	StoredBytes(ctx context.Context) (int64, error)
 	// Close stops the engine.
 	Close(ctx context.Context) error
 }
 
-// Conversation is one whose clock runs.
+// Conversation is one whose idle clock runs.
 type Conversation interface {
-	// Message starts the clock anew at a time, as somebody wrote. Once it
-	// returns without an error the engine has acknowledged the message.
+	// Message starts the idle clock anew at a time. The engine has acknowledged
+	// the message when Message returns without an error.
 	Message(ctx context.Context, at time.Time) error
 }
 
-// Flusher is a session that keeps something in the sender's memory.
+// Flusher is an instance whose sender keeps messages in memory.
 type Flusher interface {
-	// Flush returns once all of it is told. No message is sent meanwhile.
+	// Flush returns when all of them are reported. The caller sends no message
+	// during the call.
 	Flush(ctx context.Context) error
 }
 
-// Chat is a conversation of a known shape: messages at even distances, an idle
-// time of a third of the whole, and a hang-up at the end.
+// Chat is a conversation whose cost is counted: messages at equal intervals, an
+// idle time of a third of its length, and a close at the end.
 type Chat struct {
 	Messages int           `json:"messages"`
-	Over     time.Duration `json:"over"`
+	Length   time.Duration `json:"length"`
 }
 
 // Cost is what a chat costs on Temporal.
@@ -84,25 +79,28 @@ type Cost struct {
 	Events  int `json:"events"`
 }
 
-// Coster is a session on Temporal, which writes a history and bills actions.
-type Coster interface {
-	// Cost plays a chat and reads its history.
-	Cost(ctx context.Context, chat Chat) (Cost, error)
+// CostMeasurer is an instance on Temporal, which writes a history and bills
+// actions.
+type CostMeasurer interface {
+	// MeasureCost plays a chat and counts the events and actions of its history.
+	MeasureCost(ctx context.Context, chat Chat) (Cost, error)
 }
 
-// callers is how many calls an engine's worker makes at once.
-const callers = 64
+// maxParallelCalls is how many idle calls an engine's worker makes at the same
+// time.
+const maxParallelCalls = 64
 
-// All are the engines, in the order of the table.
+// All returns the engines in the order of the table.
 func All() []Engine {
 	return []Engine{
-		windowed(), eachMessage(), resetPerMessage(),
-		asynqDefault(), asynqTuned(), riverSnooze(), dbosDebouncer(),
-		redisSortedSet(), sweep(time.Minute), sweep(time.Second),
+		sessionkeeper(), sessionkeeperPerMessage(), temporalReset(),
+		asynqTask(), riverJob(), dbosDebouncer(),
+		redisSortedSet(), windowedSortedSet(), postgresTable(),
 	}
 }
 
-// Choose finds engines by their keys, in the order of [All]. None means all.
+// Choose finds engines by their keys and returns them in the order of [All]. No
+// keys means all engines.
 func Choose(keys []string) ([]Engine, error) {
 	all := All()
 	if len(keys) == 0 {

@@ -6,20 +6,23 @@ import (
 	"time"
 )
 
-// poller asks again and again what is due.
+// poller makes the idle calls that are due, at an interval.
 type poller struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	err    error // the last one
 }
 
-// poll asks each time an interval has passed, and at once while there is more.
-func poll(ctx context.Context, every time.Duration, ask func(context.Context) (more bool, err error)) *poller {
-	// It goes on until stop is called.
+// startPoller runs makeDueCalls at each interval, and at once again while it
+// reports that more calls are due.
+func startPoller(
+	ctx context.Context, interval time.Duration, makeDueCalls func(context.Context) (more bool, err error),
+) *poller {
+	// The poller runs until stop is called, not until ctx ends.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p := &poller{cancel: cancel}
 	p.done.Go(func() {
-		tick := time.NewTicker(every)
+		tick := time.NewTicker(interval)
 		defer tick.Stop()
 		for {
 			select {
@@ -29,7 +32,7 @@ func poll(ctx context.Context, every time.Duration, ask func(context.Context) (m
 			}
 			for more := true; more && ctx.Err() == nil; {
 				var err error
-				if more, err = ask(ctx); err != nil && ctx.Err() == nil {
+				if more, err = makeDueCalls(ctx); err != nil && ctx.Err() == nil {
 					p.err = err
 				}
 			}
@@ -38,7 +41,7 @@ func poll(ctx context.Context, every time.Duration, ask func(context.Context) (m
 	return p
 }
 
-// stop ends the polling and returns the last error that it had.
+// stop ends the polling and returns the last error.
 func (p *poller) stop() error {
 	p.cancel()
 	p.done.Wait()

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,20 +12,21 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 )
 
-// riverSnooze is River with one job for each conversation. It cannot move a job
+// riverJob is River with one job for each conversation. River cannot move a job
 // (https://github.com/riverqueue/river/issues/123), so a message writes the
-// deadline in a table of the application, one statement, and the job snoozes
-// until then when it runs too early. River looks for scheduled jobs every five
-// seconds, which is no setting.
-func riverSnooze() Engine {
+// deadline to a table of the application, which is one statement. A job that
+// runs too early snoozes until the deadline. River looks for scheduled jobs
+// every five seconds, which no setting changes.
+func riverJob() Engine {
 	return Engine{
 		Key: "river", Name: "River", Library: "github.com/riverqueue/river",
-		Open: func(ctx context.Context, setup Setup) (Session, error) {
-			pool, err := database(ctx, setup, `CREATE TABLE conversations (id text PRIMARY KEY, deadline timestamptz NOT NULL)`)
+		Open: func(ctx context.Context, setup Setup) (Instance, error) {
+			pool, err := newDatabase(ctx, setup,
+				`CREATE TABLE conversations (id text PRIMARY KEY, deadline timestamptz NOT NULL)`)
 			if err != nil {
 				return nil, err
 			}
-			s := &snoozingJobs{setup: setup, pool: pool}
+			s := &riverJobs{setup: setup, pool: pool}
 			if err := s.start(ctx); err != nil {
 				pool.Close()
 				return nil, fmt.Errorf("start River: %w", err)
@@ -37,8 +36,8 @@ func riverSnooze() Engine {
 	}
 }
 
-// snoozingJobs has a row for every conversation that a job looks after.
-type snoozingJobs struct {
+// riverJobs has a row for every conversation that has a job.
+type riverJobs struct {
 	setup Setup
 	pool  *pgxpool.Pool
 	river *river.Client[pgx.Tx]
@@ -48,13 +47,12 @@ type idleJob struct {
 	Conversation string `json:"conversation"`
 }
 
-// Kind implements river.JobArgs.
+// Kind implements [river.JobArgs].
 func (idleJob) Kind() string { return "idle" }
 
-func (s *snoozingJobs) start(ctx context.Context) error {
+func (s *riverJobs) start(ctx context.Context) error {
 	driver := riverpgxv5.New(s.pool)
-	quiet := slog.New(slog.DiscardHandler)
-	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: quiet})
+	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: noLogs})
 	if err != nil {
 		return fmt.Errorf("migrator: %w", err)
 	}
@@ -62,52 +60,53 @@ func (s *snoozingJobs) start(ctx context.Context) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	workers := river.NewWorkers()
-	river.AddWorker(workers, river.WorkFunc(s.work))
+	river.AddWorker(workers, river.WorkFunc(s.runJob))
 	s.river, err = river.NewClient(driver, &river.Config{
-		Logger: quiet, Workers: workers, FetchPollInterval: 100 * time.Millisecond,
-		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: callers}},
+		Logger: noLogs, Workers: workers, FetchPollInterval: 100 * time.Millisecond,
+		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: maxParallelCalls}},
 	})
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	// It works until it is stopped.
+	// River runs until Close stops it.
 	return s.river.Start(context.WithoutCancel(ctx))
 }
 
-type jobRow struct {
-	*snoozingJobs
+type riverConversation struct {
+	*riverJobs
 	id string
 }
 
-func (s *snoozingJobs) Begin(ctx context.Context, id string, at time.Time) (Conversation, error) {
-	c := jobRow{s, id}
+func (s *riverJobs) StartConversation(ctx context.Context, id string, at time.Time) (Conversation, error) {
+	c := riverConversation{s, id}
 	return c, c.Message(ctx, at)
 }
 
-func (c jobRow) Message(ctx context.Context, at time.Time) error {
-	due := at.Add(c.setup.Idle)
-	moved, err := c.pool.Exec(ctx, `UPDATE conversations SET deadline = $2 WHERE id = $1`, c.id, due)
+func (c riverConversation) Message(ctx context.Context, at time.Time) error {
+	deadline := at.Add(c.setup.Idle)
+	moved, err := c.pool.Exec(ctx, `UPDATE conversations SET deadline = $2 WHERE id = $1`, c.id, deadline)
 	if err != nil || moved.RowsAffected() > 0 {
 		return err
 	}
 	return pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO conversations (id, deadline) VALUES ($1, $2)`, c.id, due); err != nil {
+		_, err := tx.Exec(ctx, `INSERT INTO conversations (id, deadline) VALUES ($1, $2)`, c.id, deadline)
+		if err != nil {
 			return err
 		}
-		_, err := c.river.InsertTx(ctx, tx, idleJob{Conversation: c.id}, &river.InsertOpts{ScheduledAt: due})
+		_, err = c.river.InsertTx(ctx, tx, idleJob{Conversation: c.id}, &river.InsertOpts{ScheduledAt: deadline})
 		return err
 	})
 }
 
-// work is the job. It ends in the transaction that removes the row, so that a
-// message finds both or none.
-func (s *snoozingJobs) work(ctx context.Context, job *river.Job[idleJob]) error {
+// runJob makes the idle call when the deadline is reached. One transaction
+// removes the row and completes the job, so that a message finds both or none.
+func (s *riverJobs) runJob(ctx context.Context, job *river.Job[idleJob]) error {
 	id := job.Args.Conversation
-	due, err := s.Due(ctx, id)
-	if err != nil || due.IsZero() {
+	deadline, err := s.IdleDeadline(ctx, id)
+	if err != nil || deadline.IsZero() {
 		return err
 	}
-	if early := time.Until(due); early > 0 {
+	if early := time.Until(deadline); early > 0 {
 		return river.JobSnooze(early)
 	}
 	if err := s.setup.Call(ctx, id); err != nil {
@@ -115,7 +114,7 @@ func (s *snoozingJobs) work(ctx context.Context, job *river.Job[idleJob]) error 
 	}
 	var done bool
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		removed, err := tx.Exec(ctx, `DELETE FROM conversations WHERE id = $1 AND deadline = $2`, id, due)
+		removed, err := tx.Exec(ctx, `DELETE FROM conversations WHERE id = $1 AND deadline = $2`, id, deadline)
 		if done = removed.RowsAffected() > 0; err != nil || !done {
 			return err
 		}
@@ -123,30 +122,23 @@ func (s *snoozingJobs) work(ctx context.Context, job *river.Job[idleJob]) error 
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("finish %s: %w", id, err)
+		return fmt.Errorf("complete the job of %s: %w", id, err)
 	}
 	if !done { // a message came during the call
-		return s.work(ctx, job)
+		return s.runJob(ctx, job)
 	}
 	return nil
 }
 
-func (s *snoozingJobs) Due(ctx context.Context, id string) (due time.Time, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT deadline FROM conversations WHERE id = $1`, id).Scan(&due)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return time.Time{}, nil
-	}
-	if err != nil {
-		return time.Time{}, fmt.Errorf("deadline of %s: %w", id, err)
-	}
-	return due, nil
+func (s *riverJobs) IdleDeadline(ctx context.Context, id string) (time.Time, error) {
+	return storedDeadline(ctx, s.pool, id)
 }
 
-func (s *snoozingJobs) Stored(ctx context.Context) (int64, error) {
-	return s.setup.Stores.Postgres.Size(ctx, benchDatabase)
+func (s *riverJobs) StoredBytes(ctx context.Context) (int64, error) {
+	return s.setup.Stores.Postgres.Size(ctx, databaseName)
 }
 
-func (s *snoozingJobs) Close(ctx context.Context) error {
+func (s *riverJobs) Close(ctx context.Context) error {
 	err := s.river.Stop(ctx)
 	s.pool.Close()
 	return err

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -23,20 +22,21 @@ const (
 	temporalLibrary  = "go.temporal.io/sdk"
 	temporalDatabase = "temporal"
 	namespace        = "default"
-	taskQueue        = "bench"
+	taskQueue        = "compare"
 )
 
-// temporalRig is a Temporal server on PostgreSQL.
-type temporalRig struct {
+// temporalServer is a Temporal server that keeps its state in PostgreSQL, and a
+// client of it.
+type temporalServer struct {
 	setup  Setup
 	server *embedded.Server
 	client client.Client
 	chats  atomic.Int64
 }
 
-var quiet = slog.New(slog.DiscardHandler)
+var noLogs = slog.New(slog.DiscardHandler)
 
-func startTemporal(ctx context.Context, setup Setup) (*temporalRig, error) {
+func startTemporal(ctx context.Context, setup Setup) (*temporalServer, error) {
 	postgres := setup.Stores.Postgres
 	for _, database := range temporalDatabases {
 		if err := postgres.DropDatabase(ctx, database); err != nil {
@@ -48,7 +48,7 @@ func startTemporal(ctx context.Context, setup Setup) (*temporalRig, error) {
 		attributes[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
 	}
 	server, err := embedded.Start(ctx, embedded.Options{
-		Namespace: namespace, SearchAttributes: attributes, Logger: quiet,
+		Namespace: namespace, SearchAttributes: attributes, Logger: noLogs,
 		Postgres: &embedded.Postgres{
 			Address: postgres.Address, User: postgres.User, Password: postgres.Password, Database: temporalDatabase,
 		},
@@ -56,74 +56,79 @@ func startTemporal(ctx context.Context, setup Setup) (*temporalRig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start Temporal: %w", err)
 	}
-	r := &temporalRig{setup: setup, server: server}
-	if r.client, err = client.DialContext(ctx, r.connection()); err != nil {
+	s := &temporalServer{setup: setup, server: server}
+	if s.client, err = client.DialContext(ctx, s.clientOptions()); err != nil {
 		server.Stop()
 		return nil, fmt.Errorf("connect to Temporal: %w", err)
 	}
-	return r, nil
+	return s, nil
 }
 
 var temporalDatabases = []string{temporalDatabase, temporalDatabase + "_visibility"}
 
-func (r *temporalRig) connection() client.Options {
-	return client.Options{HostPort: r.server.FrontendAddress(), Namespace: namespace, Logger: log.NewStructuredLogger(quiet)}
-}
-
-func (r *temporalRig) Stored(ctx context.Context) (int64, error) {
-	return r.setup.Stores.Postgres.Size(ctx, temporalDatabases...)
-}
-
-func (r *temporalRig) close() {
-	r.client.Close()
-	r.server.Stop()
-}
-
-// What the conversations belong to.
-const (
-	orgID       = "00D000000000001"
-	secretInEnv = "SESSIONKEEPER_BENCH_SECRET"
-)
-
-// identity of a conversation.
-func identity(id string) conversation.Identity {
-	return conversation.Identity{
-		OrgID: orgID, AuthorizationContext: "Partner1_ChannelDefinition1", ChannelAddressIdentifier: "8f5d1c1e-0000-4000-8000-000000000001",
-		EndUserClientID: "visitor-" + id, ConversationIdentifier: id, SessionID: "0Mw000000000001",
+func (s *temporalServer) clientOptions() client.Options {
+	return client.Options{
+		HostPort: s.server.FrontendAddress(), Namespace: namespace, Logger: log.NewStructuredLogger(noLogs),
 	}
 }
 
-// workerConfig is the configuration of a worker that calls our Salesforce.
-func (r *temporalRig) workerConfig() (service.Config, error) {
-	if err := os.Setenv(secretInEnv, "not-a-secret"); err != nil {
-		return service.Config{}, fmt.Errorf("worker's configuration: %w", err)
+func (s *temporalServer) StoredBytes(ctx context.Context) (int64, error) {
+	return s.setup.Stores.Postgres.Size(ctx, temporalDatabases...)
+}
+
+func (s *temporalServer) close() {
+	s.client.Close()
+	s.server.Stop()
+}
+
+const (
+	orgID = "00D000000000001"
+	// secretVariable is the environment variable with the client secret of orgID.
+	secretVariable = "SESSIONKEEPER_COMPARE_SECRET"
+)
+
+func identity(id string) conversation.Identity {
+	return conversation.Identity{
+		OrgID: orgID, AuthorizationContext: "Partner1_ChannelDefinition1",
+		ChannelAddressIdentifier: "8f5d1c1e-0000-4000-8000-000000000001",
+		EndUserClientID:          "visitor-" + id, ConversationIdentifier: id, SessionID: "0Mw000000000001",
+	}
+}
+
+// workerConfig configures a worker that sends its calls to the server of the
+// comparison.
+func (s *temporalServer) workerConfig() (service.Config, error) {
+	if err := os.Setenv(secretVariable, "not-a-secret"); err != nil {
+		return service.Config{}, fmt.Errorf("configure the worker: %w", err)
 	}
 	return service.Config{
 		TaskQueue: taskQueue, CachedConversations: 20_000, StopTimeout: 5 * time.Second,
 		Orgs: []service.Org{{
-			OrgID: orgID, APIBaseURL: r.setup.Salesforce, CallTimeout: 10 * time.Second, TokenLifetime: 10 * time.Minute,
+			OrgID: orgID, APIBaseURL: s.setup.Salesforce,
+			CallTimeout: 10 * time.Second, TokenLifetime: 10 * time.Minute,
 			ClientCredentials: &service.ClientCredentials{
-				ConsumerKey: "bench", TokenURL: r.setup.Salesforce + "/services/oauth2/token", Secret: service.Secret{Env: secretInEnv},
+				ConsumerKey: "compare", TokenURL: s.setup.Salesforce + "/services/oauth2/token",
+				Secret: service.Secret{Env: secretVariable},
 			},
 		}},
 	}, nil
 }
 
-// played is how to play a chat on one design.
-type played struct {
-	begin, message, hangUp func(ctx context.Context, start conversation.Start) error
+// chatEvents report the events of a chat to one kind of workflow.
+type chatEvents struct {
+	start, message, close func(ctx context.Context, start conversation.Start) error
 }
 
-// play plays a chat in its own time and reads what it cost.
-func (r *temporalRig) play(ctx context.Context, chat Chat, p played) (Cost, error) {
+// playChat plays a chat in real time and counts its events and actions.
+func (s *temporalServer) playChat(ctx context.Context, chat Chat, report chatEvents) (Cost, error) {
 	start := conversation.Start{
-		Identity: identity(fmt.Sprintf("chat-%d", r.chats.Add(1))),
-		Policy:   conversation.Policy{InactivateAfter: new(conversation.Duration(chat.Over / 3))},
+		Identity: identity(fmt.Sprintf("chat-%d", s.chats.Add(1))),
+		Policy:   conversation.Policy{InactivateAfter: new(conversation.Duration(chat.Length / 3))},
 	}
-	if err := p.begin(ctx, start); err != nil {
+	if err := report.start(ctx, start); err != nil {
 		return Cost{}, err
 	}
-	tick := time.NewTicker(chat.Over / time.Duration(chat.Messages))
+	tick := time.NewTicker(chat.Length / time.Duration(chat.Messages))
 	defer tick.Stop()
 	for range chat.Messages {
 		select {
@@ -131,22 +136,16 @@ func (r *temporalRig) play(ctx context.Context, chat Chat, p played) (Cost, erro
 			return Cost{}, ctx.Err()
 		case <-tick.C:
 		}
-		if err := p.message(ctx, start); err != nil {
+		if err := report.message(ctx, start); err != nil {
 			return Cost{}, err
 		}
 	}
-	if err := p.hangUp(ctx, start); err != nil {
+	if err := report.close(ctx, start); err != nil {
 		return Cost{}, err
 	}
-	if err := r.client.GetWorkflow(ctx, start.WorkflowID(), "").Get(ctx, nil); err != nil {
-		return Cost{}, fmt.Errorf("wait for the chat's end: %w", err)
+	if err := s.client.GetWorkflow(ctx, start.WorkflowID(), "").Get(ctx, nil); err != nil {
+		return Cost{}, fmt.Errorf("wait for the end of the chat: %w", err)
 	}
-	return r.costOf(ctx, start.WorkflowID())
+	total, err := billing.Of(ctx, s.client, start.WorkflowID())
+	return Cost{Actions: total.Actions, Events: total.Events}, err
 }
-
-func (r *temporalRig) costOf(ctx context.Context, workflowID string) (Cost, error) {
-	total, err := billing.Of(ctx, r.client, workflowID)
-	return Cost{Actions: total.Actions, Events: total.Events}, err //nolint:wrapcheck // it names the history
-}
-
-var errNotStarted = errors.New("the worker ended before it took work")

@@ -9,52 +9,52 @@ import (
 	"sessionkeeper/compare/stores"
 )
 
-// cpu is the processor time that this process and the stores have taken so far.
-func cpu(servers stores.Servers) (time.Duration, error) {
+// cpuTime is the CPU time that this process and the stores have used so far.
+func cpuTime(servers stores.Servers) (time.Duration, error) {
 	var own syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
-		return 0, fmt.Errorf("processor time: %w", err)
+		return 0, fmt.Errorf("CPU time of this process: %w", err)
 	}
-	theirs, err := servers.CPU()
-	return time.Duration(own.Utime.Nano()+own.Stime.Nano()) + theirs, err
+	ofStores, err := servers.CPU()
+	return time.Duration(own.Utime.Nano()+own.Stime.Nano()) + ofStores, err
 }
 
-// When nothing is left to do, so much of one core is taken at most, for so many
-// looks in a row.
+// The engine and its stores have no work left when they use less than
+// maxIdleLoad of one core in idleSamples samples in a row.
 const (
-	look      = 200 * time.Millisecond
-	quietLoad = 0.2
-	quietFor  = 3
+	sampleInterval = 200 * time.Millisecond
+	maxIdleLoad    = 0.2
+	idleSamples    = 3
 )
 
-// settle returns once the engine and its stores have nothing left to do, with
-// the time it took until then.
-func settle(ctx context.Context, servers stores.Servers) (time.Duration, error) {
-	tick := time.NewTicker(look)
+// waitForNoLoad returns when the engine and its stores have no work left, with
+// the time until then.
+func waitForNoLoad(ctx context.Context, servers stores.Servers) (time.Duration, error) {
+	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
 	began := time.Now()
-	last, err := cpu(servers)
+	last, err := cpuTime(servers)
 	if err != nil {
 		return 0, err
 	}
-	lookedAt, calm := began, 0
-	for calm < quietFor {
+	lastAt, idle := began, 0
+	for idle < idleSamples {
 		select {
 		case <-ctx.Done():
-			return 0, fmt.Errorf("wait until the engine has caught up: %w", ctx.Err())
+			return 0, fmt.Errorf("wait until the engine has no work left: %w", ctx.Err())
 		case <-tick.C:
 		}
 		now := time.Now()
-		taken, err := cpu(servers)
+		used, err := cpuTime(servers)
 		if err != nil {
 			return 0, err
 		}
-		if float64(taken-last) < quietLoad*float64(now.Sub(lookedAt)) {
-			calm++
+		if float64(used-last) < maxIdleLoad*float64(now.Sub(lastAt)) {
+			idle++
 		} else {
-			calm = 0
+			idle = 0
 		}
-		last, lookedAt = taken, now
+		last, lastAt = used, now
 	}
-	return max(0, time.Since(began)-quietFor*look), nil
+	return max(0, time.Since(began)-idleSamples*sampleInterval), nil
 }

@@ -9,67 +9,72 @@ import (
 	"sessionkeeper/compare/engine"
 )
 
-// speaker is a conversation that is written in until it goes quiet.
-type speaker struct {
-	id               string
-	ledger           *ledger
-	joinsAt, quietAt time.Time
+// timedConversation is a conversation that gets messages from one time to
+// another.
+type timedConversation struct {
+	id                string
+	timeline          *timeline
+	startsAt, stopsAt time.Time
 	// conversation is nil until the first message.
 	conversation engine.Conversation
 }
 
-// lateness lets conversations go quiet one after the other while the others go
-// on, and waits for the calls.
-func (m *measurement) lateness(ctx context.Context, s engine.Session) (Lateness, error) {
+// measureLateness sends messages to conversations that stop one after the other,
+// and waits for the idle calls.
+func (m *measurement) measureLateness(ctx context.Context, instance engine.Instance) (Lateness, error) {
 	plan := m.plan.Lateness
 	began := time.Now()
-	speakers := make([]*speaker, plan.Conversations)
-	for i := range speakers {
-		id := fmt.Sprintf("speaker-%d", i)
-		speakers[i] = &speaker{
-			id: id, ledger: m.salesforce.ledger(id),
-			joinsAt: began.Add(plan.Join * time.Duration(i) / time.Duration(plan.Conversations)),
-			quietAt: began.Add(plan.warmUp() + plan.Stretch*time.Duration(i)/time.Duration(plan.Conversations)),
+	conversations := make([]*timedConversation, plan.Conversations)
+	count := time.Duration(plan.Conversations)
+	for i := range conversations {
+		id := fmt.Sprintf("timed-%d", i)
+		conversations[i] = &timedConversation{
+			id: id, timeline: m.salesforce.timeline(id),
+			startsAt: began.Add(plan.StartWithin * time.Duration(i) / count),
+			stopsAt:  began.Add(plan.warmUp() + plan.StopWithin*time.Duration(i)/count),
 		}
 	}
 	err := m.inParallel(ctx, func(ctx context.Context, sender int) error {
-		var own []*speaker
-		for i := sender; i < len(speakers); i += m.plan.Senders {
-			own = append(own, speakers[i])
+		var own []*timedConversation
+		for i := sender; i < len(conversations); i += m.plan.Senders {
+			own = append(own, conversations[i])
 		}
 		first := began.Add(time.Duration(sender) * time.Second / time.Duration(plan.Rate))
-		return speak(ctx, s, own, first, time.Duration(m.plan.Senders)*time.Second/time.Duration(plan.Rate))
+		interval := time.Duration(m.plan.Senders) * time.Second / time.Duration(plan.Rate)
+		return sendAtRate(ctx, instance, own, first, interval)
 	})
 	if err != nil {
 		return Lateness{}, err
 	}
-	spoke := time.Since(began)
-	m.awaitCalls(ctx, speakers)
+	sending := time.Since(began)
+	m.waitForCalls(ctx, conversations)
 
-	var sum account
+	var calls callCounts
 	messages := 0
-	for _, sp := range speakers {
-		sum.add(sp.ledger, plan.Idle)
-		messages += len(sp.ledger.messages)
+	for _, c := range conversations {
+		calls.add(c.timeline, plan.Idle)
+		messages += len(c.timeline.messages)
 	}
-	result := sum.lateness()
-	result.Rate = float64(messages) / spoke.Seconds()
+	result := calls.lateness()
+	result.Rate = float64(messages) / sending.Seconds()
 	return result, ctx.Err()
 }
 
-// speak is one sender: it sends a message at a time, going round its
-// conversations that have begun and are not quiet yet. When it falls behind, it
+// sendAtRate is one sender. It sends one message per interval, to each of its
+// conversations in turn that has started and not stopped. When it is late, it
 // sends as fast as it can.
-func speak(ctx context.Context, s engine.Session, own []*speaker, next time.Time, every time.Duration) error {
+func sendAtRate(
+	ctx context.Context, instance engine.Instance, own []*timedConversation, next time.Time, interval time.Duration,
+) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for len(own) > 0 {
-		if next.Before(own[0].joinsAt) {
-			next = own[0].joinsAt
+		if next.Before(own[0].startsAt) {
+			next = own[0].startsAt
 		}
-		for _, sp := range own {
-			if next.Before(sp.joinsAt) {
-				break // nor have those behind it
+		for _, c := range own {
+			if next.Before(c.startsAt) {
+				break // the following ones start later still
 			}
 			timer.Reset(time.Until(next))
 			select {
@@ -77,45 +82,49 @@ func speak(ctx context.Context, s engine.Session, own []*speaker, next time.Time
 				return ctx.Err()
 			case <-timer.C:
 			}
-			next = next.Add(every)
-			if err := sp.say(ctx, s); err != nil {
+			next = next.Add(interval)
+			if err := c.send(ctx, instance); err != nil {
 				return err
 			}
 		}
-		own = slices.DeleteFunc(own, (*speaker).quiet)
+		own = slices.DeleteFunc(own, (*timedConversation).hasStopped)
 	}
 	return nil
 }
 
-// quiet reports whether a conversation that has begun is not written in any more.
-func (sp *speaker) quiet() bool { return sp.conversation != nil && time.Now().After(sp.quietAt) }
+// hasStopped reports whether a conversation has started and gets no more
+// messages.
+func (c *timedConversation) hasStopped() bool {
+	return c.conversation != nil && time.Now().After(c.stopsAt)
+}
 
-func (sp *speaker) say(ctx context.Context, s engine.Session) (err error) {
+func (c *timedConversation) send(ctx context.Context, instance engine.Instance) (err error) {
 	at := time.Now()
-	if sp.conversation == nil {
-		sp.conversation, err = s.Begin(ctx, sp.id, at)
+	if c.conversation == nil {
+		c.conversation, err = instance.StartConversation(ctx, c.id, at)
 	} else {
-		err = sp.conversation.Message(ctx, at)
+		err = c.conversation.Message(ctx, at)
 	}
 	if err != nil {
-		return fmt.Errorf("message of %s: %w", sp.id, err)
+		return fmt.Errorf("message of %s: %w", c.id, err)
 	}
-	sp.ledger.message(at, time.Now())
+	c.timeline.addMessage(at, time.Now())
 	return nil
 }
 
-// afterwards is how long after the last call a second one would be noticed.
-const afterwards = time.Second
+// secondCallWait is how long after the last expected call we look for calls that
+// are made twice.
+const secondCallWait = time.Second
 
-// awaitCalls returns once every conversation has had its call, or patience or
-// ctx has ended.
-func (m *measurement) awaitCalls(ctx context.Context, speakers []*speaker) {
+// waitForCalls returns when every conversation has had its idle call, when the
+// calls that are missing count as lost, or when ctx ends.
+func (m *measurement) waitForCalls(ctx context.Context, conversations []*timedConversation) {
 	idle := m.plan.Lateness.Idle
-	ctx, cancel := context.WithTimeout(ctx, idle+m.plan.Lateness.Patience)
+	ctx, cancel := context.WithTimeout(ctx, idle+m.plan.Lateness.LostAfter)
 	defer cancel()
-	waiting := speakers
+	waiting := conversations
 	for {
-		for len(waiting) > 0 && waiting[0].ledger.settled(idle) {
+		for len(waiting) > 0 && waiting[0].timeline.hasLastCall(idle) {
 			waiting = waiting[1:]
 		}
 		if len(waiting) == 0 {
@@ -129,6 +138,6 @@ func (m *measurement) awaitCalls(ctx context.Context, speakers []*speaker) {
 	}
 	select {
 	case <-ctx.Done():
-	case <-time.After(afterwards):
+	case <-time.After(secondCallWait):
 	}
 }

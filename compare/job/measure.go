@@ -17,122 +17,126 @@ type measurement struct {
 	plan       Plan
 	salesforce *salesforce
 	result     Result
-	tell       func(Result)
+	report     func(Result)
 }
 
-// Measure does the job on an engine, and tells the result after each part. A
-// part that fails is a problem of the result and does not keep the next one from
-// being tried. The error is that of ctx.
-func Measure(ctx context.Context, e engine.Engine, servers stores.Servers, plan Plan, tell func(Result)) error {
-	m := &measurement{engine: e, servers: servers, plan: plan, tell: tell, result: Result{Key: e.Key, Name: e.Name}}
+// Measure does the job on an engine, and reports the result after each part. A
+// part that fails is a problem in the result, and the next part is tried. The
+// error is that of ctx.
+func Measure(
+	ctx context.Context, e engine.Engine, servers stores.Servers, plan Plan, report func(Result),
+) error {
+	m := &measurement{
+		engine: e, servers: servers, plan: plan, report: report, result: Result{Key: e.Key, Name: e.Name},
+	}
 	for _, part := range []struct {
 		name string
-		do   func(context.Context) error
+		run  func(context.Context) error
 	}{
-		{PartSustained, m.throughput},
+		{PartThroughput, m.throughputPart},
 		{PartLateness, m.latenessPart},
 	} {
-		if err := part.do(ctx); err != nil {
-			m.problem(part.name, err)
+		if err := part.run(ctx); err != nil {
+			m.addProblem(part.name, err)
 		}
-		m.tell(m.result)
+		m.report(m.result)
 	}
 	return ctx.Err()
 }
 
-func (m *measurement) problem(part string, err error) {
+func (m *measurement) addProblem(part string, err error) {
 	m.result.Problems = append(m.result.Problems, Problem{part, err.Error()})
 }
 
-// open starts an engine with an idle time, and ends it with the returned close.
-func (m *measurement) open(ctx context.Context, idle time.Duration) (engine.Session, func() error, error) {
+// open starts the engine and the server for its calls. The returned function
+// stops both.
+func (m *measurement) open(ctx context.Context, idle time.Duration) (engine.Instance, func() error, error) {
 	server, err := startSalesforce(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	m.salesforce = server
-	session, err := m.engine.Open(ctx, engine.Setup{
+	instance, err := m.engine.Open(ctx, engine.Setup{
 		Stores: m.servers, Idle: idle, Call: server.call, Salesforce: server.url,
 	})
 	if err != nil {
 		server.stop()
 		return nil, nil, fmt.Errorf("open: %w", err)
 	}
-	return session, func() error {
+	return instance, func() error {
 		defer server.stop()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		if err := session.Close(ctx); err != nil {
+		if err := instance.Close(ctx); err != nil {
 			return fmt.Errorf("close: %w", err)
 		}
 		return nil
 	}, nil
 }
 
-// throughput is the part of the job in which no conversation goes quiet.
-func (m *measurement) throughput(ctx context.Context) (err error) {
-	session, end, err := m.open(ctx, never)
+// throughputPart is the part in which no conversation becomes idle.
+func (m *measurement) throughputPart(ctx context.Context) (err error) {
+	instance, stop, err := m.open(ctx, longIdle)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, end()) }()
+	defer func() { err = errors.Join(err, stop()) }()
 	for _, count := range m.plan.Conversations {
-		if err := m.over(ctx, session, count); err != nil {
+		if err := m.throughputRun(ctx, instance, count); err != nil {
 			return fmt.Errorf("%d conversations: %w", count, err)
 		}
-		m.tell(m.result)
+		m.report(m.result)
 	}
-	if err := m.cost(ctx, session); err != nil {
-		m.problem(PartCost, err)
+	if err := m.costPart(ctx, instance); err != nil {
+		m.addProblem(PartCost, err)
 	}
 	return nil
 }
 
-// over is one run over so many conversations. With the first one, the store is
-// measured before and after they begin.
-func (m *measurement) over(ctx context.Context, session engine.Session, count int) error {
-	ctx, cancel := context.WithTimeout(ctx, m.plan.sustainedDeadline(count))
+// throughputRun is the run with one number of conversations. In the first run,
+// the store is measured before and after they start.
+func (m *measurement) throughputRun(ctx context.Context, instance engine.Instance, count int) error {
+	ctx, cancel := context.WithTimeout(ctx, m.plan.throughputTimeout(count))
 	defer cancel()
 	first := m.result.Stored == nil
 	var before int64
 	var err error
 	if first {
-		if before, err = session.Stored(ctx); err != nil {
+		if before, err = instance.StoredBytes(ctx); err != nil {
 			return err
 		}
 	}
-	tracks, err := m.begin(ctx, session, count)
+	conversations, err := m.startConversations(ctx, instance, count)
 	if err != nil {
 		return err
 	}
-	if _, err := settle(ctx, m.servers); err != nil {
+	if _, err := waitForNoLoad(ctx, m.servers); err != nil {
 		return err
 	}
 	if first {
-		after, err := session.Stored(ctx)
+		after, err := instance.StoredBytes(ctx)
 		if err != nil {
 			return err
 		}
-		stored := float64(after-before) / float64(count)
-		m.result.Stored = &stored
+		m.result.Stored = new(float64(after-before) / float64(count))
 	}
-	run, err := m.sustained(ctx, session, tracks)
+	run, err := m.measureThroughput(ctx, instance, conversations)
 	if err != nil {
 		return err
 	}
-	m.result.Sustained = append(m.result.Sustained, run)
+	m.result.Throughput = append(m.result.Throughput, run)
 	return nil
 }
 
-// cost is the part for Temporal's engines.
-func (m *measurement) cost(ctx context.Context, session engine.Session) error {
-	coster, ok := session.(engine.Coster)
+// costPart counts what a chat costs, for engines on Temporal.
+func (m *measurement) costPart(ctx context.Context, instance engine.Instance) error {
+	measurer, ok := instance.(engine.CostMeasurer)
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.plan.costDeadline())
+	ctx, cancel := context.WithTimeout(ctx, m.plan.costTimeout())
 	defer cancel()
-	cost, err := coster.Cost(ctx, m.plan.Chat)
+	cost, err := measurer.MeasureCost(ctx, m.plan.Chat)
 	if err != nil {
 		return err
 	}
@@ -140,19 +144,16 @@ func (m *measurement) cost(ctx context.Context, session engine.Session) error {
 	return nil
 }
 
-// latenessPart is the part in which conversations go quiet.
+// latenessPart is the part in which conversations become idle.
 func (m *measurement) latenessPart(ctx context.Context) (err error) {
-	if !m.plan.Lateness.canWait(m.engine) {
-		return fmt.Errorf("not measured: it looks every %v, a run of this length cannot wait for that", m.engine.Looks)
-	}
-	ctx, cancel := context.WithTimeout(ctx, m.plan.latenessDeadline())
+	ctx, cancel := context.WithTimeout(ctx, m.plan.latenessTimeout())
 	defer cancel()
-	session, end, err := m.open(ctx, m.plan.Lateness.Idle)
+	instance, stop, err := m.open(ctx, m.plan.Lateness.Idle)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, end()) }()
-	lateness, err := m.lateness(ctx, session)
+	defer func() { err = errors.Join(err, stop()) }()
+	lateness, err := m.measureLateness(ctx, instance)
 	if err != nil {
 		return err
 	}

@@ -12,26 +12,26 @@ import (
 	"time"
 )
 
-// salesforce stands where the calls go: it says yes to each, and writes down for
-// which conversation it came and when.
+// salesforce is the server that the idle calls are sent to. It accepts every
+// call and records its conversation and time.
 type salesforce struct {
 	url    string
 	server *http.Server
 	client *http.Client
 
-	mu      sync.Mutex
-	ledgers map[string]*ledger
-	// called wakes who waits for a call.
+	mu        sync.Mutex
+	timelines map[string]*timeline
+	// called gets a value after a call, unless it has one already.
 	called chan struct{}
 }
 
 const (
 	callPath  = "/api/v1/messagingSession"
-	tokenPath = "/services/oauth2/token" //nolint:gosec // a path, no credential
+	tokenPath = "/services/oauth2/token" //nolint:gosec // a path, not a credential
 )
 
-// callBody is what is read of a call, and all that engines send that make it
-// through us.
+// callBody has the fields of a call that are read. Engines that use Setup.Call
+// send no others.
 type callBody struct {
 	ConversationIdentifier string `json:"conversationIdentifier"`
 	Operation              string `json:"operation"`
@@ -46,11 +46,12 @@ func startSalesforce(ctx context.Context) (*salesforce, error) {
 		return nil, fmt.Errorf("start the server that is called: %w", err)
 	}
 	s := &salesforce{
-		url: "http://" + listener.Addr().String(), ledgers: map[string]*ledger{}, called: make(chan struct{}, 1),
+		url:       "http://" + listener.Addr().String(),
+		timelines: map[string]*timeline{}, called: make(chan struct{}, 1),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second},
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+callPath, s.takeCall)
+	mux.HandleFunc("POST "+callPath, s.handleCall)
 	mux.HandleFunc("POST "+tokenPath, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"access_token":"token","token_type":"Bearer","scope":"interaction_api"}`)
@@ -65,7 +66,7 @@ func (s *salesforce) stop() {
 	_ = s.server.Close()
 }
 
-func (s *salesforce) takeCall(w http.ResponseWriter, r *http.Request) {
+func (s *salesforce) handleCall(w http.ResponseWriter, r *http.Request) {
 	at := time.Now()
 	var body callBody
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
@@ -73,7 +74,7 @@ func (s *salesforce) takeCall(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if body.Operation == inactivate {
-		s.ledger(body.ConversationIdentifier).call(at)
+		s.timeline(body.ConversationIdentifier).addCall(at)
 		select {
 		case s.called <- struct{}{}:
 		default:
@@ -83,7 +84,7 @@ func (s *salesforce) takeCall(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"success":true}`)
 }
 
-// call is what engines do that do not speak to Salesforce themselves.
+// call sends the idle call, for engines that do not send it themselves.
 func (s *salesforce) call(ctx context.Context, conversation string) error {
 	body, err := json.Marshal(callBody{conversation, inactivate})
 	if err != nil {
@@ -94,28 +95,28 @@ func (s *salesforce) call(ctx context.Context, conversation string) error {
 		return fmt.Errorf("call for %s: %w", conversation, err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	answer, err := s.client.Do(request)
+	response, err := s.client.Do(request)
 	if err != nil {
 		return fmt.Errorf("call for %s: %w", conversation, err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		return fmt.Errorf("call for %s: %w", conversation, err)
 	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("call for %s: %s", conversation, answer.Status)
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("call for %s: %s", conversation, response.Status)
 	}
 	return nil
 }
 
-// ledger of a conversation, new when it was not heard of.
-func (s *salesforce) ledger(conversation string) *ledger {
+// timeline returns a conversation's timeline, which is empty at first.
+func (s *salesforce) timeline(conversation string) *timeline {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.ledgers[conversation]
-	if l == nil {
-		l = &ledger{}
-		s.ledgers[conversation] = l
+	t := s.timelines[conversation]
+	if t == nil {
+		t = &timeline{}
+		s.timelines[conversation] = t
 	}
-	return l
+	return t
 }

@@ -1,4 +1,4 @@
-// Package process runs another program and sees to it that it ends.
+// Package process runs another program and makes sure that it ends.
 package process
 
 import (
@@ -12,29 +12,30 @@ import (
 	"time"
 )
 
-// Process is a program that runs.
+// Process is a program that was started.
 type Process struct {
-	command *exec.Cmd
-	polite  os.Signal
-	said    *tail
-	ended   chan struct{}
-	err     error // how it ended, once it has
+	command    *exec.Cmd
+	stopSignal os.Signal
+	output     *tail
+	ended      chan struct{}
+	err        error // of the end; read it after ended is closed
 }
 
-// Start runs a command in a process group of its own, so that an interrupt of
-// the terminal reaches only us, who then stop it. polite is the signal that asks
-// it to end. What it says is kept unless the command says where to.
-func Start(command *exec.Cmd, polite os.Signal) (*Process, error) {
-	p := &Process{command: command, polite: polite, said: &tail{}, ended: make(chan struct{})}
+// Start runs a command in a process group of its own, so that an interrupt from
+// the terminal reaches only this process, which then stops the command.
+// stopSignal is the signal that asks the command to end. The end of the
+// command's output is kept, unless the command has a Stdout or Stderr.
+func Start(command *exec.Cmd, stopSignal os.Signal) (*Process, error) {
+	p := &Process{command: command, stopSignal: stopSignal, output: &tail{}, ended: make(chan struct{})}
 	if command.SysProcAttr == nil {
 		command.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	command.SysProcAttr.Setpgid = true
 	if command.Stdout == nil {
-		command.Stdout = p.said
+		command.Stdout = p.output
 	}
 	if command.Stderr == nil {
-		command.Stderr = p.said
+		command.Stderr = p.output
 	}
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("run %s: %w", command.Path, err)
@@ -46,47 +47,48 @@ func Start(command *exec.Cmd, polite os.Signal) (*Process, error) {
 	return p, nil
 }
 
-// PID is its process id.
+// PID is the process id.
 func (p *Process) PID() int { return p.command.Process.Pid }
 
-// Ended is closed once it has ended.
+// Ended is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Err waits for the end and tells how it ended, with the last it said.
+// Err waits for the end. The error says how the process failed, with the end of
+// its output.
 func (p *Process) Err() error {
 	<-p.ended
 	if p.err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %s", p.err, p.Said())
+	return fmt.Errorf("%w: %s", p.err, p.Output())
 }
 
-// Said is the end of what it has said so far.
-func (p *Process) Said() string { return p.said.String() }
+// Output is the end of the output so far.
+func (p *Process) Output() string { return p.output.String() }
 
-// Stop asks it to end, kills it and its group when it has not done so in time,
-// and returns when it is gone. Nil is not running.
-func (p *Process) Stop(patience time.Duration) error {
+// Stop asks the process to end, and kills it and its group after the timeout. It
+// returns when the process has ended. A nil Process counts as ended.
+func (p *Process) Stop(timeout time.Duration) error {
 	if p == nil {
 		return nil
 	}
-	if err := p.command.Process.Signal(p.polite); errors.Is(err, os.ErrProcessDone) {
+	if err := p.command.Process.Signal(p.stopSignal); errors.Is(err, os.ErrProcessDone) {
 		<-p.ended
 		return nil
 	}
 	select {
 	case <-p.ended:
 		return nil
-	case <-time.After(patience):
+	case <-time.After(timeout):
 	}
 	if err := syscall.Kill(-p.PID(), syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("kill %s: %w", p.command.Path, err)
 	}
 	<-p.ended
-	return fmt.Errorf("%s had to be killed", p.command.Path)
+	return fmt.Errorf("killed %s, which did not end within %v", p.command.Path, timeout)
 }
 
-// tail keeps the end of what is written.
+// tail keeps the end of what is written to it.
 type tail struct {
 	mu   sync.Mutex
 	text []byte

@@ -20,31 +20,31 @@ func start(t *testing.T, script string) *process.Process {
 	return p
 }
 
-// says waits until it has said something.
-func says(t *testing.T, p *process.Process, what string) {
+// waitForOutput waits until the output contains a text.
+func waitForOutput(t *testing.T, p *process.Process, want string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return strings.Contains(p.Said(), what) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(p.Output(), want) }, 10*time.Second, time.Millisecond)
 }
 
-func gone(pid int) bool { return syscall.Kill(-pid, 0) == syscall.ESRCH }
+func isGone(pid int) bool { return syscall.Kill(-pid, 0) == syscall.ESRCH }
 
-func TestStopAsks(t *testing.T) {
+func TestStopSendsTheSignalAndWaits(t *testing.T) {
 	p := start(t, `trap 'echo thanks; exit 0' INT; echo ready; while :; do sleep 0.01; done`)
-	says(t, p, "ready")
+	waitForOutput(t, p, "ready")
 	require.NoError(t, p.Stop(time.Minute))
 	require.NoError(t, p.Err())
-	require.Contains(t, p.Said(), "thanks")
-	require.NoError(t, p.Stop(time.Minute), "twice is harmless")
+	require.Contains(t, p.Output(), "thanks")
+	require.NoError(t, p.Stop(time.Minute), "a second call does nothing")
 }
 
-func TestStopKillsTheWholeGroupOfWhoDoesNotListen(t *testing.T) {
+func TestStopKillsTheGroupOfAProcessThatIgnoresTheSignal(t *testing.T) {
 	p := start(t, `trap '' INT; sleep 1000 & echo ready; wait; sleep 1000`)
-	says(t, p, "ready")
-	require.ErrorContains(t, p.Stop(10*time.Millisecond), "had to be killed")
-	require.Eventually(t, func() bool { return gone(p.PID()) }, 10*time.Second, time.Millisecond)
+	waitForOutput(t, p, "ready")
+	require.ErrorContains(t, p.Stop(10*time.Millisecond), "did not end within 10ms")
+	require.Eventually(t, func() bool { return isGone(p.PID()) }, 10*time.Second, time.Millisecond)
 }
 
-func TestErrTellsTheLastWords(t *testing.T) {
+func TestErrContainsTheEndOfTheOutput(t *testing.T) {
 	p := start(t, `head -c 100000 /dev/zero | tr '\0' x; echo; echo "no space left" >&2; exit 3`)
 	err := p.Err()
 	require.ErrorContains(t, err, "exit status 3")
@@ -53,7 +53,7 @@ func TestErrTellsTheLastWords(t *testing.T) {
 	require.NoError(t, p.Stop(time.Minute))
 }
 
-func TestStartOfNoProgram(t *testing.T) {
+func TestStartOfAMissingProgram(t *testing.T) {
 	_, err := process.Start(exec.CommandContext(t.Context(), "/no/such/program"), os.Interrupt)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.NoError(t, (*process.Process)(nil).Stop(0))

@@ -18,19 +18,20 @@ import (
 // chart has a horizontal bar for each engine, on a logarithmic scale.
 type chart struct {
 	title string
-	// bars from the top.
+	// bars are in order from the top.
 	bars []bar
-	// format writes a number of the scale.
+	// format formats a number of the scale.
 	format func(float64) string
 }
 
 type bar struct {
 	name  string
 	value float64
-	// marks are places on the bar.
+	// marks are values that are marked on the bar.
 	marks []float64
 	label string
-	ours  bool
+	// ours is for this project, whose bars have another colour.
+	ours bool
 }
 
 var (
@@ -50,7 +51,7 @@ const (
 
 var chartFont = font.Font{Typeface: "Liberation", Variant: "Sans", Size: fontSize}
 
-// svg draws the chart.
+// svg returns the chart as SVG.
 func (c chart) svg() ([]byte, error) {
 	p := plot.New()
 	p.Title.Text = c.title + ", logarithmic scale"
@@ -58,7 +59,7 @@ func (c chart) svg() ([]byte, error) {
 	p.Title.TextStyle.Color = ink
 	p.Title.Padding = 8
 
-	low, high := c.decades()
+	low, high := c.powersOfTen()
 	p.X.Scale, p.X.Min, p.X.Max = plot.LogScale{}, low, high*math.Pow(high/low, 0.45) // room for the labels
 	p.X.Tick.Marker = plot.ConstantTicks(c.ticks(low, high))
 	p.X.Width, p.X.Tick.Width = 0, 0
@@ -84,13 +85,13 @@ func (c chart) svg() ([]byte, error) {
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return nil, fmt.Errorf("write SVG: %w", err)
 	}
-	// Where Liberation is not installed, Arial has the same measures.
+	// Arial has the same widths, for readers without Liberation.
 	return bytes.ReplaceAll(out.Bytes(), []byte("font-family:Liberation Sans;"),
 		[]byte("font-family:'Liberation Sans',Arial,Helvetica,sans-serif;")), nil
 }
 
-// decades are the powers of ten between which all bars end.
-func (c chart) decades() (low, high float64) {
+// powersOfTen returns the limits of the scale.
+func (c chart) powersOfTen() (low, high float64) {
 	low, high = math.Inf(1), 0
 	for _, b := range c.bars {
 		least := b.value

@@ -10,21 +10,21 @@ import (
 	"sessionkeeper/compare/job"
 )
 
-// charts are one for each figure, by the names of their files. A figure that no
-// engine has gets none.
+// charts returns a chart for each figure, by file name. A figure that no engine
+// has gets no chart.
 func (r Report) charts() map[string]chart {
 	charts := map[string]chart{
 		"lateness.svg": {
 			title: "Lateness of the idle call: median, 99th percentile, latest",
-			bars:  r.bars(lateBar), format: seconds,
+			bars:  r.bars(latenessBar), format: seconds,
 		},
 		"cpu.svg": {
 			title: "CPU time for 1,000 messages, of sender, worker and stores together",
 			bars: r.bars(func(result job.Result) (bar, bool) {
-				if len(result.Sustained) == 0 {
+				if len(result.Throughput) == 0 {
 					return bar{}, false
 				}
-				x := result.Sustained[len(result.Sustained)-1].CPUPerThousand()
+				x := result.Throughput[len(result.Throughput)-1].CPUPerThousand()
 				return bar{value: x, label: significant(x) + " s"}, true
 			}),
 			format: func(x float64) string { return humanize.Ftoa(x) + " s" },
@@ -54,9 +54,9 @@ func (r Report) charts() map[string]chart {
 		charts[fmt.Sprintf("throughput-%d.svg", count)] = chart{
 			title: fmt.Sprintf("Messages per second over %s conversations", humanize.Comma(int64(count))),
 			bars: r.bars(func(result job.Result) (bar, bool) {
-				for _, s := range result.Sustained {
-					if s.Conversations == count {
-						return bar{value: s.PerSecond(), label: humanize.Comma(int64(s.PerSecond()))}, true
+				for _, t := range result.Throughput {
+					if t.Conversations == count {
+						return bar{value: t.PerSecond(), label: humanize.Comma(int64(t.PerSecond()))}, true
 					}
 				}
 				return bar{}, false
@@ -72,7 +72,8 @@ func (r Report) charts() map[string]chart {
 	return charts
 }
 
-// bars are those of the engines that have the figure, which is more than zero.
+// bars returns the bars of the engines that have the figure. A figure of zero is
+// left out, because a logarithmic scale has no zero.
 func (r Report) bars(figure func(job.Result) (bar, bool)) (bars []bar) {
 	for _, result := range r.Results {
 		b, ok := figure(result)
@@ -86,8 +87,8 @@ func (r Report) bars(figure func(job.Result) (bar, bool)) (bars []bar) {
 	return bars
 }
 
-// lateBar reaches to the latest call; an early one shows in the label.
-func lateBar(result job.Result) (bar, bool) {
+// latenessBar ends at the latest call. Early calls are only in the label.
+func latenessBar(result job.Result) (bar, bool) {
 	l := result.Lateness
 	if l == nil || l.Calls == 0 {
 		return bar{}, false

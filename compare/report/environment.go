@@ -14,14 +14,14 @@ import (
 	"sessionkeeper/compare/stores"
 )
 
-// Environment is what a run was made on and with.
+// Environment has the machine and the versions of a run.
 type Environment struct {
 	Machine Machine `json:"machine"`
-	// Versions of servers and libraries, by name.
+	// Versions are those of servers and libraries, by name.
 	Versions map[string]string `json:"versions"`
 }
 
-// Machine is the hardware and its operating system.
+// Machine has the hardware and the operating system.
 type Machine struct {
 	CPU    string `json:"cpu"`
 	Cores  int    `json:"cores"`
@@ -29,8 +29,8 @@ type Machine struct {
 	System string `json:"system"`
 }
 
-// ThisEnvironment is that of this process.
-func ThisEnvironment(servers stores.Servers) Environment {
+// CurrentEnvironment returns the environment of this process.
+func CurrentEnvironment(servers stores.Servers) Environment {
 	versions := map[string]string{
 		"PostgreSQL": servers.Postgres.Version,
 		"Redis":      servers.Redis.Version,
@@ -47,7 +47,7 @@ func ThisEnvironment(servers stores.Servers) Environment {
 			}
 		}
 	}
-	return Environment{Machine: thisMachine(), Versions: versions}
+	return Environment{Machine: currentMachine(), Versions: versions}
 }
 
 func (e Environment) versionLines() []string {
@@ -59,12 +59,12 @@ func (e Environment) versionLines() []string {
 	return lines
 }
 
-func thisMachine() Machine {
+func currentMachine() Machine {
 	m := Machine{CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Memory: "unknown", System: runtime.GOOS}
-	if model := field("/proc/cpuinfo", "model name"); model != "" {
+	if model := procField("/proc/cpuinfo", "model name"); model != "" {
 		m.CPU = model
 	}
-	kilobytes, err := strconv.ParseFloat(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 64)
+	kilobytes, err := strconv.ParseFloat(strings.TrimSuffix(procField("/proc/meminfo", "MemTotal"), " kB"), 64)
 	if err == nil {
 		m.Memory = fmt.Sprintf("%.0f GiB", kilobytes/(1<<20))
 	}
@@ -78,10 +78,10 @@ func (m Machine) lines() []string {
 	return []string{fmt.Sprintf("%d cores of %s", m.Cores, m.CPU), m.Memory + " of memory", m.System}
 }
 
-// field is the first value of a name in a file of "name: value" lines, empty
-// when there is none.
-func field(path, name string) string {
-	file, err := os.Open(path) //nolint:gosec // a file of /proc
+// procField returns the first value of a name in a file of "name: value" lines,
+// or "" when there is none.
+func procField(path, name string) string {
+	file, err := os.Open(path) //nolint:gosec // path is a file in /proc
 	if err != nil {
 		return ""
 	}

@@ -10,7 +10,7 @@ import (
 	"sessionkeeper/compare/stores"
 )
 
-// Markdown is the table, what it leaves out, and how it was made.
+// Markdown returns the table, the notes, and how the figures were measured.
 func (r Report) Markdown() string {
 	var b strings.Builder
 	for i, row := range r.rows() {
@@ -19,11 +19,11 @@ func (r Report) Markdown() string {
 			b.WriteString("|---|" + strings.Repeat("---:|", len(row)-1) + "\n")
 		}
 	}
-	list := func(head string, items []string) {
+	list := func(heading string, items []string) {
 		if len(items) == 0 {
 			return
 		}
-		fmt.Fprintf(&b, "\n%s\n\n", head)
+		fmt.Fprintf(&b, "\n%s\n\n", heading)
 		for _, item := range items {
 			fmt.Fprintf(&b, "- %s\n", strings.ReplaceAll(item, "|", `\|`))
 		}
@@ -40,20 +40,30 @@ func (r Report) Markdown() string {
 	return b.String()
 }
 
-// Parameters says what was done, one sentence a line.
+// Parameters says what is measured, in one sentence per line.
 func Parameters(p job.Plan) string {
 	counts := make([]string, len(p.Conversations))
 	for i, count := range p.Conversations {
 		counts[i] = humanize.Comma(int64(count))
 	}
 	l := p.Lateness
+	starts := "start as fast as the message rate allows"
+	if l.StartWithin > 0 {
+		starts = fmt.Sprintf("start one after the other within %v", l.StartWithin)
+	}
 	return strings.Join([]string{
-		fmt.Sprintf("Messages/s: %d senders, each of which waits for the acknowledgement of its message, over %s conversations, for %v each.",
-			p.Senders, strings.Join(counts, " and "), p.For),
-		fmt.Sprintf("CPU: of sender, worker and stores together, over %s conversations, until all that was acknowledged is worked off.", counts[len(counts)-1]),
-		fmt.Sprintf("Lateness: %s conversations begin one after the other within %v, get %s messages/s together and go quiet one after the other within %v; the call is due after %v of quiet, and lost %v later.",
-			humanize.Comma(int64(l.Conversations)), l.Join, humanize.Comma(int64(l.Rate)), l.Stretch, l.Idle, l.Patience),
-		fmt.Sprintf("Bytes: what the store grows by when %s conversations begin.", counts[0]),
-		fmt.Sprintf("Actions and events: of a chat of %d messages with an idle time of a third of its length, closed at the end; played in %v.", p.Chat.Messages, p.Chat.Over),
+		fmt.Sprintf("Messages/s: %d senders, each of which waits for the acknowledgement of its message, "+
+			"over %s conversations, for %v each.",
+			p.Senders, strings.Join(counts, " and "), p.Duration),
+		fmt.Sprintf("CPU: of sender, worker and stores together, over %s conversations, "+
+			"until the engine has processed everything that it has acknowledged.",
+			counts[len(counts)-1]),
+		fmt.Sprintf("Lateness: %s conversations %s, get %s messages/s together, and get their last message "+
+			"one after the other within %v. The idle call is due after %v without a message, and lost %v later.",
+			humanize.Comma(int64(l.Conversations)), starts, humanize.Comma(int64(l.Rate)), l.StopWithin, l.Idle, l.LostAfter),
+		fmt.Sprintf("Bytes: the growth of the store when %s conversations start.", counts[0]),
+		fmt.Sprintf("Actions and events: of a chat of %d messages with an idle time of a third of its length, "+
+			"closed at the end, in %v.",
+			p.Chat.Messages, p.Chat.Length),
 	}, "\n")
 }

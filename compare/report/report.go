@@ -1,5 +1,5 @@
-// Package report shows what was measured: as a table for people, as Markdown and
-// charts for documents, and as JSON for programs.
+// Package report prints the results as a table, and writes them as Markdown,
+// charts and JSON.
 package report
 
 import (
@@ -12,7 +12,7 @@ import (
 	"sessionkeeper/compare/job"
 )
 
-// Report is one run.
+// Report has the results of one run.
 type Report struct {
 	Began       time.Time     `json:"began"`
 	Took        time.Duration `json:"took"`
@@ -21,8 +21,8 @@ type Report struct {
 	Results     []job.Result  `json:"results"`
 }
 
-// Write writes everything into a folder, which is made when it does not exist:
-// results.json, table.md and a chart for each figure, as SVG.
+// Write writes results.json, table.md and an SVG chart for each figure to a
+// folder. It makes the folder if needed.
 func (r Report) Write(folder string) error {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return fmt.Errorf("write the report: %w", err)

@@ -16,7 +16,7 @@ import (
 	"sessionkeeper/compare/job"
 )
 
-func TestRowsHaveEveryFigureOrADash(t *testing.T) {
+func TestRowsHaveAFigureOrADash(t *testing.T) {
 	require.Equal(t, [][]string{
 		{
 			"engine", "messages/s, 1,000", "messages/s, 10,000", "CPU s/1,000 messages",
@@ -34,28 +34,29 @@ func TestRowsHaveEveryFigureOrADash(t *testing.T) {
 	}, fixture().rows())
 }
 
-func TestNotesSayWhatTheTableLeavesOut(t *testing.T) {
+func TestNotes(t *testing.T) {
 	require.Equal(t, []string{
-		"asynq: did not know of the last message of 3 of 200 conversations.",
+		"asynq: lost the last message of 3 of 200 conversations.",
 		"asynq: took 300 messages/s of the 500 offered while the idle calls were measured.",
-		"asynq: throughput: 10000 conversations: begin: no | room.",
+		"asynq: throughput: 10000 conversations: start: no | space.",
 		"River: run: exit status 2.",
 	}, fixture().notes())
 }
 
-func TestNoCallAtAllIsLostNotLate(t *testing.T) {
+func TestConversationsWithoutCallsAreLostNotLate(t *testing.T) {
 	r := Report{Plan: job.Full(), Results: []job.Result{{Name: "x", Lateness: &job.Lateness{Expected: 7, Lost: 7}}}}
 	require.Equal(t, []string{"x", "–", "–", "–", "–", "–", "–", "–", "–", "7", "–", "–", "–", "–"}, r.rows()[1])
 }
 
-func TestALongReasonIsCutOff(t *testing.T) {
+func TestLongReasonIsCutOff(t *testing.T) {
 	require.Equal(t, strings.Repeat("ä", 300)+"…", oneLine(strings.Repeat("ä", 1000)))
 	require.Equal(t, "two lines", oneLine("two\n\tlines\n"))
 }
 
 func TestSignificant(t *testing.T) {
 	for want, x := range map[string]float64{
-		"0": 0, "< 0.0001": 0.00001, "0.00010": 0.0001, "0.0014": 0.00141, "0.034": 0.0341, "0.23": 0.234, "6.8": 6.81, "15.8": 15.84,
+		"0": 0, "< 0.0001": 0.00001, "0.00010": 0.0001, "0.0014": 0.00141,
+		"0.034": 0.0341, "0.23": 0.234, "6.8": 6.81, "15.8": 15.84,
 	} {
 		require.Equal(t, want, significant(x), "%v", x)
 	}
@@ -72,13 +73,13 @@ func TestPrintAlignsTheTable(t *testing.T) {
 	require.Regexp(t, `^\s*asynq \s+12,000`, lines[2])
 }
 
-func TestPrintTellsThatItCannot(t *testing.T) {
-	require.ErrorIs(t, fixture().Print(closed{}), io.ErrClosedPipe)
+func TestPrintReturnsTheErrorOfTheWriter(t *testing.T) {
+	require.ErrorIs(t, fixture().Print(closedWriter{}), io.ErrClosedPipe)
 }
 
-type closed struct{}
+type closedWriter struct{}
 
-func (closed) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+func (closedWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestMarkdown(t *testing.T) {
 	text := fixture().Markdown()
@@ -88,7 +89,7 @@ func TestMarkdown(t *testing.T) {
 	}
 	require.Equal(t, "|---|"+strings.Repeat("---:|", 13), lines[1])
 	for _, want := range []string{
-		`- asynq: throughput: 10000 conversations: begin: no \| room.`,
+		`- asynq: throughput: 10000 conversations: start: no \| space.`,
 		"- Messages/s: 32 senders", "over 1,000 and 10,000 conversations, for 20s each",
 		"- 2 cores of Testprocessor", "- 24 GiB of memory", "- PostgreSQL 15.9", "- github.com/hibiken/asynq v0.26.0",
 		"appendfsync everysec", "Measured on 1 March 2026 in 29m0s.",
@@ -97,7 +98,14 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
-func TestWriteMakesEverythingADocumentNeeds(t *testing.T) {
+func TestParametersOfAPlanWithoutStartTime(t *testing.T) {
+	plan := job.Full()
+	require.Contains(t, Parameters(plan), "1,000 conversations start one after the other within 1m0s, get 500 messages/s")
+	plan.Lateness.StartWithin = 0
+	require.Contains(t, Parameters(plan), "1,000 conversations start as fast as the message rate allows, get 500 messages/s")
+}
+
+func TestWrite(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "docs", "benchmarks")
 	want := fixture()
 	require.NoError(t, want.Write(folder))
@@ -109,7 +117,8 @@ func TestWriteMakesEverythingADocumentNeeds(t *testing.T) {
 		names = append(names, file.Name())
 	}
 	require.Equal(t, []string{
-		"actions.svg", "cpu.svg", "lateness.svg", "results.json", "stored.svg", "table.md", "throughput-1000.svg", "throughput-10000.svg",
+		"actions.svg", "cpu.svg", "lateness.svg", "results.json", "stored.svg", "table.md",
+		"throughput-1000.svg", "throughput-10000.svg",
 	}, names)
 
 	data, err := os.ReadFile(filepath.Join(folder, "results.json"))
@@ -119,7 +128,7 @@ func TestWriteMakesEverythingADocumentNeeds(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-func TestChartsAreXMLWithEveryEngineThatHasTheFigure(t *testing.T) {
+func TestChartsAreXMLWithTheEnginesThatHaveTheFigure(t *testing.T) {
 	charts := fixture().charts()
 	for name, want := range map[string][]string{
 		"lateness.svg":         {"sessionkeeper", "21 ms, 612 ms, 1.23 s", "50 early, by up to 595 ms; 1 lost"},
@@ -144,21 +153,23 @@ func TestChartsAreXMLWithEveryEngineThatHasTheFigure(t *testing.T) {
 	}
 }
 
-// Nothing may break a report at the end of a long run.
-func TestChartsOfOddFigures(t *testing.T) {
+// A report is written at the end of a long run, so unusual figures must not make
+// it fail.
+func TestWriteUnusualFigures(t *testing.T) {
 	for name, r := range map[string]Report{
 		"nothing":    {Plan: job.Full()},
 		"no results": {Plan: job.Full(), Results: []job.Result{{Name: "x"}}},
 		"zeros": {Plan: job.Full(), Results: []job.Result{{
-			Name: "x", Sustained: []job.Sustained{{Conversations: 1_000, Took: time.Second}}, Lateness: &job.Lateness{Calls: 1}, Stored: new(float64),
+			Name: "x", Throughput: []job.Throughput{{Conversations: 1_000, Took: time.Second}},
+			Lateness: &job.Lateness{Calls: 1}, Stored: new(float64),
 		}}},
 		"all early": {Plan: job.Full(), Results: []job.Result{{
 			Name: "x", Lateness: &job.Lateness{Calls: 1, Early: 1, Min: -2, P50: -2, P99: -2, Max: -2},
 		}}},
-		"no time at all": {Plan: job.Full(), Results: []job.Result{{
-			Name: "x", Sustained: []job.Sustained{{Conversations: 1_000, Messages: 1}},
+		"zero duration": {Plan: job.Full(), Results: []job.Result{{
+			Name: "x", Throughput: []job.Throughput{{Conversations: 1_000, Messages: 1}},
 		}}},
-		"less stored than before": {Plan: job.Full(), Results: []job.Result{{Name: "x", Stored: func() *float64 { x := -8192.0; return &x }()}}},
+		"less stored than before": {Plan: job.Full(), Results: []job.Result{{Name: "x", Stored: new(-8192.0)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, r.Write(t.TempDir()))

@@ -12,13 +12,13 @@ import (
 	"sessionkeeper/compare/job"
 )
 
-// absent stands where nothing was measured.
-const absent = "–"
+// notMeasured is the text of a figure that was not measured.
+const notMeasured = "–"
 
 // column is one figure of the table.
 type column struct {
-	head  string
-	value func(job.Result) string
+	header string
+	value  func(job.Result) string
 }
 
 func (r Report) columns() []column {
@@ -26,16 +26,16 @@ func (r Report) columns() []column {
 	for _, count := range r.Plan.Conversations {
 		columns = append(columns, column{
 			"messages/s, " + humanize.Comma(int64(count)),
-			sustained(count, func(s job.Sustained) string { return humanize.Comma(int64(s.PerSecond())) }),
+			throughput(count, func(t job.Throughput) string { return whole(t.PerSecond()) }),
 		})
 	}
 	most := r.Plan.Conversations[len(r.Plan.Conversations)-1]
 	columns = append(columns, column{
-		"CPU s/1,000 messages", sustained(most, func(s job.Sustained) string { return significant(s.CPUPerThousand()) }),
+		"CPU s/1,000 messages", throughput(most, func(t job.Throughput) string { return significant(t.CPUPerThousand()) }),
 	})
 	for _, c := range []struct {
-		head  string
-		value func(job.Lateness) string
+		header string
+		value  func(job.Lateness) string
 	}{
 		{"late min", func(l job.Lateness) string { return duration(l.Min) }},
 		{"p50", func(l job.Lateness) string { return duration(l.P50) }},
@@ -45,53 +45,53 @@ func (r Report) columns() []column {
 		{"lost", func(l job.Lateness) string { return humanize.Comma(int64(l.Lost)) }},
 		{"doubled", func(l job.Lateness) string { return humanize.Comma(int64(l.Doubled)) }},
 	} {
-		columns = append(columns, column{c.head, func(result job.Result) string {
-			// Without a call there is nothing to be late.
-			if l := result.Lateness; l != nil && (l.Calls > 0 || c.head == "lost") {
+		columns = append(columns, column{c.header, func(result job.Result) string {
+			// Without a call there is only the number of lost calls.
+			if l := result.Lateness; l != nil && (l.Calls > 0 || c.header == "lost") {
 				return c.value(*l)
 			}
-			return absent
+			return notMeasured
 		}})
 	}
 	return append(columns,
 		column{"bytes/idle conversation", func(result job.Result) string {
 			if result.Stored == nil {
-				return absent
+				return notMeasured
 			}
 			return humanize.Comma(int64(*result.Stored))
 		}},
 		column{"actions", func(result job.Result) string {
 			if result.Cost == nil {
-				return absent
+				return notMeasured
 			}
 			return humanize.Comma(int64(result.Cost.Actions))
 		}},
 		column{"events", func(result job.Result) string {
 			if result.Cost == nil {
-				return absent
+				return notMeasured
 			}
 			return humanize.Comma(int64(result.Cost.Events))
 		}},
 	)
 }
 
-func sustained(conversations int, value func(job.Sustained) string) func(job.Result) string {
+func throughput(conversations int, value func(job.Throughput) string) func(job.Result) string {
 	return func(result job.Result) string {
-		for _, s := range result.Sustained {
+		for _, s := range result.Throughput {
 			if s.Conversations == conversations && s.Messages > 0 {
 				return value(s)
 			}
 		}
-		return absent
+		return notMeasured
 	}
 }
 
-// rows are the table, its head first.
+// rows returns the table. The first row is the header.
 func (r Report) rows() [][]string {
 	columns := r.columns()
 	rows := make([][]string, 1+len(r.Results))
 	for _, c := range columns {
-		rows[0] = append(rows[0], c.head)
+		rows[0] = append(rows[0], c.header)
 		for i, result := range r.Results {
 			rows[1+i] = append(rows[1+i], c.value(result))
 		}
@@ -99,11 +99,12 @@ func (r Report) rows() [][]string {
 	return rows
 }
 
-// Print prints the table for a terminal, and under it what went wrong.
+// Print prints the table for a terminal, and the notes below it.
 func (r Report) Print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, row := range r.rows() {
-		// The names stand on the left; the writer aligns all to the right.
+		// The writer aligns all cells to the right; the names are padded to be on the
+		// left.
 		name := row[0] + strings.Repeat(" ", max(0, r.widestName()-len([]rune(row[0]))))
 		if _, err := fmt.Fprintln(table, name+"\t"+strings.Join(row[1:], "\t")+"\t"); err != nil {
 			return fmt.Errorf("print the table: %w", err)
@@ -127,24 +128,27 @@ func (r Report) widestName() (widest int) {
 	return widest
 }
 
-// keptUp is the share of the offered messages that an engine takes that keeps
-// up; the rest is missing at the end, when single senders have fallen silent.
-const keptUp = 0.8
+// minRate is the share of the offered messages that an engine takes when it is
+// fast enough. It is less than 1 because some senders have nothing left to send
+// at the end.
+const minRate = 0.8
 
-// notes say what the table's figures leave out.
+// notes returns what the figures of the table do not show.
 func (r Report) notes() (notes []string) {
 	for _, result := range r.Results {
-		for _, s := range result.Sustained {
+		for _, s := range result.Throughput {
 			if s.Lost > 0 {
-				notes = append(notes, fmt.Sprintf("%s: did not know of the last message of %d of %d conversations.", result.Name, s.Lost, s.Checked))
+				notes = append(notes, fmt.Sprintf("%s: lost the last message of %d of %d conversations.",
+					result.Name, s.Lost, s.Checked))
 			}
 		}
-		if l := result.Lateness; l != nil && l.Rate < keptUp*float64(r.Plan.Lateness.Rate) {
+		if l := result.Lateness; l != nil && l.Rate < minRate*float64(r.Plan.Lateness.Rate) {
 			notes = append(notes, fmt.Sprintf("%s: took %.0f messages/s of the %d offered while the idle calls were measured.",
 				result.Name, l.Rate, r.Plan.Lateness.Rate))
 		}
 		for _, p := range result.Problems {
-			notes = append(notes, fmt.Sprintf("%s: %s: %s.", result.Name, p.Part, strings.TrimSuffix(oneLine(p.Reason), ".")))
+			reason := strings.TrimSuffix(oneLine(p.Reason), ".")
+			notes = append(notes, fmt.Sprintf("%s: %s: %s.", result.Name, p.Part, reason))
 		}
 	}
 	return notes
@@ -158,7 +162,7 @@ func oneLine(text string) string {
 	return line
 }
 
-// duration in the unit that is easiest to read.
+// duration formats a duration in milliseconds or seconds.
 func duration(d time.Duration) string {
 	if d.Abs() < time.Second {
 		return fmt.Sprintf("%.0f ms", float64(d)/float64(time.Millisecond))
@@ -166,7 +170,7 @@ func duration(d time.Duration) string {
 	return fmt.Sprintf("%.2f s", d.Seconds())
 }
 
-// significant writes a number with two digits that count.
+// significant formats a number with two significant digits.
 func significant(x float64) string {
 	switch {
 	case x == 0:

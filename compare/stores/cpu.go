@@ -13,29 +13,29 @@ import (
 	"time"
 )
 
-// CPU is the processor time that the servers have taken so far, with all their
-// processes: those that run and those that have ended.
+// CPU is the CPU time that the servers have used so far, in all their processes:
+// those that run and those that have ended.
 func (s Servers) CPU() (time.Duration, error) {
 	return cpuOfTrees(s.Postgres.PID, s.Redis.PID)
 }
 
-// tick is the unit of times in /proc/<pid>/stat: USER_HZ, 100 a second on every
-// Linux architecture that Go supports (proc(5), time(7)).
+// tick is the unit of times in /proc/<pid>/stat, USER_HZ. It is 100 per second on
+// every Linux architecture that Go supports (proc(5), time(7)).
 const tick = time.Second / 100
 
-// processTime is what /proc/<pid>/stat says of a process.
+// processTime has the CPU time of a process from /proc/<pid>/stat.
 type processTime struct {
 	parent int
-	// own is the time of the process, ended that of its children which it has
-	// waited for.
+	// own is the time of the process itself, ended the time of the children that
+	// it has waited for.
 	own, ended time.Duration
 }
 
-// cpuOfTrees adds up the processor time of processes and of all below them.
+// cpuOfTrees adds up the CPU time of processes and of all their descendants.
 func cpuOfTrees(roots ...int) (time.Duration, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0, fmt.Errorf("processor time of the stores: %w", err)
+		return 0, fmt.Errorf("CPU time of the stores: %w", err)
 	}
 	processes := map[int]processTime{}
 	for _, entry := range entries {
@@ -45,9 +45,9 @@ func cpuOfTrees(roots ...int) (time.Duration, error) {
 		}
 		found, err := readProcess(pid)
 		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH): // it has ended since
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH): // it has ended meanwhile
 		case err != nil:
-			return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
+			return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
 		default:
 			processes[pid] = found
 		}
@@ -55,19 +55,19 @@ func cpuOfTrees(roots ...int) (time.Duration, error) {
 	var total time.Duration
 	for _, root := range roots {
 		if _, runs := processes[root]; !runs {
-			return 0, fmt.Errorf("processor time of process %d: %w", root, os.ErrProcessDone)
+			return 0, fmt.Errorf("CPU time of process %d: %w", root, os.ErrProcessDone)
 		}
 	}
 	for pid, p := range processes {
-		if below(processes, pid, roots) {
+		if isInTree(processes, pid, roots) {
 			total += p.own + p.ended
 		}
 	}
 	return total, nil
 }
 
-// below reports whether a process is one of the roots or descends from one.
-func below(processes map[int]processTime, pid int, roots []int) bool {
+// isInTree reports whether a process is one of the roots or a descendant of one.
+func isInTree(processes map[int]processTime, pid int, roots []int) bool {
 	for pid > 1 {
 		if slices.Contains(roots, pid) {
 			return true
@@ -80,19 +80,19 @@ func below(processes map[int]processTime, pid int, roots []int) bool {
 func readProcess(pid int) (processTime, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return processTime{}, err //nolint:wrapcheck // the caller wraps it
+		return processTime{}, err
 	}
 	return parseStat(text)
 }
 
-// parseStat reads the line of proc(5). The program's name is the second field,
-// in parentheses, and may contain anything.
+// parseStat parses the line that proc(5) describes. The second field is the
+// program's name in parentheses. It may contain any character.
 func parseStat(text []byte) (processTime, error) {
 	end := bytes.LastIndexByte(text, ')')
 	if end < 0 {
 		return processTime{}, fmt.Errorf("stat %q: no program name", text)
 	}
-	// Here the state is field 0, so that field n of proc(5) is n-3.
+	// fields starts at the process state, which is field 3 in proc(5).
 	fields := strings.Fields(string(text[end+1:]))
 	if len(fields) < 15 {
 		return processTime{}, fmt.Errorf("stat %q: too few fields", text)

@@ -30,7 +30,7 @@ type Postgres struct {
 	Version  string `json:"version"`
 }
 
-// URL is the connection string of one of its databases.
+// URL is the connection string of a database.
 func (p Postgres) URL(database string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(p.User, p.Password), Host: p.Address,
@@ -39,31 +39,31 @@ func (p Postgres) URL(database string) string {
 	return u.String()
 }
 
-// NewDatabase makes an empty database; its name must be a plain word. One of
-// that name, and who is connected to it, goes.
+// NewDatabase makes an empty database. A database of the same name is dropped
+// first, and its connections are closed. The name must be a plain word.
 func (p Postgres) NewDatabase(ctx context.Context, name string) error {
 	if err := p.DropDatabase(ctx, name); err != nil {
 		return err
 	}
-	return p.administer(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
+	return p.execute(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
 }
 
-// DropDatabase removes a database, if there is one of that name.
+// DropDatabase drops a database if it exists.
 func (p Postgres) DropDatabase(ctx context.Context, name string) error {
-	return p.administer(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
+	return p.execute(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
 }
 
-// Size is how many bytes the databases take on disk, after a VACUUM.
+// Size is the size of the databases on disk in bytes, after a VACUUM.
 func (p Postgres) Size(ctx context.Context, databases ...string) (bytes int64, err error) {
 	for _, name := range databases {
-		err := p.connected(ctx, name, func(conn *pgx.Conn) error {
+		err := p.withConnection(ctx, name, func(conn *pgx.Conn) error {
 			if _, err := conn.Exec(ctx, "VACUUM"); err != nil {
-				return err //nolint:wrapcheck // wrapped below
+				return err
 			}
 			var size int64
 			err := conn.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&size)
 			bytes += size
-			return err //nolint:wrapcheck // wrapped below
+			return err
 		})
 		if err != nil {
 			return 0, fmt.Errorf("size of database %s: %w", name, err)
@@ -72,10 +72,10 @@ func (p Postgres) Size(ctx context.Context, databases ...string) (bytes int64, e
 	return bytes, nil
 }
 
-func (p Postgres) administer(ctx context.Context, statement string) error {
-	err := p.connected(ctx, "postgres", func(conn *pgx.Conn) error {
+func (p Postgres) execute(ctx context.Context, statement string) error {
+	err := p.withConnection(ctx, "postgres", func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, statement)
-		return err //nolint:wrapcheck // wrapped below
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", statement, err)
@@ -83,7 +83,7 @@ func (p Postgres) administer(ctx context.Context, statement string) error {
 	return nil
 }
 
-func (p Postgres) connected(ctx context.Context, database string, do func(*pgx.Conn) error) error {
+func (p Postgres) withConnection(ctx context.Context, database string, do func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, p.URL(database))
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
@@ -91,12 +91,12 @@ func (p Postgres) connected(ctx context.Context, database string, do func(*pgx.C
 	return errors.Join(do(conn), conn.Close(context.WithoutCancel(ctx)))
 }
 
-// PostgresSettings are what differs from PostgreSQL's defaults. A commit waits
-// for the disk, as it does by default.
+// PostgresSettings are the settings that differ from PostgreSQL's defaults. A
+// commit waits for the disk, which is the default.
 var PostgresSettings = []string{
 	"max_connections=300",
 	"shared_buffers=512MB",
-	"max_wal_size=4GB", // no checkpoint in the middle of a short measurement
+	"max_wal_size=4GB", // no checkpoint during a short measurement
 }
 
 func startPostgres(ctx context.Context, directory string) (*process.Process, Postgres, error) {
@@ -104,14 +104,14 @@ func startPostgres(ctx context.Context, directory string) (*process.Process, Pos
 	if err != nil {
 		return nil, Postgres{}, err
 	}
-	const debian = "postgresql"
-	places := []string{"/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin"}
-	initdb, err := program("initdb", debian, places...)
+	const debianPackage = "postgresql"
+	directories := []string{"/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin"}
+	initdb, err := findProgram("initdb", debianPackage, directories...)
 	if err != nil {
 		return nil, Postgres{}, err
 	}
-	// The two must be of one version.
-	server, err := program(filepath.Join(filepath.Dir(initdb), "postgres"), debian)
+	// Both programs must have the same version.
+	server, err := findProgram(filepath.Join(filepath.Dir(initdb), "postgres"), debianPackage)
 	if err != nil {
 		return nil, Postgres{}, err
 	}
@@ -119,8 +119,8 @@ func startPostgres(ctx context.Context, directory string) (*process.Process, Pos
 	if err != nil {
 		return nil, Postgres{}, err
 	}
-	p := Postgres{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), User: "bench", Password: rand.Text()}
-	if err := initialise(ctx, initdb, directory, p, owner); err != nil {
+	p := Postgres{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), User: "compare", Password: rand.Text()}
+	if err := createCluster(ctx, initdb, directory, p, owner); err != nil {
 		return nil, Postgres{}, err
 	}
 
@@ -128,8 +128,9 @@ func startPostgres(ctx context.Context, directory string) (*process.Process, Pos
 	for _, setting := range PostgresSettings {
 		arguments = append(arguments, "-c", setting)
 	}
-	// The server outlives the call; stop ends it.
-	command := exec.CommandContext(context.WithoutCancel(ctx), server, arguments...) //nolint:gosec // PostgreSQL, from where programs are
+	// The server runs until Stop, not until ctx ends.
+	ctxOfServer := context.WithoutCancel(ctx)
+	command := exec.CommandContext(ctxOfServer, server, arguments...) //nolint:gosec // server is PostgreSQL's path
 	command.Dir = directory
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: owner}
 	// SIGINT is PostgreSQL's fast shutdown: it does not wait for its clients.
@@ -138,20 +139,20 @@ func startPostgres(ctx context.Context, directory string) (*process.Process, Pos
 		return nil, Postgres{}, err
 	}
 	p.PID = running.PID()
-	err = until(ctx, running, func(ctx context.Context) error {
-		return p.connected(ctx, "postgres", func(conn *pgx.Conn) error {
+	err = waitUntilReady(ctx, running, func(ctx context.Context) error {
+		return p.withConnection(ctx, "postgres", func(conn *pgx.Conn) error {
 			return conn.QueryRow(ctx, "SHOW server_version").Scan(&p.Version)
 		})
 	})
 	if err != nil {
-		return nil, Postgres{}, errors.Join(err, running.Stop(patience))
+		return nil, Postgres{}, errors.Join(err, running.Stop(startStopTimeout))
 	}
 	p.Version, _, _ = strings.Cut(p.Version, " ")
 	return running, p, nil
 }
 
-// initialise makes the server's data directory, which belongs to its user.
-func initialise(ctx context.Context, initdb, directory string, p Postgres, owner *syscall.Credential) error {
+// createCluster creates the data directory, which belongs to the server's user.
+func createCluster(ctx context.Context, initdb, directory string, p Postgres, owner *syscall.Credential) error {
 	if err := os.Mkdir(directory, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
@@ -166,18 +167,21 @@ func initialise(ctx context.Context, initdb, directory string, p Postgres, owner
 			}
 		}
 	}
-	command := exec.CommandContext(ctx, initdb, "--pgdata", directory, "--username", p.User, //nolint:gosec // PostgreSQL's initdb
-		"--pwfile", passwords, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+	arguments := []string{
+		"--pgdata", directory, "--username", p.User, "--pwfile", passwords, "--auth", "scram-sha-256",
+		"--encoding", "UTF8", "--locale", "C", "--no-sync",
+	}
+	command := exec.CommandContext(ctx, initdb, arguments...) //nolint:gosec // initdb is PostgreSQL's path
 	command.Dir = directory
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: owner}
-	if said, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, said)
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, output)
 	}
 	return nil
 }
 
-// postgresOwner is who runs the server: nil for ourselves, or the user postgres
-// when we are root, as whom PostgreSQL refuses to run.
+// postgresOwner returns the user who runs the server. PostgreSQL refuses to run
+// as root: then it is the user postgres, else nil for the current user.
 func postgresOwner() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -185,7 +189,8 @@ func postgresOwner() (*syscall.Credential, error) {
 	const name = "postgres"
 	account, err := user.Lookup(name)
 	if err != nil {
-		return nil, fmt.Errorf("PostgreSQL does not run as root and there is no user %s, whom the Debian package postgresql makes: %w", name, err)
+		return nil, fmt.Errorf("PostgreSQL does not run as root, and its user %s does not exist: "+
+			"install the Debian package postgresql: %w", name, err)
 	}
 	uid, uidErr := strconv.ParseUint(account.Uid, 10, 32)
 	gid, gidErr := strconv.ParseUint(account.Gid, 10, 32)

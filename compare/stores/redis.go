@@ -24,13 +24,13 @@ type Redis struct {
 	Version string `json:"version"`
 }
 
-// Client connects to it, with room for many connections at once.
+// Client returns a client with enough connections for all senders.
 func (r Redis) Client() *redis.Client {
 	return redis.NewClient(&redis.Options{Addr: r.Address, PoolSize: 64})
 }
 
-// Size is how many bytes of memory all keys and their values take. Redis's own
-// total swings with its connections and logs by more than that.
+// Size is how many bytes of memory all keys and their values use. Redis's own
+// total changes by more than that with its connections and logs.
 func (r Redis) Size(ctx context.Context) (bytes int64, err error) {
 	client := r.Client()
 	defer func() { _ = client.Close() }()
@@ -41,17 +41,17 @@ func (r Redis) Size(ctx context.Context) (bytes int64, err error) {
 			}
 			return bytes, nil
 		}
-		// Without samples it counts every element.
+		// 0 means that every element is counted.
 		size, err := client.MemoryUsage(ctx, keys.Val(), 0).Result()
-		if err != nil && !errors.Is(err, redis.Nil) { // gone since
+		if err != nil && !errors.Is(err, redis.Nil) { // deleted meanwhile
 			return 0, fmt.Errorf("size of Redis: key %s: %w", keys.Val(), err)
 		}
 		bytes += size
 	}
 }
 
-// valueOf is a field of Redis's INFO, empty when there is none.
-func valueOf(info, field string) string {
+// infoField returns a field of Redis's INFO, or "" when it has none.
+func infoField(info, field string) string {
 	for line := range strings.Lines(info) {
 		if value, ok := strings.CutPrefix(line, field+":"); ok {
 			return strings.TrimSpace(value)
@@ -60,12 +60,13 @@ func valueOf(info, field string) string {
 	return ""
 }
 
-// RedisSettings are what differs from Redis's defaults: writes go to a log that
-// is forced to the disk once a second, so that a crash costs a second at most.
+// RedisSettings are the settings that differ from Redis's defaults: writes go to
+// a log that is synced to the disk every second, so that a crash loses at most
+// one second.
 var RedisSettings = []string{"--appendonly", "yes", "--appendfsync", "everysec", "--save", ""}
 
 func startRedis(ctx context.Context, directory string) (*process.Process, Redis, error) {
-	server, err := program("redis-server", "redis-server", "/usr/local/bin")
+	server, err := findProgram("redis-server", "redis-server", "/usr/local/bin")
 	if err != nil {
 		return nil, Redis{}, err
 	}
@@ -77,9 +78,11 @@ func startRedis(ctx context.Context, directory string) (*process.Process, Redis,
 		return nil, Redis{}, fmt.Errorf("data directory: %w", err)
 	}
 	r := Redis{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
-	arguments := append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", directory}, RedisSettings...)
-	// The server outlives the call; stop ends it.
-	command := exec.CommandContext(context.WithoutCancel(ctx), server, arguments...) //nolint:gosec // Redis, from where programs are
+	arguments := []string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", directory}
+	arguments = append(arguments, RedisSettings...)
+	// The server runs until Stop, not until ctx ends.
+	ctxOfServer := context.WithoutCancel(ctx)
+	command := exec.CommandContext(ctxOfServer, server, arguments...) //nolint:gosec // server is Redis's path
 	running, err := process.Start(command, syscall.SIGTERM)
 	if err != nil {
 		return nil, Redis{}, err
@@ -87,13 +90,13 @@ func startRedis(ctx context.Context, directory string) (*process.Process, Redis,
 	r.PID = running.PID()
 	client := r.Client()
 	defer func() { _ = client.Close() }()
-	err = until(ctx, running, func(ctx context.Context) error {
+	err = waitUntilReady(ctx, running, func(ctx context.Context) error {
 		text, err := client.Info(ctx, "server").Result()
-		r.Version = valueOf(text, "redis_version")
-		return err //nolint:wrapcheck // until says whose it is
+		r.Version = infoField(text, "redis_version")
+		return err
 	})
 	if err != nil {
-		return nil, Redis{}, errors.Join(err, running.Stop(patience))
+		return nil, Redis{}, errors.Join(err, running.Stop(startStopTimeout))
 	}
 	return running, r, nil
 }

@@ -1,6 +1,5 @@
-// Package stores runs real PostgreSQL and Redis servers for a while: on free
-// ports of 127.0.0.1, with their data in a directory of their own that goes
-// with them.
+// Package stores runs temporary PostgreSQL and Redis servers on free ports of
+// 127.0.0.1. Their data directory is removed when they stop.
 package stores
 
 import (
@@ -14,8 +13,8 @@ import (
 	"sessionkeeper/compare/process"
 )
 
-// Servers tells how to reach the running servers. It is plain data, so that
-// another process can be told.
+// Servers has the addresses of running servers. It can be passed to another
+// process as JSON.
 type Servers struct {
 	Postgres Postgres `json:"postgres"`
 	Redis    Redis    `json:"redis"`
@@ -30,10 +29,11 @@ type Running struct {
 	redis     *process.Process
 }
 
-// Start starts both servers and returns once they answer. A missing program is
-// an error that names its Debian package. End them with [Running.Stop].
+// Start starts both servers and returns when they are ready. When a program is
+// not installed, the error names its Debian package. Stop them with
+// [Running.Stop].
 func Start(ctx context.Context) (_ *Running, err error) {
-	directory, err := os.MkdirTemp("", "sessionkeeper-bench-")
+	directory, err := os.MkdirTemp("", "sessionkeeper-compare-")
 	if err != nil {
 		return nil, fmt.Errorf("directory for the stores: %w", err)
 	}
@@ -43,7 +43,7 @@ func Start(ctx context.Context) (_ *Running, err error) {
 			err = errors.Join(err, r.Stop())
 		}
 	}()
-	// PostgreSQL's user needs a way in.
+	// PostgreSQL's user must be able to enter the directory.
 	if err := os.Chmod(directory, 0o711); err != nil { //nolint:gosec // nothing in it is readable by others
 		return nil, fmt.Errorf("directory for the stores: %w", err)
 	}
@@ -56,16 +56,16 @@ func Start(ctx context.Context) (_ *Running, err error) {
 	return r, nil
 }
 
-// Stop ends the servers and removes their data. A second call does nothing.
+// Stop stops the servers and removes their data. A second call does nothing.
 func (r *Running) Stop() error {
-	err := errors.Join(r.redis.Stop(patience), r.postgres.Stop(patience))
+	err := errors.Join(r.redis.Stop(startStopTimeout), r.postgres.Stop(startStopTimeout))
 	if removed := os.RemoveAll(r.directory); removed != nil {
 		err = errors.Join(err, fmt.Errorf("remove the stores' data: %w", removed))
 	}
 	return err
 }
 
-// freePort is a port of 127.0.0.1 that nobody listens on now.
+// freePort returns a port of 127.0.0.1 that is not in use now.
 func freePort(ctx context.Context) (int, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")

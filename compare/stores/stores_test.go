@@ -32,10 +32,10 @@ func TestServers(t *testing.T) {
 	require.Regexp(t, `^\d+`, r.Postgres.Version)
 	require.Regexp(t, `^\d+\.\d+`, r.Redis.Version)
 
-	require.NoError(t, r.Postgres.NewDatabase(ctx, "room"))
-	conn, err := pgx.Connect(ctx, r.Postgres.URL("room"))
+	require.NoError(t, r.Postgres.NewDatabase(ctx, "numbers"))
+	conn, err := pgx.Connect(ctx, r.Postgres.URL("numbers"))
 	require.NoError(t, err)
-	empty, err := r.Postgres.Size(ctx, "room")
+	empty, err := r.Postgres.Size(ctx, "numbers")
 	require.NoError(t, err)
 	before, err := r.CPU()
 	require.NoError(t, err)
@@ -44,7 +44,7 @@ func TestServers(t *testing.T) {
 	used, err := r.CPU()
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, used-before, 2*tick)
-	// The connection's process goes; its time stays.
+	// The process of the connection ends. Its CPU time is still counted.
 	require.NoError(t, conn.Close(ctx))
 	require.Eventually(t, func() bool {
 		_, err := readProcess(int(conn.PgConn().PID()))
@@ -53,15 +53,16 @@ func TestServers(t *testing.T) {
 	after, err := r.CPU()
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, after, used)
-	full, err := r.Postgres.Size(ctx, "room")
+	full, err := r.Postgres.Size(ctx, "numbers")
 	require.NoError(t, err)
 	require.Greater(t, full-empty, int64(8_000_000))
 
-	// Another one of the name is empty, whoever is connected to the old one.
-	_, err = pgx.Connect(ctx, r.Postgres.URL("room"))
+	// A new database of the same name is empty, even if a client is connected to
+	// the old one.
+	_, err = pgx.Connect(ctx, r.Postgres.URL("numbers"))
 	require.NoError(t, err)
-	require.NoError(t, r.Postgres.NewDatabase(ctx, "room"))
-	again, err := r.Postgres.Size(ctx, "room")
+	require.NoError(t, r.Postgres.NewDatabase(ctx, "numbers"))
+	again, err := r.Postgres.Size(ctx, "numbers")
 	require.NoError(t, err)
 	require.Equal(t, empty, again)
 
@@ -78,10 +79,10 @@ func TestServers(t *testing.T) {
 	require.NoError(t, err)
 	with, err := r.Redis.Size(ctx)
 	require.NoError(t, err)
-	require.InDelta(t, 10_000*(100+60), with-without, 10_000*40, "values, and keys with their overhead")
+	require.InDelta(t, 10_000*(100+60), with-without, 10_000*40, "the values, and the keys with their overhead")
 }
 
-func TestStopLeavesNothing(t *testing.T) {
+func TestStopLeavesNoProcessAndNoData(t *testing.T) {
 	r := start(t)
 	require.NoError(t, r.Stop())
 	for _, pid := range []int{r.Postgres.PID, r.Redis.PID} {
@@ -95,22 +96,22 @@ func TestStopLeavesNothing(t *testing.T) {
 	require.NoDirExists(t, r.directory)
 	_, err := r.CPU()
 	require.ErrorIs(t, err, os.ErrProcessDone)
-	require.NoError(t, r.Stop(), "twice is harmless")
+	require.NoError(t, r.Stop(), "a second call does nothing")
 }
 
-func TestAMissingProgramNamesItsPackage(t *testing.T) {
-	_, err := program("no-such-server", "some-package", t.TempDir())
+func TestMissingProgramErrorNamesThePackage(t *testing.T) {
+	_, err := findProgram("no-such-server", "some-package", t.TempDir())
 	require.ErrorIs(t, err, exec.ErrNotFound)
 	require.ErrorContains(t, err, "no program no-such-server: install the Debian package some-package")
 }
 
-func TestProgramTakesTheHighestOfThePlaces(t *testing.T) {
+func TestFindProgramTakesTheHighestVersion(t *testing.T) {
 	root := t.TempDir()
 	for _, version := range []string{"13", "16", "15"} {
 		require.NoError(t, os.MkdirAll(root+"/"+version+"/bin", 0o750))
 		require.NoError(t, os.WriteFile(root+"/"+version+"/bin/no-such-server", []byte("#!/bin/sh\n"), 0o700))
 	}
-	found, err := program("no-such-server", "some-package", root+"/*/bin")
+	found, err := findProgram("no-such-server", "some-package", root+"/*/bin")
 	require.NoError(t, err)
 	require.Equal(t, root+"/16/bin/no-such-server", found)
 }
@@ -125,7 +126,9 @@ func TestParseStat(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, processTime{parent: 7, own: 330 * time.Millisecond, ended: 770 * time.Millisecond}, got, name)
 	}
-	for name, line := range map[string]string{"empty": "", "cut off": "42 (postgres) S 7", "no number": "42 (p) S x" + strings.Repeat(" 1", 20)} {
+	for name, line := range map[string]string{
+		"empty": "", "cut off": "42 (postgres) S 7", "not a number": "42 (p) S x" + strings.Repeat(" 1", 20),
+	} {
 		_, err := parseStat([]byte(line))
 		require.Error(t, err, name)
 	}
@@ -134,6 +137,6 @@ func TestParseStat(t *testing.T) {
 func TestCPUCountsDescendantsOnly(t *testing.T) {
 	processes := map[int]processTime{1: {}, 10: {parent: 1}, 11: {parent: 10}, 12: {parent: 11}, 20: {parent: 1}}
 	for pid, want := range map[int]bool{10: true, 11: true, 12: true, 20: false, 1: false, 99: false} {
-		require.Equal(t, want, below(processes, pid, []int{10}), "%d", pid)
+		require.Equal(t, want, isInTree(processes, pid, []int{10}), "%d", pid)
 	}
 }

@@ -7,13 +7,14 @@ import (
 	"slices"
 )
 
-// program is the path of a server's program: in PATH, or else in the highest of
-// the places that match.
-func program(name, debianPackage string, places ...string) (string, error) {
+// findProgram returns the path of a program: from PATH, or else from the last of
+// the directories that match the patterns, which is the one with the highest
+// version.
+func findProgram(name, debianPackage string, patterns ...string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
-	for _, pattern := range places {
+	for _, pattern := range patterns {
 		found, _ := filepath.Glob(filepath.Join(pattern, name)) // the pattern is well-formed
 		slices.Sort(found)
 		for _, path := range slices.Backward(found) {
@@ -22,6 +23,7 @@ func program(name, debianPackage string, places ...string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("there is no program %s: install the Debian package %s (apt-get install postgresql redis-server): %w",
+	return "", fmt.Errorf(
+		"no program %s: install the Debian package %s (apt-get install postgresql redis-server): %w",
 		name, debianPackage, exec.ErrNotFound)
 }
