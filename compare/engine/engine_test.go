@@ -139,9 +139,9 @@ func TestNoCallWhileMessagesArrive(t *testing.T) {
 	}
 }
 
-// Within a window the sorted set keeps the first report: the conversation counts
-// as active until the end of the lease.
-func TestWindowedSortedSetHearsOnlyReports(t *testing.T) {
+// Within a window the sorted set keeps the deadline of the first report, which
+// is an idle time after the end of the lease.
+func TestWindowedSortedSetGetsOnlyReports(t *testing.T) {
 	const idle = time.Hour
 	instance, _ := open(t, "redis-window", idle, succeed)
 	first := time.Now()

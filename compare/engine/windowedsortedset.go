@@ -42,8 +42,9 @@ func (s *windowedSet) newSender() *sender.Sender {
 	return sender.New(sortedSetReports{set: s.sortedSet}, sender.Options{Policy: idlePolicy(s.setup.Idle)})
 }
 
-// sortedSetReports takes the sender's reports in Temporal's place. It has the two
-// methods that the sender calls to report messages; any other would panic.
+// sortedSetReports writes the sender's reports to the sorted set instead of
+// Temporal. It has only the two methods of the client that the sender calls to
+// report messages. Any other method panics.
 type sortedSetReports struct {
 	client.Client
 	set *sortedSet
