@@ -39,7 +39,7 @@ func (r *run) tell(ctx context.Context, t task) error {
 	receipt, err := backoff.Retry(ctx, func() (sender.Receipt, error) {
 		attempt, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		receipt, err := t.event.Tell(attempt, r.sender)
+		receipt, err := t.event.Send(attempt, r.sender)
 		if err != nil && !sender.IsRetryable(err) && !errors.Is(err, sender.ErrFull) {
 			return receipt, backoff.Permanent(err)
 		}

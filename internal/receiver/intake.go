@@ -69,7 +69,7 @@ func (d *door) tellInOrder(ctx context.Context, batch []cloudevent.Event, places
 		case ctx.Err() != nil:
 			answers[i].err = context.Cause(ctx)
 		default:
-			answers[i].receipt, answers[i].err = batch[i].Tell(ctx, d.sender)
+			answers[i].receipt, answers[i].err = batch[i].Send(ctx, d.sender)
 		}
 		failed = answers[i].err
 	}

@@ -97,7 +97,7 @@ func TestAWrongEventKeepsAllOfItsBatchBack(t *testing.T) {
 		"2 id: MUST be a non-empty string",
 		"2 source: REQUIRED",
 		"2 type: MUST be a non-empty string",
-		"3 all of it: want an object, not a JSON number",
+		"3 : not a CloudEvent: want an object, not a JSON number",
 	}, said)
 	require.Empty(t, d.temporal.Calls())
 }

@@ -130,7 +130,7 @@ func one(e cloudevent.Event, err error) ([]cloudevent.Event, error) {
 	if err != nil {
 		p := newProblem(http.StatusBadRequest, "the event is wrong; nothing was told")
 		first := 0
-		p.list(&first, cloudevent.Problems(err)...)
+		p.list(&first, cloudevent.FieldErrors(err)...)
 		return nil, p
 	}
 	return []cloudevent.Event{e}, nil
@@ -149,7 +149,7 @@ func (d *door) readBatch(text []byte) ([]cloudevent.Event, error) {
 	for i, part := range parts {
 		if batch[i], err = cloudevent.Parse(part); err != nil {
 			wrong++
-			p.list(&i, cloudevent.Problems(err)...)
+			p.list(&i, cloudevent.FieldErrors(err)...)
 		}
 	}
 	if wrong > 0 {
