@@ -1,4 +1,4 @@
-// Package ingest plays a routing system's event log, one CloudEvent a line,
+// Package ingest replays a routing system's event log, one CloudEvent per line,
 // into the conversations.
 package ingest
 
@@ -18,80 +18,85 @@ import (
 
 // Options are the settings of [Run].
 type Options struct {
-	// From is the first line to play, counted from 1. Default 1.
+	// From is the first line to send, counted from 1. Default 1.
 	From int
-	// Concurrency is how many conversations are spoken to at once; the events of
-	// one conversation stay in order. Default 64.
+	// Concurrency is how many conversations get events at the same time. The
+	// events of one conversation stay in order. Default 64.
 	Concurrency int
-	// Paced keeps the gaps between the events' times, Speed times faster
-	// (default 1). The events then happen now, not at their own times.
+	// Paced keeps the time between events, divided by Speed (default 1). The
+	// events are then sent with the current time instead of their own.
 	Paced bool
 	Speed float64
-	// Rejects, where set, gets every line that was rejected, unchanged.
+	// Rejects, if set, gets every rejected line, unchanged.
 	Rejects io.Writer
-	// Report is called for what a person should see at once: a rejected line, a
-	// wait for Temporal and its end. Never with personal data. It is called from
-	// several goroutines.
+	// Report is called for what a person should see at once: a rejected line, and
+	// the start and the end of a wait for Temporal. It never gets personal data. It is
+	// called from several goroutines.
 	Report func(format string, args ...any)
-	// Progress counts what happens. Default: a new one.
+	// Progress counts events. Default: a new one.
 	Progress *Progress
 }
 
 // Interrupted is the error of a run that was stopped before its end.
 type Interrupted struct {
-	// NextLine is the line to go on from. Lines behind it may have been sent
-	// already; sending them again does no harm.
+	// NextLine is the line to continue from. Later lines may have been sent
+	// already. It does no harm to send them again.
 	NextLine int
-	// Cause is why: the context's error, or what Temporal answered.
+	// Cause is the context's error or Temporal's answer.
 	Cause error
 }
 
 // Error implements error.
 func (e *Interrupted) Error() string {
 	if errors.Is(e.Cause, context.Canceled) {
-		return fmt.Sprintf("interrupted; go on with -from %d", e.NextLine)
+		return fmt.Sprintf("interrupted; continue with -from %d", e.NextLine)
 	}
-	return fmt.Sprintf("stopped: %v; go on with -from %d", e.Cause, e.NextLine)
+	return fmt.Sprintf("stopped: %v; continue with -from %d", e.Cause, e.NextLine)
 }
 
 // Unwrap returns the cause.
 func (e *Interrupted) Unwrap() error { return e.Cause }
 
-// Run plays the log to its end. Malformed lines and events that Temporal
-// refuses are reported, counted and left out. While Temporal cannot be reached
-// it waits. It stops when ctx does, even if the log is a pipe that is silent;
-// such a read is left behind. The error is an [*Interrupted].
+// Run sends the log to its end. Malformed lines and events that Temporal rejects
+// are reported, counted and left out. While Temporal cannot be reached, Run waits.
+// It stops when ctx ends, even if a read of the log blocks (an idle pipe): that
+// read is abandoned. The error is an [*Interrupted].
 func Run(ctx context.Context, log io.Reader, s *sender.Sender, o Options) error {
 	r := newRun(s, o)
 	group, ctx := errgroup.WithContext(ctx)
-	for _, lane := range r.lanes {
-		group.Go(func() error { return r.work(ctx, lane) })
+	for _, p := range r.partitions {
+		group.Go(func() error { return r.sendAll(ctx, p) })
 	}
 	group.Go(func() error {
-		defer r.closeLanes()
-		return r.read(ctx, newLines(unblocked(ctx, log)))
+		defer r.closePartitions()
+		return r.read(ctx, newLines(cancelableReader(ctx, log)))
 	})
 	if err := group.Wait(); err != nil {
-		return &Interrupted{NextLine: r.ledger.next(), Cause: err}
+		return &Interrupted{NextLine: r.offsets.next(), Cause: err}
 	}
 	return nil
 }
 
-// run is one play of a log.
+// run is the state of one [Run].
 type run struct {
 	Options
 	sender  *sender.Sender
-	ledger  *ledger
+	offsets *offsets
 	rejects *rejects
 	outage  *outage
-	pace    *pace
-	seed    maphash.Seed
-	lanes   []chan task
-	// accepted is set by the first event that Temporal takes.
+	// clock is nil unless the run is paced.
+	clock *replayClock
+	seed  maphash.Seed
+	// partitions have one goroutine each. All events of a conversation go to the
+	// same partition, which keeps their order.
+	partitions []partition
+	// accepted is set by the first event that Temporal accepts.
 	accepted atomic.Bool
 }
 
-// task is an event to tell, with the line it stands on.
+type partition chan task
+
+// task is an event to send, with its line.
 type task struct {
 	line
 	event cloudevent.Event
@@ -112,28 +117,28 @@ func newRun(s *sender.Sender, o Options) *run {
 		o.Progress = NewProgress()
 	}
 	r := &run{
-		Options: o, sender: s, ledger: newLedger(o.From), rejects: &rejects{out: o.Rejects}, outage: &outage{report: o.Report},
-		seed: maphash.MakeSeed(), lanes: make([]chan task, o.Concurrency),
+		Options: o, sender: s, offsets: newOffsets(o.From),
+		rejects: &rejects{out: o.Rejects}, outage: &outage{report: o.Report},
+		seed: maphash.MakeSeed(), partitions: make([]partition, o.Concurrency),
 	}
 	if o.Paced {
-		r.pace = &pace{speed: o.Speed}
+		r.clock = &replayClock{speed: o.Speed}
 		if o.Speed <= 0 {
-			r.pace.speed = 1
+			r.clock.speed = 1
 		}
 	}
-	for i := range r.lanes {
-		r.lanes[i] = make(chan task, 16)
+	for i := range r.partitions {
+		r.partitions[i] = make(partition, 16)
 	}
 	return r
 }
 
-func (r *run) closeLanes() {
-	for _, lane := range r.lanes {
-		close(lane)
+func (r *run) closePartitions() {
+	for _, p := range r.partitions {
+		close(p)
 	}
 }
 
-// read hands every event to the lane of its conversation.
 func (r *run) read(ctx context.Context, log *lines) error {
 	for {
 		l, err := log.next()
@@ -143,38 +148,39 @@ func (r *run) read(ctx context.Context, log *lines) error {
 		if err != nil {
 			return err
 		}
-		if err := r.take(ctx, l); err != nil {
+		if err := r.dispatch(ctx, l); err != nil {
 			return err
 		}
 	}
 }
 
-func (r *run) take(ctx context.Context, l line) error {
-	said := l.content()
-	tooLong := l.rest != nil || len(said) > maxLine
+// dispatch hands the event of a line to the partition of its conversation.
+func (r *run) dispatch(ctx context.Context, l line) error {
+	text := l.content()
+	tooLong := l.rest != nil || len(text) > maxLine
 	switch {
 	case l.number < r.From:
 		return skip(l)
-	case len(said) == 0 && !tooLong:
+	case len(text) == 0 && !tooLong:
 		return nil
 	}
-	r.ledger.open(l.number)
+	r.offsets.begin(l.number)
 	if tooLong {
 		return r.reject(l, fmt.Errorf("longer than %d bytes", maxLine))
 	}
-	event, err := cloudevent.Parse(said)
+	event, err := cloudevent.Parse(text)
 	if err != nil {
 		return r.reject(l, err)
 	}
 	conversation := maphash.String(r.seed, event.Identity.WorkflowID())
-	r.Progress.conversation(conversation)
-	if r.pace != nil {
-		if event, err = r.pace.wait(ctx, event); err != nil {
+	r.Progress.addConversation(conversation)
+	if r.clock != nil {
+		if event, err = r.clock.wait(ctx, event); err != nil {
 			return err
 		}
 	}
 	select {
-	case r.lanes[conversation%uint64(len(r.lanes))] <- task{line: l, event: event}:
+	case r.partitions[conversation%uint64(len(r.partitions))] <- task{line: l, event: event}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -188,14 +194,14 @@ func skip(l line) error {
 	return l.rest(io.Discard)
 }
 
-// reject keeps a bad line. A line whose rejection cannot be written counts as
-// not done.
-func (r *run) reject(l line, why error) error {
-	if err := r.rejects.keep(l); err != nil {
+// reject writes a bad line to the rejects. If that fails, the line does not count
+// as done.
+func (r *run) reject(l line, cause error) error {
+	if err := r.rejects.write(l); err != nil {
 		return err
 	}
-	r.Report("line %d rejected: %v", l.number, why)
+	r.Report("line %d rejected: %v", l.number, cause)
 	r.Progress.rejected.Add(1)
-	r.ledger.done(l.number)
+	r.offsets.done(l.number)
 	return nil
 }

@@ -13,16 +13,18 @@ import (
 // least 64 KiB.
 const maxLine = 1 << 20
 
-// line is a line as it was read, with its end, which the last one may lack.
+// line is one line as it was read, including its newline. The last line of a log
+// may have none.
 type line struct {
 	number int
 	text   []byte
-	// rest copies what is left of a line that is too long; nil for a whole one.
+	// rest copies the remainder of a line that is too long. It is nil for a line
+	// that was read completely.
 	rest func(to io.Writer) error
 }
 
-// content is what the line says, without its end and without the mark that some
-// programs put in front of a file.
+// content is the text without white space around it and without the byte order
+// mark that some programs write at the beginning of a file.
 func (l line) content() []byte {
 	return bytes.TrimSpace(bytes.TrimPrefix(l.text, byteOrderMark))
 }
@@ -37,8 +39,8 @@ type lines struct {
 
 func newLines(log io.Reader) *lines { return &lines{reader: bufio.NewReaderSize(log, 64<<10)} }
 
-// next reads a line. Of one that is too long it reads the beginning, and the
-// rest has to be copied before the next one. The error is io.EOF after the last.
+// next reads a line. Of a line that is too long it reads only the beginning: the caller
+// must copy the rest before the next call. After the last line the error is io.EOF.
 func (l *lines) next() (line, error) {
 	l.number++
 	read := line{number: l.number}
@@ -63,7 +65,7 @@ func (l *lines) rest(to io.Writer) error {
 	for {
 		part, err := l.reader.ReadSlice('\n')
 		if _, err := to.Write(part); err != nil {
-			return err //nolint:wrapcheck // the caller names the line
+			return err
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return ignoreEOF(err)
@@ -78,9 +80,9 @@ func ignoreEOF(err error) error {
 	return err
 }
 
-// unblocked ends a read that waits for input, such as that of a silent pipe,
-// when the context does. The read itself is left behind.
-func unblocked(ctx context.Context, log io.Reader) io.Reader {
+// cancelableReader returns a reader whose reads end when ctx does. A read of log
+// that blocks, such as that of an idle pipe, is abandoned: its goroutine stays.
+func cancelableReader(ctx context.Context, log io.Reader) io.Reader {
 	pipe, feed := io.Pipe()
 	context.AfterFunc(ctx, func() { feed.CloseWithError(ctx.Err()) })
 	go func() {

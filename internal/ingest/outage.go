@@ -5,21 +5,22 @@ import (
 	"time"
 )
 
-// sayAgain is how often a wait for Temporal is reported, however many lanes
-// wait.
-const sayAgain = 5 * time.Second
+// reportInterval is how often a wait for Temporal is reported at most, for all
+// partitions together.
+const reportInterval = 5 * time.Second
 
-// outage tells, for all lanes together, that Temporal has to be waited for and
-// that it answers again.
+// outage reports, once for all partitions, that Temporal does not answer and that
+// it answers again.
 type outage struct {
 	report func(format string, args ...any)
 
 	mu sync.Mutex
-	// since is when the first of the lanes began to wait, zero when none does.
+	// since is when the first partition began to wait, zero when none waits.
 	since time.Time
-	// reported is when a wait was last reported, this outage or one before.
-	reported time.Time
-	told     bool
+	// lastReport is when a wait was reported last, in this outage or an earlier one.
+	lastReport time.Time
+	// reported is whether this outage was reported.
+	reported bool
 }
 
 func (o *outage) waiting(number int, err error) {
@@ -27,19 +28,19 @@ func (o *outage) waiting(number int, err error) {
 	defer o.mu.Unlock()
 	now := time.Now()
 	if o.since.IsZero() {
-		o.since, o.told = now, false
+		o.since, o.reported = now, false
 	}
-	if now.Sub(o.reported) < sayAgain {
+	if now.Sub(o.lastReport) < reportInterval {
 		return
 	}
-	o.reported, o.told = now, true
+	o.lastReport, o.reported = now, true
 	o.report("waiting for Temporal since %s, at line %d: %v", o.since.Format(time.TimeOnly), number, err)
 }
 
 func (o *outage) over() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.since.IsZero() && o.told {
+	if !o.since.IsZero() && o.reported {
 		o.report("Temporal answers again, after %s", time.Since(o.since).Round(time.Second))
 	}
 	o.since = time.Time{}

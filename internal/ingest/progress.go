@@ -12,8 +12,8 @@ import (
 
 // Progress counts what a run has done so far. It is safe for concurrent use.
 //
-// To count conversations it remembers a 64-bit hash of each, some 20 bytes: ten
-// million conversations take about 200 MB.
+// To count conversations it keeps a 64-bit hash of each, about 20 bytes: 10 million
+// conversations take about 200 MB.
 type Progress struct {
 	started time.Time
 
@@ -28,15 +28,15 @@ func NewProgress() *Progress {
 	return &Progress{started: time.Now(), conversations: map[uint64]struct{}{}}
 }
 
-// Events is how many events were told, whatever became of them.
+// Events returns how many events were sent, whatever their receipts.
 func (p *Progress) Events() int64 {
 	return p.sent.Load() + p.absorbed.Load() + p.over.Load() + p.untracked.Load()
 }
 
-// Rejected is how many lines were rejected.
+// Rejected returns how many lines were rejected.
 func (p *Progress) Rejected() int64 { return p.rejected.Load() }
 
-// String is the progress in one line.
+// String returns the progress in one line.
 func (p *Progress) String() string {
 	p.mu.Lock()
 	conversations := len(p.conversations)
@@ -47,17 +47,22 @@ func (p *Progress) String() string {
 	var line strings.Builder
 	fmt.Fprintf(&line, "%d events (%.0f/s), %d conversations, %d rejected", events, rate, conversations, p.Rejected())
 	for _, count := range []struct {
-		what string
+		name string
 		n    int64
-	}{{"absorbed", p.absorbed.Load()}, {"already over", p.over.Load()}, {"not tracked", p.untracked.Load()}, {"waits for Temporal", p.waits.Load()}} {
+	}{
+		{string(sender.Absorbed), p.absorbed.Load()},
+		{string(sender.AlreadyOver), p.over.Load()},
+		{string(sender.NotTracked), p.untracked.Load()},
+		{"waits for Temporal", p.waits.Load()},
+	} {
 		if count.n > 0 {
-			fmt.Fprintf(&line, ", %d %s", count.n, count.what)
+			fmt.Fprintf(&line, ", %d %s", count.n, count.name)
 		}
 	}
 	return line.String()
 }
 
-func (p *Progress) count(receipt sender.Receipt) {
+func (p *Progress) addReceipt(receipt sender.Receipt) {
 	switch receipt {
 	case sender.Absorbed:
 		p.absorbed.Add(1)
@@ -70,7 +75,7 @@ func (p *Progress) count(receipt sender.Receipt) {
 	}
 }
 
-func (p *Progress) conversation(hash uint64) {
+func (p *Progress) addConversation(hash uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conversations[hash] = struct{}{}
