@@ -17,26 +17,29 @@ import (
 func ingestCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "ingest",
-		Usage:     "play a routing system's event log into the conversations",
+		Usage:     "send a routing system's event log to the conversations",
 		ArgsUsage: "FILE|-",
 		Description: "Reads newline-delimited CloudEvents 1.0 of the types sessionkeeper.conversation.started, .message,\n" +
 			".closed and .session-status. Events may be out of order or repeated. A malformed line is reported,\n" +
-			"written to -rejects and left out; the exit status is then 1. While Temporal is away it waits.\n" +
-			"Interrupted, it says from which line to go on.\n\n" +
-			"With -window, messages are absorbed and the last one of a window is reported, so that a conversation\n" +
-			"costs by its length and not by its messages. Give half of the shortest inactivateAfter.\n\nExamples:\n" +
+			"written to -rejects and left out; the exit status is then 1. While Temporal is unreachable, it waits.\n" +
+			"When interrupted, it prints the line to continue from.\n\n" +
+			"With -window, messages are absorbed and only the last one of a window is reported. The cost then depends\n" +
+			"on how long a conversation lasts, not on how many messages it has. The window must be at most the\n" +
+			"shortest inactivateAfter.\n\nExamples:\n" +
 			"   starter ingest -rejects rejects.ndjson events.ndjson\n" +
 			"   tail -F events.ndjson | starter ingest -window 5m -\n" +
 			"   starter ingest -paced -speed 10 events.ndjson",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "paced", Usage: "keep the gaps between the events' times; they then happen now"},
-			&cli.FloatFlag{Name: "speed", Usage: "with -paced: `N` times faster", Value: 1},
+			&cli.BoolFlag{Name: "paced", Usage: "keep the time between events; they are sent with the current time"},
+			&cli.FloatFlag{Name: "speed", Usage: "with -paced: `N` times as fast", Value: 1},
 			&cli.StringFlag{Name: "rejects", Usage: "write rejected lines, unchanged, to `FILE`"},
-			&cli.IntFlag{Name: "from", Usage: "first line to play", Value: 1},
-			&cli.DurationFlag{Name: "window", Usage: "absorb messages for so long between two reports; 0 reports every one"},
-			&cli.IntFlag{Name: "concurrency", Usage: "conversations spoken to at once", Value: 64},
+			&cli.IntFlag{Name: "from", Usage: "first line to send", Value: 1},
+			&cli.DurationFlag{
+				Name: "window", Usage: "how long messages are absorbed between two reports; 0 reports every message",
+			},
+			&cli.IntFlag{Name: "concurrency", Usage: "conversations that get events at the same time", Value: 64},
 		},
-		Action: connected(runIngest),
+		Action: withSender(runIngest),
 	}
 }
 
@@ -59,17 +62,18 @@ func runIngest(ctx context.Context, c *cli.Command, s *sender.Sender) error {
 		options.Rejects = rejects
 	}
 	view := newProgressView(os.Stderr, options.Progress)
-	options.Report = view.say
+	options.Report = view.report
 	stop := view.start()
 	err = ingest.Run(ctx, log, s, options)
-	if left := flush(ctx, s); left != nil {
-		options.Report("%v", left)
-		// Which lines those messages stand on is not known: all may be sent again.
-		err = &ingest.Interrupted{NextLine: options.From, Cause: cmp.Or(err, left)}
+	if undrained := flush(ctx, s); undrained != nil {
+		options.Report("%v", undrained)
+		// The lines of the unreported messages are not known, so all lines must be sent
+		// again.
+		err = &ingest.Interrupted{NextLine: options.From, Cause: cmp.Or(err, undrained)}
 	}
 	stop()
 	if err != nil {
-		return err //nolint:wrapcheck // it says from which line to go on
+		return err
 	}
 	if n := options.Progress.Rejected(); n > 0 {
 		return fmt.Errorf("rejected lines: %d", n)
@@ -77,14 +81,14 @@ func runIngest(ctx context.Context, c *cli.Command, s *sender.Sender) error {
 	return nil
 }
 
-// flushTimeout is how long Temporal may take for what is left at the end.
+// flushTimeout is how long Temporal may take for the last reports.
 var flushTimeout = 30 * time.Second
 
-// flush reports what was absorbed, also when the run was interrupted.
+// flush reports the absorbed messages, also after an interrupt.
 func flush(ctx context.Context, s *sender.Sender) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
-	return s.Close(ctx) //nolint:wrapcheck // it says what is left
+	return s.Close(ctx)
 }
 
 func ingestOptions(c *cli.Command) (ingest.Options, error) {
@@ -96,7 +100,7 @@ func ingestOptions(c *cli.Command) (ingest.Options, error) {
 	switch {
 	case c.Args().Len() != 1:
 		return o, errors.New("want one argument: a file, or - for standard input")
-	case !(o.Speed >= 0.001 && o.Speed <= 1e6): // written so that it holds for NaN, too
+	case !(o.Speed >= 0.001 && o.Speed <= 1e6): // negated, so that NaN is rejected
 		return o, fmt.Errorf("-speed %v: want a number from 0.001 to 1000000", o.Speed)
 	case o.From < 1:
 		return o, fmt.Errorf("-from %d: lines are counted from 1", o.From)
@@ -120,20 +124,21 @@ func open(name string) (*os.File, error) {
 	return file, nil
 }
 
-// openRejects opens the file for rejected lines, which may hold personal data.
+// openRejects opens the file for rejected lines. It is private: they may contain
+// personal data.
 func openRejects(path string, log *os.File) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // the operator names the file
 	if err != nil {
 		return nil, fmt.Errorf("open -rejects: %w", err)
 	}
-	if same(file, log) {
+	if isSameFile(file, log) {
 		defer file.Close()
-		return nil, fmt.Errorf("-rejects %s: is the event log itself", path)
+		return nil, fmt.Errorf("-rejects %s: want another file than the event log", path)
 	}
 	return file, nil
 }
 
-func same(a, b *os.File) bool {
+func isSameFile(a, b *os.File) bool {
 	first, err := a.Stat()
 	if err != nil {
 		return false

@@ -12,22 +12,23 @@ import (
 	"sessionkeeper/internal/ingest"
 )
 
-// progressView shows a run: a live line on a terminal, plain lines otherwise.
+// progressView prints the progress of a run: a live line on a terminal, else plain
+// lines.
 type progressView struct {
 	mu       sync.Mutex
 	out      io.Writer
 	live     bool
-	every    time.Duration
+	interval time.Duration
 	width    func() int
 	progress *ingest.Progress
-	// shown is how many lines had come to something when they were last shown.
-	shown int64
+	// printed is how many lines were done when the progress was printed last.
+	printed int64
 }
 
 func newProgressView(out *os.File, progress *ingest.Progress) *progressView {
-	v := &progressView{out: out, live: term.IsTerminal(int(out.Fd())), every: 10 * time.Second, progress: progress}
+	v := &progressView{out: out, live: term.IsTerminal(int(out.Fd())), interval: 10 * time.Second, progress: progress}
 	if v.live {
-		v.every = 200 * time.Millisecond
+		v.interval = 200 * time.Millisecond
 	}
 	v.width = func() int {
 		width, _, err := term.GetSize(int(out.Fd()))
@@ -39,16 +40,16 @@ func newProgressView(out *os.File, progress *ingest.Progress) *progressView {
 	return v
 }
 
-// start shows the progress from time to time, until stop shows it a last time.
+// start prints the progress repeatedly, until stop prints it a last time.
 func (v *progressView) start() (stop func()) {
-	ticker := time.NewTicker(v.every)
+	ticker := time.NewTicker(v.interval)
 	done := make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() {
+	var printer sync.WaitGroup
+	printer.Go(func() {
 		for {
 			select {
 			case <-ticker.C:
-				v.show(false)
+				v.print(false)
 			case <-done:
 				return
 			}
@@ -57,32 +58,32 @@ func (v *progressView) start() (stop func()) {
 	return func() {
 		ticker.Stop()
 		close(done)
-		watching.Wait()
-		v.show(true)
+		printer.Wait()
+		v.print(true)
 	}
 }
 
 const clearLine = "\r\x1b[K"
 
-// show writes the progress. Plain lines are written only when there is news,
-// because a log that is followed may be silent for days.
-func (v *progressView) show(last bool) {
+// print prints the progress. A plain line is printed only if lines were done since
+// the last one: a log that is followed may get no line for days.
+func (v *progressView) print(last bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	now := v.progress.Events() + v.progress.Rejected()
+	done := v.progress.Events() + v.progress.Rejected()
 	switch {
 	case v.live && last:
 		fmt.Fprintf(v.out, "%s%s\n", clearLine, v.progress)
 	case v.live:
 		fmt.Fprintf(v.out, "%s%s", clearLine, v.cut(v.progress.String()))
-	case last || now != v.shown:
+	case last || done != v.printed:
 		fmt.Fprintln(v.out, v.progress)
 	}
-	v.shown = now
+	v.printed = done
 }
 
-// cut keeps a live line from going over into the next one, where it could not
-// be cleared.
+// cut shortens a live line to the width of the terminal: a wrapped line could not be
+// cleared.
 func (v *progressView) cut(line string) string {
 	if width := v.width(); width > 0 && len(line) >= width {
 		return line[:width-1]
@@ -90,7 +91,8 @@ func (v *progressView) cut(line string) string {
 	return line
 }
 
-func (v *progressView) say(format string, args ...any) {
+// report prints a line above the progress.
+func (v *progressView) report(format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.live {

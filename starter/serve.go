@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"time"
 
@@ -12,43 +10,72 @@ import (
 
 	"sessionkeeper/conversation"
 	"sessionkeeper/internal/receiver"
+	"sessionkeeper/internal/telemetry"
 	"sessionkeeper/sender"
 )
 
-// tokensVariable holds the tokens where there is no file.
+// tokensVariable contains the tokens if there is no file.
 const tokensVariable = "SESSIONKEEPER_TOKENS"
 
 func serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
-		Usage: "take events over HTTP",
-		Description: "Takes CloudEvents at POST /v1/events, tells how a conversation stands at\n" +
+		Usage: "serve an HTTP API for events",
+		Description: "Takes CloudEvents at POST /v1/events, returns the status of a conversation at\n" +
 			"GET /v1/conversations/{orgId}/{conversationIdentifier}, and describes itself at /openapi.json.\n" +
-			"Events are answered with 202 once they are safe: the conversation has them, or counts on them.\n\n" +
+			"202 means durable: each event was delivered to its workflow, or is covered by a lease that the\n" +
+			"workflow has acknowledged.\n\n" +
 			"Requests need one of the bearer tokens of -tokens, or of the environment variable\n" +
-			tokensVariable + ". The file has one token a line, of at least 16 characters, and is read again when\n" +
-			"it changes: to change a token, add the new one, move the clients, remove the old one.\n\n" +
+			tokensVariable + ". The file has one token per line, of at least 16 characters, and is read again when\n" +
+			"it changes. To replace a token, add the new one, switch the clients, remove the old one.\n\n" +
 			"/healthz, /readyz and /metrics are at -metrics-listen and need no token. SIGTERM and SIGINT stop it\n" +
-			"gracefully; the exit status is 1 when something was left.\n\nExamples:\n" +
+			"gracefully. The exit status is 1 if a request or a message could not be finished in time.\n\nExamples:\n" +
 			"   starter serve -tokens tokens.txt -metrics-listen :9091\n" +
 			"   starter serve -no-auth -listen 127.0.0.1:8080",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` for events", Value: ":8080"},
-			&cli.StringFlag{Name: "metrics-listen", Usage: "`ADDRESS` of /healthz, /readyz and /metrics", Value: "127.0.0.1:9091"},
+			&cli.StringFlag{
+				Name: "metrics-listen", Usage: "`ADDRESS` of /healthz, /readyz and /metrics", Value: "127.0.0.1:9091",
+			},
 			&cli.StringFlag{Name: "tokens", Usage: "`FILE` with the bearer tokens"},
-			&cli.BoolFlag{Name: "no-auth", Usage: "let everybody in; on a loopback address only"},
-			&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` with the certificate; without it plain HTTP is spoken"},
+			&cli.BoolFlag{Name: "no-auth", Usage: "accept requests without a token; on a loopback address only"},
+			&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` with the certificate; without it, plain HTTP is used"},
 			&cli.StringFlag{Name: "tls-key", Usage: "PEM `FILE` with the certificate's key"},
-			&cli.DurationFlag{Name: "inactivate-after", Usage: "quiet time after which a session is made Inactive, where the start was not seen", Value: conversation.DefaultInactivateAfter, DefaultText: conversation.Duration(conversation.DefaultInactivateAfter).String()},
-			&cli.DurationFlag{Name: "window", Usage: "how long messages are absorbed between two reports, at most half of a conversation's quiet time; 0 reports each", DefaultText: "half of that"},
-			&cli.IntFlag{Name: "max-conversations", Usage: "conversations whose messages are absorbed at once; beyond, 429", Value: sender.DefaultMaxConversations},
+			&cli.DurationFlag{
+				Name: "inactivate-after", Value: conversation.DefaultInactivateAfter,
+				Usage: "time without a message until a session becomes Inactive, for conversations that begin without" +
+					" a started event",
+				DefaultText: conversation.Duration(conversation.DefaultInactivateAfter).String(),
+			},
+			&cli.DurationFlag{
+				Name: "window", DefaultText: "half of -inactivate-after",
+				Usage: "how long messages are absorbed between two reports, at most inactivateAfter;" +
+					" 0 reports every message",
+			},
+			&cli.IntFlag{
+				Name: "max-conversations", Value: sender.DefaultMaxConversations,
+				Usage: "conversations whose messages are absorbed at the same time; beyond that, 429",
+			},
 			&cli.Int64Flag{Name: "max-body", Usage: "size of a request's body in `BYTES`", Value: receiver.DefaultBody},
 			&cli.IntFlag{Name: "max-events", Usage: "events in a batch", Value: receiver.DefaultEvents},
-			&cli.IntFlag{Name: "max-requests", Usage: "requests under way; beyond, 429", Value: receiver.DefaultRequests},
-			&cli.DurationFlag{Name: "accept-timeout", Usage: "how long Temporal may take to accept a request's events; then 503", Value: receiver.DefaultAccept},
-			&cli.DurationFlag{Name: "drain-timeout", Usage: "how long a graceful stop may take", Value: receiver.DefaultDrainTimeout},
-			&cli.StringFlag{Name: "log-format", Usage: "`json or console`", Value: "json", Sources: cli.EnvVars("SESSIONKEEPER_LOG_FORMAT")},
-			&cli.StringFlag{Name: "log-level", Usage: "`debug, info, warn or error`", Value: "info", Sources: cli.EnvVars("SESSIONKEEPER_LOG_LEVEL")},
+			&cli.IntFlag{
+				Name: "max-requests", Usage: "requests in flight; beyond that, 429", Value: receiver.DefaultRequests,
+			},
+			&cli.DurationFlag{
+				Name: "accept-timeout", Value: receiver.DefaultAccept,
+				Usage: "how long Temporal may take to accept a request's events; after that, 503",
+			},
+			&cli.DurationFlag{
+				Name: "drain-timeout", Usage: "how long a graceful stop may take", Value: receiver.DefaultDrainTimeout,
+			},
+			&cli.StringFlag{
+				Name: "log-format", Usage: "`json or console`", Value: "json",
+				Sources: cli.EnvVars("SESSIONKEEPER_LOG_FORMAT"),
+			},
+			&cli.StringFlag{
+				Name: "log-level", Usage: "`debug, info, warn or error`", Value: "info",
+				Sources: cli.EnvVars("SESSIONKEEPER_LOG_LEVEL"),
+			},
 		},
 		Action: runServe,
 	}
@@ -59,10 +86,10 @@ func runServe(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	if options.Temporal, err = connection(c); err != nil {
+	if options.Temporal, err = connectionOptions(c); err != nil {
 		return err
 	}
-	return receiver.Run(ctx, options) //nolint:wrapcheck // it says what it was doing
+	return receiver.Run(ctx, options)
 }
 
 func serveOptions(c *cli.Command) (receiver.Options, error) {
@@ -79,6 +106,7 @@ func serveOptions(c *cli.Command) (receiver.Options, error) {
 			Accept: c.Duration("accept-timeout"),
 		},
 		DrainTimeout: c.Duration("drain-timeout"),
+		Version:      version,
 	}
 	if c.IsSet("window") {
 		o.Sender.Window = new(conversation.Duration(c.Duration("window")))
@@ -86,18 +114,18 @@ func serveOptions(c *cli.Command) (receiver.Options, error) {
 	if c.Args().Present() {
 		return o, fmt.Errorf("unexpected argument %q", c.Args().First())
 	}
-	if err := serveLimits(c); err != nil {
+	if err := checkServeFlags(c); err != nil {
 		return o, err
 	}
 	var err error
 	if o.Tokens, err = tokens(c); err != nil {
 		return o, err
 	}
-	o.Logger, err = newLogger(c.Root().ErrWriter, c.String("log-format"), c.String("log-level"))
+	o.Logger, err = telemetry.NewLogger(c.Root().ErrWriter, c.String("log-format"), c.String("log-level"))
 	return o, err
 }
 
-func serveLimits(c *cli.Command) error {
+func checkServeFlags(c *cli.Command) error {
 	for _, flag := range []string{"max-conversations", "max-events", "max-requests"} {
 		if n := c.Int(flag); n < 1 {
 			return fmt.Errorf("-%s %d: want at least 1", flag, n)
@@ -119,45 +147,25 @@ func serveLimits(c *cli.Command) error {
 	return nil
 }
 
-// tokens are those of the file or of the environment; nil with -no-auth.
+// tokens returns the tokens of the file or of the environment, nil with -no-auth.
 func tokens(c *cli.Command) (*receiver.Tokens, error) {
 	path, text := c.String("tokens"), os.Getenv(tokensVariable)
 	switch {
 	case c.Bool("no-auth") && (path != "" || text != ""):
 		return nil, fmt.Errorf("want either tokens or -no-auth; tokens come from -tokens and %s", tokensVariable)
 	case c.Bool("no-auth"):
-		return nil, nil //nolint:nilnil // none are asked for
+		return nil, nil
 	case path != "" && text != "":
 		return nil, fmt.Errorf("want tokens either from -tokens or from %s", tokensVariable)
 	case path != "":
-		return receiver.ReadTokens(path) //nolint:wrapcheck // it names the file
+		return receiver.ReadTokens(path)
 	case text != "":
-		known, err := receiver.ParseTokens(text)
+		parsed, err := receiver.ParseTokens(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", tokensVariable, err)
 		}
-		return known, nil
+		return parsed, nil
 	default:
-		return nil, fmt.Errorf("want tokens: -tokens FILE or %s; -no-auth lets everybody in on a loopback address", tokensVariable)
-	}
-}
-
-// newLogger writes one line per record.
-func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
-	levels := map[string]slog.Level{
-		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
-	}
-	least, ok := levels[level]
-	if !ok {
-		return nil, fmt.Errorf("log level %q: want debug, info, warn or error", level)
-	}
-	options := &slog.HandlerOptions{Level: least}
-	switch format {
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
-	case "console":
-		return slog.New(slog.NewTextHandler(w, options)), nil
-	default:
-		return nil, fmt.Errorf("log format %q: want json or console", format)
+		return nil, fmt.Errorf("want tokens: -tokens FILE or %s; -no-auth needs none on a loopback address", tokensVariable)
 	}
 }

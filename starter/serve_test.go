@@ -16,7 +16,7 @@ import (
 	"sessionkeeper/internal/temporaltest"
 )
 
-func TestServeChecksItsFlags(t *testing.T) {
+func TestServeChecksFlags(t *testing.T) {
 	t.Setenv(tokensVariable, "")
 	none := filepath.Join(t.TempDir(), "none")
 	for want, args := range map[string][]string{
@@ -44,15 +44,15 @@ func TestServeChecksItsFlags(t *testing.T) {
 	require.EqualError(t, err, "want tokens either from -tokens or from SESSIONKEEPER_TOKENS")
 }
 
-// TestServeStopsOnSIGTERM runs main itself: a signal is for a process.
+// TestServeStopsOnSIGTERM runs main, because a signal goes to a process.
 func TestServeStopsOnSIGTERM(t *testing.T) {
 	for name, test := range map[string]struct {
-		away bool
-		exit int
-		said string
+		unreachable bool
+		exit        int
+		output      string
 	}{
-		"all is reported":   {false, 0, `"msg":"Stopped, nothing is left"`},
-		"something is left": {true, 1, "starter: close the sender: 1 conversations left, 1 of them with a message that is not reported"},
+		"everything is reported": {false, 0, `"msg":"Stopped, everything was reported"`},
+		"a message is left":      {true, 1, "starter: close the sender: 1 conversations left, 1 of them with a message that is not reported"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := temporaltest.Start(t)
@@ -63,34 +63,34 @@ func TestServeStopsOnSIGTERM(t *testing.T) {
 			require.NoError(t, free.Close())
 			self, err := os.Executable()
 			require.NoError(t, err)
-			said, err := os.Create(filepath.Join(t.TempDir(), "said"))
+			output, err := os.Create(filepath.Join(t.TempDir(), "output"))
 			require.NoError(t, err)
-			defer said.Close()
+			defer output.Close()
 			process, err := os.StartProcess(self, []string{self}, &os.ProcAttr{
 				Env: append(os.Environ(), tokensVariable+"=0123456789abcdef",
 					"STARTER_ARGS=-address "+server.Addr+" serve -metrics-listen 127.0.0.1:0 -drain-timeout 500ms -listen "+address),
-				Files: []*os.File{nil, said, said},
+				Files: []*os.File{nil, output, output},
 			})
 			require.NoError(t, err)
 			for range 2 {
 				require.Eventually(t, func() bool { return post(t, address) == http.StatusAccepted }, 30*time.Second, 10*time.Millisecond)
 			}
-			if test.away {
+			if test.unreachable {
 				server.Stop()
 			}
 			require.NoError(t, process.Signal(syscall.SIGTERM))
 			state, err := process.Wait()
 			require.NoError(t, err)
-			text, err := os.ReadFile(said.Name())
+			text, err := os.ReadFile(output.Name())
 			require.NoError(t, err)
 			require.Equal(t, test.exit, state.ExitCode(), string(text))
-			require.Contains(t, string(text), test.said)
+			require.Contains(t, string(text), test.output)
 			require.NotContains(t, string(text), "0123456789abcdef")
 		})
 	}
 }
 
-// post sends a message, and tells the status or 0.
+// post sends a message. It returns the status of the response, or 0 without one.
 func post(t *testing.T, address string) int {
 	t.Helper()
 	text := strings.Replace(event("c1"), `"id"`, `"time":"`+time.Now().Format(time.RFC3339Nano)+`","id"`, 1)

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// RereadAfter makes a test of changed tokens short.
-func RereadAfter(t *Tokens, every time.Duration) { t.every = every }
+// SetPollInterval makes a test of replaced tokens short.
+func SetPollInterval(t *Tokens, interval time.Duration) { t.interval = interval }
 
-// Present is what a door with this certificate presents to its clients.
-func Present(file, key string, logger *slog.Logger) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
-	c := &certificate{certificate: file, key: key, logger: logger}
-	return c.present, c.read()
+// GetCertificate returns the function that serves this certificate to clients.
+func GetCertificate(file, keyFile string, logger *slog.Logger) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+	c := &certificate{file: file, keyFile: keyFile, logger: logger}
+	return c.get, c.load()
 }

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -20,117 +20,123 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"sessionkeeper/internal/receiver"
+	"sessionkeeper/internal/telemetry"
 	"sessionkeeper/internal/temporaltest"
 	"sessionkeeper/sender"
 )
 
 const (
-	token   = "first-token-of-the-test"
-	phone   = "+15550100001"
-	session = "0Mw000000000001"
-	one     = "application/cloudevents+json"
-	many    = "application/cloudevents-batch+json"
+	token          = "first-token-of-the-test"
+	phone          = "+15550100001"
+	session        = "0Mw000000000001"
+	structuredType = "application/cloudevents+json"
+	batchType      = "application/cloudevents-batch+json"
 )
 
-// door is a running server, with a stand-in for Temporal behind it.
-type door struct {
-	temporal    *temporaltest.Server
-	url, health string
-	log         *logged
-	// stop has it drain, and ended has what Run returned.
-	stop  context.CancelFunc
-	ended <-chan error
+// testServer is a running server that uses a stand-in for Temporal.
+type testServer struct {
+	temporal           *temporaltest.Server
+	url, monitoringURL string
+	log                *logBuffer
+	// stop stops it gracefully. Then result gets what Run returned.
+	stop   context.CancelFunc
+	result <-chan error
 }
 
-// open starts a server. A test may change its options.
-func open(t testing.TB, changes ...func(*receiver.Options)) *door {
+// startServer starts a server. A test may change its options.
+func startServer(t testing.TB, changes ...func(*receiver.Options)) *testServer {
 	t.Helper()
 	tokens, err := receiver.ParseTokens(token)
 	require.NoError(t, err)
-	d := &door{temporal: temporaltest.Start(t), log: &logged{}}
+	srv := &testServer{temporal: temporaltest.Start(t), log: &logBuffer{}}
+	logger, err := telemetry.NewLogger(srv.log, "json", "info")
+	require.NoError(t, err)
 	started := make(chan [2]string, 1)
 	o := receiver.Options{
 		Temporal: client.Options{
-			HostPort:          d.temporal.Addr,
+			HostPort:          srv.temporal.Addr,
 			ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(healthy)}},
 		},
 		Listen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", Tokens: tokens,
 		DrainTimeout: 100 * time.Millisecond,
-		Logger:       slog.New(slog.NewJSONHandler(d.log, nil)),
-		Started:      func(door, metrics string) { started <- [2]string{door, metrics} },
+		Logger:       logger,
+		Started:      func(address, metricsAddress string) { started <- [2]string{address, metricsAddress} },
 	}
 	for _, change := range changes {
 		change(&o)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
+	result := make(chan error, 1)
 	go func() {
-		ended <- receiver.Run(ctx, o)
-		close(ended)
+		result <- receiver.Run(ctx, o)
+		close(result)
 	}()
-	d.stop, d.ended = stop, ended
+	srv.stop, srv.result = stop, result
 	t.Cleanup(func() {
 		stop()
-		for range ended {
-			continue // what it returned is for the test that asked it to stop
+		for range result {
+			continue // only tests that stop the server check the result
 		}
 	})
 	select {
-	case at := <-started:
-		d.url, d.health = "http://"+at[0], "http://"+at[1]
-	case err := <-ended:
+	case addresses := <-started:
+		srv.url, srv.monitoringURL = "http://"+addresses[0], "http://"+addresses[1]
+	case err := <-result:
 		require.NoError(t, err)
 	}
-	return d
+	return srv
 }
 
-// healthy answers the health check for the stand-in, which has none, when that
-// can be reached.
-func healthy(ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-	answer, ok := reply.(*grpc_health_v1.HealthCheckResponse)
+// healthy answers the health check, which the stand-in does not have, as long as the
+// stand-in can be reached.
+func healthy(
+	ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker,
+	options ...grpc.CallOption,
+) error {
+	health, ok := reply.(*grpc_health_v1.HealthCheckResponse)
 	if !ok {
 		return invoke(ctx, method, request, reply, connection, options...)
 	}
-	answer.Status = grpc_health_v1.HealthCheckResponse_SERVING
+	health.Status = grpc_health_v1.HealthCheckResponse_SERVING
 	return invoke(ctx, "/temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo",
 		&workflowservice.GetSystemInfoRequest{}, &workflowservice.GetSystemInfoResponse{}, connection, options...)
 }
 
-// logged is what was logged.
-type logged struct {
+// logBuffer keeps what was logged.
+type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (l *logged) Write(line []byte) (int, error) {
+func (l *logBuffer) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(line)
 }
 
-func (l *logged) String() string {
+func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
 }
 
-func (l *logged) count(part string) int { return strings.Count(l.String(), part) }
+func (l *logBuffer) count(part string) int { return strings.Count(l.String(), part) }
 
-// answer is what a request got.
-type answer struct {
+// httpResponse is the response to a request.
+type httpResponse struct {
 	status int
 	header http.Header
 	body   string
 }
 
-func (a answer) problem(t testing.TB) problem {
+func (r httpResponse) problem(t testing.TB) problem {
 	t.Helper()
-	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
-	require.NotContains(t, a.body, phone[1:], "personal data in an answer")
+	require.Equal(t, "application/problem+json", r.header.Get("Content-Type"))
+	require.NotContains(t, r.body, phone[1:], "personal data in a response")
 	var p problem
-	require.NoError(t, json.Unmarshal([]byte(a.body), &p))
-	require.Equal(t, a.status, p.Status)
-	require.Equal(t, http.StatusText(a.status), p.Title)
+	require.NoError(t, json.Unmarshal([]byte(r.body), &p))
+	require.Equal(t, r.status, p.Status)
+	require.Equal(t, http.StatusText(r.status), p.Title)
 	return p
 }
 
@@ -144,20 +150,66 @@ type problem struct {
 	Receipts map[sender.Receipt]int
 }
 
-// later sends a message from another goroutine, and tells the status, 0 without
-// an answer.
-func (d *door) later(t testing.TB, conversation string) <-chan int {
-	t.Helper()
-	return d.background(t, http.MethodPost, "/v1/events", message(conversation))
+type accepted struct {
+	Accepted int
+	Receipts map[sender.Receipt]int
 }
 
-// background sends a request that may take its time, and tells the status of its
-// answer.
-func (d *door) background(t testing.TB, method, path, body string) <-chan int {
+func (r httpResponse) accepted(t testing.TB) accepted {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, d.url+path, strings.NewReader(body))
+	require.Equal(t, http.StatusAccepted, r.status, r.body)
+	var body accepted
+	require.NoError(t, json.Unmarshal([]byte(r.body), &body))
+	return body
+}
+
+// do sends a request and checks the response against the description. The request
+// has the token unless headers replace it.
+func (srv *testServer) do(t testing.TB, method, path string, body io.Reader, headers ...string) httpResponse {
+	t.Helper()
+	text, err := io.ReadAll(body)
 	require.NoError(t, err)
-	request.Header.Set("Content-Type", one)
+	request, err := http.NewRequestWithContext(t.Context(), method, srv.url+path, bytes.NewReader(text))
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+token)
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	received, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	request.Body = io.NopCloser(bytes.NewReader(text))
+	response.Body = io.NopCloser(bytes.NewReader(received))
+	checkDescribed(t, request, response)
+	return httpResponse{status: response.StatusCode, header: response.Header, body: string(received)}
+}
+
+func (srv *testServer) post(t testing.TB, mediaType, body string) httpResponse {
+	t.Helper()
+	return srv.do(t, http.MethodPost, "/v1/events", strings.NewReader(body), "Content-Type", mediaType)
+}
+
+func (srv *testServer) get(t testing.TB, path string, headers ...string) httpResponse {
+	t.Helper()
+	return srv.do(t, http.MethodGet, path, http.NoBody, headers...)
+}
+
+// postInBackground sends a message in another goroutine. The channel gets the status
+// of the response, or is closed without one.
+func (srv *testServer) postInBackground(t testing.TB, conversation string) <-chan int {
+	t.Helper()
+	return srv.doInBackground(t, http.MethodPost, "/v1/events", message(conversation))
+}
+
+// doInBackground sends a request in another goroutine. The channel gets the status of
+// the response, or is closed without one.
+func (srv *testServer) doInBackground(t testing.TB, method, path, body string) <-chan int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, srv.url+path, strings.NewReader(body))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", structuredType)
 	request.Header.Set("Authorization", "Bearer "+token)
 	status := make(chan int, 1)
 	go func() {
@@ -172,71 +224,57 @@ func (d *door) background(t testing.TB, method, path, body string) <-chan int {
 	return status
 }
 
-// do sends a request, with the token unless the headers say otherwise, and checks
-// the answer against the description.
-func (d *door) do(t testing.TB, method, path string, body io.Reader, headers ...string) answer {
+// getMonitoring sends a request to the listener of health and metrics.
+func (srv *testServer) getMonitoring(t testing.TB, path string) (int, string) {
 	t.Helper()
-	text, err := io.ReadAll(body)
-	require.NoError(t, err)
-	request, err := http.NewRequestWithContext(t.Context(), method, d.url+path, bytes.NewReader(text))
-	require.NoError(t, err)
-	request.Header.Set("Authorization", "Bearer "+token)
-	for i := 0; i < len(headers); i += 2 {
-		request.Header.Set(headers[i], headers[i+1])
-	}
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	said, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	request.Body = io.NopCloser(bytes.NewReader(text))
-	response.Body = io.NopCloser(bytes.NewReader(said))
-	described(t, request, response)
-	return answer{status: response.StatusCode, header: response.Header, body: string(said)}
-}
-
-func (d *door) post(t testing.TB, mediaType, body string) answer {
-	t.Helper()
-	return d.do(t, http.MethodPost, "/v1/events", strings.NewReader(body), "Content-Type", mediaType)
-}
-
-func (d *door) get(t testing.TB, path string, headers ...string) answer {
-	t.Helper()
-	return d.do(t, http.MethodGet, path, http.NoBody, headers...)
-}
-
-// ask asks the second listener, which needs no token.
-func (d *door) ask(t testing.TB, path string) (int, string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.health+path, http.NoBody)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.monitoringURL+path, http.NoBody)
 	require.NoError(t, err)
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
-	said, err := io.ReadAll(response.Body)
+	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	return response.StatusCode, string(said)
+	return response.StatusCode, string(body)
 }
 
-// data is that of an event of a conversation.
+// inFlight returns the number of requests in flight.
+func (srv *testServer) inFlight(t *testing.T) (n int) {
+	t.Helper()
+	_, text := srv.getMonitoring(t, "/metrics")
+	_, after, _ := strings.Cut(text, "\nsessionkeeper_http_requests_in_flight ")
+	_, err := fmt.Sscan(after, &n)
+	require.NoError(t, err)
+	return n
+}
+
+func (srv *testServer) dial(t *testing.T) net.Conn {
+	t.Helper()
+	var dialer net.Dialer
+	connection, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(srv.url, "http://"))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = connection.Close() })
+	return connection
+}
+
+// data returns the data of an event of a conversation.
 func data(conversation string) string {
-	return fmt.Sprintf(`{"orgId":"00D000000000001","authorizationContext":"Partner1_ChannelDefinition1","channelAddressIdentifier":"8f5d",`+
-		`"endUserClientId":%q,"conversationIdentifier":%q,"sessionId":%q}`, phone, conversation, session)
+	return fmt.Sprintf(`{"orgId":"00D000000000001","authorizationContext":"Partner1_ChannelDefinition1",`+
+		`"channelAddressIdentifier":"8f5d","endUserClientId":%q,"conversationIdentifier":%q,"sessionId":%q}`, phone, conversation, session)
 }
 
-// event is one of a kind, such as "message", that happened at a time.
+// event returns an event of a type, such as "message", with a time.
 func event(kind, conversation string, at time.Time) string {
-	return fmt.Sprintf(`{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.%s","time":%q,"data":%s}`,
-		kind, at.Format(time.RFC3339Nano), data(conversation))
+	return fmt.Sprintf(`{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.%s",`+
+		`"time":%q,"data":%s}`, kind, at.Format(time.RFC3339Nano), data(conversation))
 }
 
 func message(conversation string) string { return event("message", conversation, time.Now()) }
 
 func batch(events ...string) string { return "[" + strings.Join(events, ",") + "]" }
 
-// told are the names of the signals that a conversation got.
-func (d *door) told(conversation string) (names []string) {
-	for _, call := range d.temporal.Calls() {
+// signals returns the names of the signals that a conversation got.
+func (srv *testServer) signals(conversation string) (names []string) {
+	for _, call := range srv.temporal.Calls() {
 		if call.WorkflowID == "00D000000000001:"+conversation && call.Name != "" {
 			names = append(names, call.Name)
 		}
@@ -244,5 +282,5 @@ func (d *door) told(conversation string) (names []string) {
 	return names
 }
 
-// soon makes a test of an outage short.
-func soon(o *receiver.Options) { o.Limits.Accept = 200 * time.Millisecond }
+// shortAccept makes a test of an outage short.
+func shortAccept(o *receiver.Options) { o.Limits.Accept = 200 * time.Millisecond }

@@ -10,23 +10,24 @@ import (
 	"sessionkeeper/internal/telemetry"
 )
 
-// readiness is whether new events are welcome: once Temporal was reached, until
-// the stop. While Temporal is away later, clients are to hear so from us; a load
-// balancer that takes every instance away would leave them without an answer.
+// readiness is the answer of /readyz: ready from the first contact with Temporal
+// until the stop begins. An instance stays ready while Temporal is unreachable
+// later. Otherwise a load balancer would remove every instance, and clients would
+// get no answer instead of a 503.
 type readiness struct {
-	temporal client.Client
-	reached  atomic.Bool
-	draining atomic.Bool
+	temporal  client.Client
+	connected atomic.Bool
+	stopping  atomic.Bool
 }
 
 func (r *readiness) check(ctx context.Context) error {
-	if r.draining.Load() {
+	if r.stopping.Load() {
 		return errors.New("stopping")
 	}
-	if r.reached.Load() {
+	if r.connected.Load() {
 		return nil
 	}
 	err := telemetry.Reach(ctx, r.temporal)
-	r.reached.Store(err == nil)
-	return err //nolint:wrapcheck // it says what was asked
+	r.connected.Store(err == nil)
+	return err
 }

@@ -1,77 +1,44 @@
 package receiver
 
 import (
-	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	prometheusexporter "go.opentelemetry.io/otel/exporters/prometheus"
-	"go.opentelemetry.io/otel/sdk/metric"
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/opentelemetry"
 
 	"sessionkeeper/internal/cloudevent"
+	"sessionkeeper/internal/telemetry"
 	"sessionkeeper/sender"
 )
 
-// metrics are what the door counts. Labels hold routes, statuses, types and
-// receipts, never anything of a conversation.
+// metrics are the receiver's own. Labels contain routes, statuses, types and
+// receipts, but no data of a conversation.
 type metrics struct {
-	registry *prometheus.Registry
-	// temporal takes the SDK's own metrics.
-	temporal  client.MetricsHandler
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	inFlight  prometheus.Gauge
 	events    *prometheus.CounterVec
 }
 
-// latencies are buckets in seconds.
-var latencies = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
-
-func newMetrics(logger *slog.Logger) (*metrics, error) {
+func newMetrics(registry *prometheus.Registry, s *sender.Sender) *metrics {
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sessionkeeper_http_requests_total", Help: "Requests, by route and status",
 		}, []string{"route", "code"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "sessionkeeper_http_request_duration_seconds", Help: "Time to answer a request, by route", Buckets: latencies,
+			Name: "sessionkeeper_http_request_duration_seconds", Help: "Time to answer a request, by route",
+			Buckets: telemetry.LatencyBuckets,
 		}, []string{"route"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "sessionkeeper_http_requests_in_flight", Help: "Requests under way",
+			Name: "sessionkeeper_http_requests_in_flight", Help: "Requests in flight",
 		}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sessionkeeper_events_total", Help: "Events of well-formed requests, by type and by what became of them",
+			Name: "sessionkeeper_events_total", Help: "Events of valid requests, by type and receipt",
 		}, []string{"type", "receipt"}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.inFlight, m.events,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	exporter, err := prometheusexporter.New(prometheusexporter.WithRegisterer(m.registry),
-		prometheusexporter.WithoutScopeInfo(), prometheusexporter.WithoutTargetInfo())
-	if err != nil {
-		return nil, fmt.Errorf("set up metrics: %w", err)
-	}
-	provider := metric.NewMeterProvider(metric.WithReader(exporter), metric.WithView(inSeconds))
-	m.temporal = opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
-		Meter:                provider.Meter("sessionkeeper"),
-		OnError:              func(err error) { logger.Warn("Metric not recorded", "error", err) },
-		UseMonotonicCounters: true,
-	})
-	return m, nil
-}
-
-// inSeconds is the view of every histogram of the SDK: OpenTelemetry's default
-// buckets are meant for milliseconds.
-func inSeconds(instrument metric.Instrument) (metric.Stream, bool) {
-	return metric.Stream{
-		Name: instrument.Name, Description: instrument.Description, Unit: instrument.Unit,
-		Aggregation: metric.AggregationExplicitBucketHistogram{Boundaries: latencies},
-	}, instrument.Kind == metric.InstrumentKindHistogram
+	registry.MustRegister(m.requests, m.durations, m.inFlight, m.events, &senderMetrics{s})
+	return m
 }
 
 func (m *metrics) instrument(route string, next http.Handler) http.Handler {
@@ -81,47 +48,51 @@ func (m *metrics) instrument(route string, next http.Handler) http.Handler {
 			promhttp.InstrumentHandlerCounter(m.requests.MustCurryWith(label), next)))
 }
 
-// count adds the events of a request up, and returns the receipts of those that
-// were accepted.
-func (m *metrics) count(batch []cloudevent.Event, answers []answer) map[sender.Receipt]int {
-	type series struct {
-		kind    string
-		receipt sender.Receipt
+// notAccepted is the label "receipt" of an event that has no receipt.
+const notAccepted sender.Receipt = "not accepted"
+
+// count counts the events of a request. It returns the receipts of the accepted
+// ones.
+func (m *metrics) count(batch []cloudevent.Event, results []result) map[sender.Receipt]int {
+	type labels struct {
+		eventType string
+		receipt   sender.Receipt
 	}
-	all, receipts := map[series]int{}, map[sender.Receipt]int{}
-	for i, a := range answers {
-		if a.err == nil {
-			receipts[a.receipt]++
+	all, receipts := map[labels]int{}, map[sender.Receipt]int{}
+	for i, r := range results {
+		if r.err == nil {
+			receipts[r.receipt]++
 		} else {
-			a.receipt = notAccepted
+			r.receipt = notAccepted
 		}
-		all[series{batch[i].Type, a.receipt}]++
+		all[labels{batch[i].Type, r.receipt}]++
 	}
-	for s, n := range all {
-		m.events.WithLabelValues(strings.TrimPrefix(s.kind, "sessionkeeper.conversation."), string(s.receipt)).Add(float64(n))
+	for l, n := range all {
+		eventType := strings.TrimPrefix(l.eventType, "sessionkeeper.conversation.")
+		m.events.WithLabelValues(eventType, string(l.receipt)).Add(float64(n))
 	}
 	return receipts
 }
 
-// notAccepted stands in the metrics for the receipt that an event did not get.
-const notAccepted sender.Receipt = "not accepted"
-
-// watch shows what a sender has done, and holds.
-func (m *metrics) watch(s *sender.Sender) { m.registry.MustRegister(&senderMetrics{s}) }
-
+// senderMetrics reads the sender's statistics when metrics are collected.
 type senderMetrics struct{ sender *sender.Sender }
 
 var (
-	absorbedTotal = prometheus.NewDesc("sessionkeeper_sender_absorbed_total", "Messages that were absorbed", nil, nil)
-	reportsTotal  = prometheus.NewDesc("sessionkeeper_sender_reports_total", "Reports that Temporal took", nil, nil)
-	failuresTotal = prometheus.NewDesc("sessionkeeper_sender_report_failures_total", "Reports that Temporal did not take at once", nil, nil)
-	tracked       = prometheus.NewDesc("sessionkeeper_sender_conversations", "Conversations whose messages are absorbed at present", nil, nil)
-	unreported    = prometheus.NewDesc("sessionkeeper_sender_unreported_conversations", "Those of them with a message that waits to be reported", nil, nil)
+	absorbedTotal = prometheus.NewDesc("sessionkeeper_sender_absorbed_total",
+		"Messages that were absorbed", nil, nil)
+	reportsTotal = prometheus.NewDesc("sessionkeeper_sender_reports_total",
+		"Reports that Temporal accepted", nil, nil)
+	failuresTotal = prometheus.NewDesc("sessionkeeper_sender_report_failures_total",
+		"Attempts to report that failed; they are retried", nil, nil)
+	conversations = prometheus.NewDesc("sessionkeeper_sender_conversations",
+		"Conversations that the sender keeps in memory, to absorb their messages", nil, nil)
+	unreported = prometheus.NewDesc("sessionkeeper_sender_unreported_conversations",
+		"Conversations with a message that is not reported yet", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (*senderMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{absorbedTotal, reportsTotal, failuresTotal, tracked, unreported} {
+	for _, d := range []*prometheus.Desc{absorbedTotal, reportsTotal, failuresTotal, conversations, unreported} {
 		to <- d
 	}
 }
@@ -132,6 +103,6 @@ func (m *senderMetrics) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(absorbedTotal, prometheus.CounterValue, float64(stats.Absorbed))
 	to <- prometheus.MustNewConstMetric(reportsTotal, prometheus.CounterValue, float64(stats.Reports))
 	to <- prometheus.MustNewConstMetric(failuresTotal, prometheus.CounterValue, float64(stats.Failures))
-	to <- prometheus.MustNewConstMetric(tracked, prometheus.GaugeValue, float64(stats.Conversations))
+	to <- prometheus.MustNewConstMetric(conversations, prometheus.GaugeValue, float64(stats.Conversations))
 	to <- prometheus.MustNewConstMetric(unreported, prometheus.GaugeValue, float64(stats.Unreported))
 }

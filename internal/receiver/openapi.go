@@ -12,25 +12,25 @@ import (
 //go:embed openapi.yaml
 var openAPI []byte
 
-func tellOpenAPI(w http.ResponseWriter, _ *http.Request) error {
+func getOpenAPI(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/yaml")
 	_, _ = w.Write(openAPI)
 	return nil
 }
 
-func tellOpenAPIAsJSON() failing {
-	description := sync.OnceValues(func() (text map[string]any, err error) {
-		if err := yaml.Unmarshal(openAPI, &text); err != nil {
-			return nil, fmt.Errorf("read openapi.yaml: %w", err)
+func getOpenAPIAsJSON() handler {
+	parse := sync.OnceValues(func() (description map[string]any, err error) {
+		if err := yaml.Unmarshal(openAPI, &description); err != nil {
+			return nil, fmt.Errorf("parse openapi.yaml: %w", err)
 		}
-		return text, nil
+		return description, nil
 	})
 	return func(w http.ResponseWriter, _ *http.Request) error {
-		text, err := description()
+		description, err := parse()
 		if err != nil {
 			return err
 		}
-		write(w, http.StatusOK, "application/json", text)
+		writeJSON(w, http.StatusOK, "application/json", description)
 		return nil
 	}
 }

@@ -23,9 +23,9 @@ import (
 //go:embed openapi.yaml
 var openAPI []byte
 
-// description checks requests and answers against openapi.yaml.
+// description checks requests and responses against openapi.yaml.
 var description = sync.OnceValue(func() validator.Validator {
-	document, err := libopenapi.NewDocument(complete(openAPI))
+	document, err := libopenapi.NewDocument(withoutAdditionalProperties(openAPI))
 	if err != nil {
 		panic(err)
 	}
@@ -36,16 +36,16 @@ var description = sync.OnceValue(func() validator.Validator {
 	return v
 })
 
-// complete has answers hold nothing that is not described. Clients are told to
-// bear with more.
-func complete(text []byte) []byte {
+// withoutAdditionalProperties forbids fields in responses that are not described. The
+// published description allows them, for later versions.
+func withoutAdditionalProperties(text []byte) []byte {
 	var document map[string]any
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		panic(err)
 	}
 	schemas := document["components"].(map[string]any)["schemas"].(map[string]any)
-	for _, answer := range []string{"Accepted", "Problem", "State", "Answer", "Outcome"} {
-		schemas[answer].(map[string]any)["additionalProperties"] = false
+	for _, name := range []string{"Accepted", "Problem", "Status", "Answer", "Outcome"} {
+		schemas[name].(map[string]any)["additionalProperties"] = false
 	}
 	text, err := yaml.Marshal(document)
 	if err != nil {
@@ -54,12 +54,12 @@ func complete(text []byte) []byte {
 	return text
 }
 
-// seen are the answers that the tests got: path, method and status.
+// seen contains the method, path and status of every response that the tests got.
 var seen sync.Map
 
-// described checks that an answer is one that the description tells of, and that
-// a request which succeeded is, too. What is not here at all is not described.
-func described(t testing.TB, request *http.Request, response *http.Response) {
+// checkDescribed checks a response, and a request that succeeded, against the
+// description. It ignores paths and methods that do not exist.
+func checkDescribed(t testing.TB, request *http.Request, response *http.Response) {
 	t.Helper()
 	path := request.URL.Path
 	if strings.HasPrefix(path, "/v1/conversations/") && strings.Count(request.URL.EscapedPath(), "/") == 4 {
@@ -70,7 +70,7 @@ func described(t testing.TB, request *http.Request, response *http.Response) {
 	}
 	seen.Store(strings.ToLower(request.Method)+" "+path+" "+response.Status[:3], true)
 	if path == "/openapi.yaml" {
-		return // YAML is not what the validator reads
+		return // the validator reads no YAML
 	}
 	check := description().ValidateHttpResponse
 	if response.StatusCode < http.StatusMultipleChoices {
@@ -78,7 +78,7 @@ func described(t testing.TB, request *http.Request, response *http.Response) {
 	}
 	if ok, errs := check(request, response); !ok {
 		for _, err := range errs {
-			t.Errorf("%s %s, answered with %d: %v %v", request.Method, path, response.StatusCode, err, err.SchemaValidationErrors)
+			t.Errorf("%s %s, status %d: %v %v", request.Method, path, response.StatusCode, err, err.SchemaValidationErrors)
 		}
 	}
 }
@@ -87,20 +87,19 @@ type operation struct {
 	Responses map[string]any
 }
 
-// TestMain looks, after all tests, for answers that are described and that none
-// of them got.
+// TestMain fails when openapi.yaml describes a response that no test got.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == "" {
-		for _, missing := range unseen() {
-			fmt.Println("no test got what openapi.yaml describes:", missing)
+		for _, missing := range untested() {
+			fmt.Println("no test got this response of openapi.yaml:", missing)
 			code = 1
 		}
 	}
 	os.Exit(code)
 }
 
-func unseen() (missing []string) {
+func untested() (missing []string) {
 	for path, methods := range operations() {
 		for method, operation := range methods {
 			for status := range operation.Responses {
@@ -123,30 +122,30 @@ func operations() map[string]map[string]operation {
 	return text.Paths
 }
 
-func TestTheDescriptionIsOpenAPI31(t *testing.T) {
+func TestDescriptionIsOpenAPI31(t *testing.T) {
 	ok, errs := description().ValidateDocument()
 	require.True(t, ok, "%v", errs)
 	require.True(t, bytes.HasPrefix(openAPI, []byte("openapi: 3.1")))
 }
 
-func TestTheDescriptionIsServedWithoutAToken(t *testing.T) {
-	d := open(t)
-	asYAML := d.get(t, "/openapi.yaml", "Authorization", "")
+func TestDescriptionNeedsNoToken(t *testing.T) {
+	srv := startServer(t)
+	asYAML := srv.get(t, "/openapi.yaml", "Authorization", "")
 	require.Equal(t, http.StatusOK, asYAML.status)
 	require.Equal(t, string(openAPI), asYAML.body)
-	asJSON := d.get(t, "/openapi.json", "Authorization", "")
+	asJSON := srv.get(t, "/openapi.json", "Authorization", "")
 	require.Equal(t, "application/json", asJSON.header.Get("Content-Type"))
 	var fromYAML, fromJSON map[string]any
 	require.NoError(t, yaml.Unmarshal(openAPI, &fromYAML))
 	require.NoError(t, json.Unmarshal([]byte(asJSON.body), &fromJSON))
-	again, err := json.Marshal(fromYAML)
+	expected, err := json.Marshal(fromYAML)
 	require.NoError(t, err)
-	require.JSONEq(t, string(again), asJSON.body)
+	require.JSONEq(t, string(expected), asJSON.body)
 }
 
-// A request that the description forbids is refused, and the other way around.
-func TestTheDescriptionAndTheDoorRefuseTheSame(t *testing.T) {
-	d := open(t)
+// The server rejects exactly the requests that the description does not allow.
+func TestServerAcceptsWhatDescriptionAllows(t *testing.T) {
+	srv := startServer(t)
 	for name, body := range map[string]string{
 		"good":             message("c1"),
 		"version":          strings.Replace(message("c1"), `"1.0"`, `"0.3"`, 1),
@@ -168,11 +167,11 @@ func TestTheDescriptionAndTheDoorRefuseTheSame(t *testing.T) {
 		"status":           `{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.session-status","orgid":"00D000000000001","data":{"sessionId":"` + session + `","conversationIdentifier":"c1","sessionStatus":"Ended","sessionEndTime":1768467600000}}`,
 		"status, no state": `{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.session-status","orgid":"00D000000000001","data":{"sessionId":"` + session + `","conversationIdentifier":"c1"}}`,
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+"/v1/events", io.NopCloser(strings.NewReader(body)))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.url+"/v1/events", io.NopCloser(strings.NewReader(body)))
 		require.NoError(t, err)
-		request.Header.Set("Content-Type", one)
+		request.Header.Set("Content-Type", structuredType)
 		request.Header.Set("Authorization", "Bearer "+token)
 		ok, _ := description().ValidateHttpRequest(request)
-		require.Equal(t, ok, d.post(t, one, body).status == http.StatusAccepted, name)
+		require.Equal(t, ok, srv.post(t, structuredType, body).status == http.StatusAccepted, name)
 	}
 }

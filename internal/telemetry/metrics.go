@@ -46,14 +46,15 @@ func NewMetrics(version string, logger *zap.Logger) (client.MetricsHandler, *pro
 // Buckets in seconds. OpenTelemetry's defaults are meant for milliseconds: of a
 // latency in seconds they would say "less than 5" and no more.
 var (
-	latencies = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	// LatencyBuckets begin at 1 ms: a receiver answers most requests faster than 5 ms.
+	LatencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 	// A conversation takes minutes to days.
 	lives = []float64{10, 60, 300, 900, 1800, 3600, 2 * 3600, 6 * 3600, 12 * 3600, 24 * 3600, 2 * 24 * 3600, 7 * 24 * 3600}
 )
 
 // inSeconds is the view of every histogram.
 func inSeconds(instrument metric.Instrument) (metric.Stream, bool) {
-	bounds := latencies
+	bounds := LatencyBuckets
 	if strings.HasPrefix(instrument.Name, "temporal_workflow_endtoend_latency") {
 		bounds = lives
 	}

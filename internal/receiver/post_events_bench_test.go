@@ -16,16 +16,16 @@ import (
 	"sessionkeeper/internal/receiver"
 )
 
-// fixedTime has the same length whatever the time.
+// fixedTime formats every time with the same length.
 const fixedTime = "2006-01-02T15:04:05.000000000Z"
 
-// load is a batch that is sent again and again, of now each time.
+// load is a batch that is sent repeatedly. Its events get the current time each time.
 type load struct {
 	body  []byte
 	times []int
 }
 
-// newLoad is a batch of messages of conversations that follow on one another.
+// newLoad returns a batch of messages of consecutive conversations.
 func newLoad(first, size, conversations int) *load {
 	l := &load{}
 	var events []string
@@ -53,18 +53,18 @@ func (l *load) now() []byte {
 	return l.body
 }
 
-// BenchmarkEvents sends batches of messages over 10,000 conversations that run,
-// from as many clients as there are processors, in the same process: what they
-// need is part of what is measured.
+// BenchmarkEvents sends batches of messages of 10,000 running conversations, from one
+// client per processor. The clients run in the same process: their CPU time and memory
+// are part of the result.
 //
 //	go test -run '^$' -bench Events -benchtime 20s ./internal/receiver
 func BenchmarkEvents(b *testing.B) {
 	const conversations = 10_000
 	for _, size := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
-			d := open(b, func(o *receiver.Options) { o.DrainTimeout = time.Minute })
+			srv := startServer(b, func(o *receiver.Options) { o.DrainTimeout = time.Minute })
 			for first := 0; first < conversations; first += 1000 {
-				require.Equal(b, http.StatusAccepted, d.post(b, many, string(newLoad(first, 1000, conversations).now())).status)
+				require.Equal(b, http.StatusAccepted, srv.post(b, batchType, string(newLoad(first, 1000, conversations).now())).status)
 			}
 			before := heap()
 			var clients atomic.Int64
@@ -73,7 +73,7 @@ func BenchmarkEvents(b *testing.B) {
 			b.RunParallel(func(p *testing.PB) {
 				l := newLoad(int(clients.Add(1))*size, size, conversations)
 				for p.Next() {
-					if err := d.send(b, l.now()); err != nil {
+					if err := srv.send(b, l.now()); err != nil {
 						b.Error(err)
 						return
 					}
@@ -83,12 +83,12 @@ func BenchmarkEvents(b *testing.B) {
 			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "events/s")
 			b.ReportMetric(before, "heap-MB-before")
 			b.ReportMetric(heap(), "heap-MB-after")
-			require.Len(b, d.temporal.Calls(), conversations, "a report for each conversation, none for each message")
+			require.Len(b, srv.temporal.Calls(), conversations, "one report per conversation, not per message")
 		})
 	}
 }
 
-// heap is what lives, in megabytes.
+// heap returns the live heap in megabytes.
 func heap() float64 {
 	runtime.GC()
 	runtime.GC()
@@ -97,20 +97,20 @@ func heap() float64 {
 	return float64(stats.HeapAlloc) / (1 << 20)
 }
 
-func (d *door) send(b *testing.B, body []byte) error {
-	request, err := http.NewRequestWithContext(b.Context(), http.MethodPost, d.url+"/v1/events", bytes.NewReader(body))
+func (srv *testServer) send(b *testing.B, body []byte) error {
+	request, err := http.NewRequestWithContext(b.Context(), http.MethodPost, srv.url+"/v1/events", bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Content-Type", many)
+	request.Header.Set("Content-Type", batchType)
 	request.Header.Set("Authorization", "Bearer "+token)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	if said, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusAccepted {
-		return fmt.Errorf("%s: %s", response.Status, said)
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("%s: %s", response.Status, text)
 	}
 	return nil
 }

@@ -1,0 +1,88 @@
+package receiver_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sessionkeeper/internal/receiver"
+)
+
+// writeCertificate writes a new certificate and its key into a folder.
+func writeCertificate(t *testing.T, dir string) (certificate []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cert"), certificate, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	return certificate
+}
+
+func TestServerUsesTLS(t *testing.T) {
+	dir := t.TempDir()
+	certificate := writeCertificate(t, dir)
+	srv := startServer(t, func(o *receiver.Options) {
+		o.Certificate, o.Key = filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	})
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(certificate))
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, strings.Replace(srv.url, "http:", "https:", 1)+"/v1/events", strings.NewReader(message("c1")))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", structuredType)
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := transport.RoundTrip(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.Equal(t, http.StatusAccepted, response.StatusCode)
+}
+
+func TestCertificateIsReplacedWithoutInterruption(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, log := t.TempDir(), &logBuffer{}
+		original := writeCertificate(t, dir)
+		get, err := receiver.GetCertificate(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), slog.New(slog.NewTextHandler(log, nil)))
+		require.NoError(t, err)
+		requireCertificate := func(want []byte) {
+			t.Helper()
+			got, err := get(nil)
+			require.NoError(t, err)
+			require.Equal(t, string(want), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: got.Certificate[0]})))
+		}
+		requireCertificate(original)
+		renewed := writeCertificate(t, dir)
+		requireCertificate(original)
+		time.Sleep(time.Minute)
+		requireCertificate(renewed)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "key"), nil, 0o600))
+		time.Sleep(time.Minute)
+		requireCertificate(renewed)
+		require.Equal(t, 1, log.count("The TLS certificate was not replaced"))
+	})
+}

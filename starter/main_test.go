@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/internal/temporaltest"
+)
+
+const workflowID = "00D000000000001:c1"
+
+// starter runs a command line against a server and returns the output.
+func starter(t *testing.T, server *temporaltest.Server, args ...string) (string, error) {
+	t.Helper()
+	t.Setenv("TEMPORAL_CONFIG_FILE", filepath.Join(t.TempDir(), "none.toml"))
+	address := "127.0.0.1:1" // no server listens there
+	if server != nil {
+		address = server.Addr
+	}
+	var out bytes.Buffer
+	command := app()
+	command.Writer, command.ErrWriter = &out, &out
+	err := command.Run(t.Context(), append([]string{"starter", "-address", address}, args...))
+	return out.String(), err
+}
+
+// TestMain runs the program instead of the tests if STARTER_ARGS is set.
+func TestMain(m *testing.M) {
+	if args := os.Getenv("STARTER_ARGS"); args != "" {
+		os.Args = append([]string{"starter"}, strings.Fields(args)...)
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func TestHelpOfEveryCommandHasExample(t *testing.T) {
+	for _, command := range app().Commands {
+		if command.Name == "help" {
+			continue
+		}
+		for _, flag := range []string{"-help", "--help", "-h"} {
+			out, err := starter(t, nil, command.Name, flag)
+			require.NoError(t, err)
+			require.Contains(t, out, "Example")
+			require.Contains(t, out, "starter "+command.Name+" ")
+		}
+	}
+	out, err := starter(t, nil)
+	require.NoError(t, err)
+	require.Contains(t, out, "Example:\n      starter status")
+}
+
+func TestInvalidArgumentsGetOneLine(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, os.WriteFile(log, nil, 0o600))
+	for want, args := range map[string][]string{
+		`no command "stop"; see starter -help`:                                {"stop"},
+		"flag provided but not defined: -bogus; see starter status -help":     {"status", "-bogus"},
+		"flag needs an argument: --by; see starter close -help":               {"close", "--by"},
+		"want one argument: <orgId>:<conversationIdentifier>":                 {"status"},
+		"want one argument: <orgId>:<conversationIdentifier>, or -blocked":    {"retry"},
+		"want either a conversation or -blocked":                              {"retry", "-blocked", workflowID},
+		`workflow id: want "<orgId>:`:                                         {"message", "c1"},
+		"close: invalid: by must be EndUser or System":                        {"close", "-by", "Agent", workflowID},
+		`invalid value "now" for flag -at`:                                    {"message", "-at", "now", workflowID},
+		`invalid value "5" for flag -end-after`:                               {"start", "-end-after", "5", workflowID},
+		"policy.endAfter must not be negative":                                {"start", "-end-after=-5s", workflowID},
+		"start: invalid: authorizationContext must be":                        {"start", workflowID},
+		"want one argument: a file, or - for standard input":                  {"ingest"},
+		"-speed NaN: want a number":                                           {"ingest", "-speed", "NaN", log},
+		"-speed 0: want a number":                                             {"ingest", "-speed", "0", log},
+		"-from 0: lines are counted from 1":                                   {"ingest", "-from", "0", log},
+		"-concurrency -1: want at least 1":                                    {"ingest", "-concurrency", "-1", log},
+		"open the event log: open none: no such file":                         {"ingest", "none"},
+		"want another file than the event log":                                {"ingest", "-rejects", log, log},
+		"status 00D000000000001:c1: failed reaching server: connection error": {"status", workflowID},
+		"close 00D000000000001:c1: failed reaching server":                    {"close", "-wait", workflowID},
+		`retry blocked: error reason "a b": want`:                             {"retry", "-blocked", "-reason", "a b"},
+	} {
+		out, err := starter(t, nil, args...)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "\n")
+		require.NotContains(t, out, "USAGE", "%q: the help would hide the error", args)
+	}
+}
+
+func TestCommandsSendSignals(t *testing.T) {
+	server := temporaltest.Start(t)
+	out, err := starter(t, server, "message", workflowID)
+	require.ErrorContains(t, err, "conversation 00D000000000001:c1 does not run")
+	require.Equal(t, "message 00D000000000001:c1: not tracked\n", out)
+
+	// Flags may have one or two dashes, before or after the argument.
+	out, err = starter(t, server, "start", "-authorization-context", "Partner1", "--channel-address=8f5d", workflowID,
+		"--end-user", "visitor-17", "-session", "0Mw000000000001", "-inactivate-after", "5m", "-end-after", "0", "-at", "2026-01-15T09:00:00Z")
+	require.NoError(t, err)
+	require.Equal(t, "start 00D000000000001:c1: sent\n", out)
+	calls := server.Calls()
+	require.JSONEq(t, `{"orgId":"00D000000000001","authorizationContext":"Partner1","channelAddressIdentifier":"8f5d",
+		"endUserClientId":"visitor-17","conversationIdentifier":"c1","sessionId":"0Mw000000000001",
+		"policy":{"inactivateAfter":"5m","endAfter":"0s"},"at":"2026-01-15T09:00:00Z"}`, string(calls[len(calls)-1].Payload))
+	require.Equal(t, conversation.DefaultTaskQueue, calls[len(calls)-1].Start.GetTaskQueue().GetName())
+
+	for _, args := range [][]string{
+		{"message", workflowID},
+		{"close", "-by", "EndUser", workflowID},
+		{"retry", workflowID},
+	} {
+		out, err = starter(t, server, args...)
+		require.NoError(t, err)
+		require.Equal(t, args[0]+" 00D000000000001:c1: sent\n", out)
+	}
+	out, err = starter(t, server, "retry", "-blocked", "-org", "00D000000000001")
+	require.NoError(t, err)
+	require.Equal(t, "1 Blocked conversations retried\n", out)
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/sender"
+)
+
+func statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "status",
+		Usage:       "print the status of a conversation and what happens next",
+		ArgsUsage:   workflowIDArgument,
+		Description: "A running conversation is answered by a worker, so a worker must run.\n\nExample:\n   starter status -json 00D000000000001:6f1c2a9e",
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, timeoutFlag()},
+		Action: withTimeout(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
+			id, err := parseIdentity(c)
+			if err != nil {
+				return err
+			}
+			status, err := s.Status(ctx, id)
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				return printJSON(c, status)
+			}
+			printStatus(c, status)
+			return nil
+		}),
+	}
+}
+
+func printStatus(c *cli.Command, s conversation.Status) {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(c.Root().Writer, "%-14s %s\n", name, strings.TrimSpace(fmt.Sprintf(format, args...)))
+	}
+	at := func(name string, t time.Time) {
+		if !t.IsZero() {
+			line(name, "%s (%s)", t.UTC().Format(time.RFC3339), relative(t))
+		}
+	}
+	line("conversation", "%s:%s", s.OrgID, s.ConversationIdentifier)
+	line("phase", "%s", s.Phase)
+	line("session", "%s %s", cmp.Or(s.SessionID, "(not known)"), s.SessionStatus)
+	at("started", s.StartedAt)
+	at("last message", s.LastMessageAt)
+	at("lease until", s.LeaseUntil)
+	if s.Calling != "" {
+		line("calling", "%s", s.Calling)
+	}
+	at("Inactivate at", s.InactivateAt)
+	at("End at", s.EndAt)
+	if s.Blocked != nil {
+		line("blocked by", "%s: %s", s.Blocked.Reason, s.Blocked.Message)
+		at("fails at", s.BlockedUntil)
+	}
+	if a := s.LastAnswer; a != nil {
+		line("last answer", "%s by %s: %s, HTTP %d, attempt %d, RequestId %s",
+			a.Operation, a.By, cmp.Or(a.Reason, "success"), a.HTTPStatus, a.Attempt, a.RequestID)
+	}
+	if o := s.Outcome; o != nil {
+		line("outcome", "%s %s", o.Why, o.EndedBy)
+		at("ended", o.At)
+	}
+}
+
+func relative(t time.Time) string {
+	d := time.Until(t)
+	if d < 0 {
+		return (-d).Round(time.Second).String() + " ago"
+	}
+	return "in " + d.Round(time.Second).String()
+}

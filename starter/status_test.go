@@ -1,0 +1,41 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/internal/temporaltest"
+)
+
+func TestStatusPrintsTextOrJSON(t *testing.T) {
+	server := temporaltest.Start(t)
+	_, err := starter(t, server, "status", workflowID)
+	require.ErrorContains(t, err, "the conversation is not known: status 00D000000000001:c1")
+
+	status := conversation.Status{
+		Phase: conversation.Blocked, OrgID: "00D000000000001", ConversationIdentifier: "c1",
+		StartedAt: time.Now().Add(-time.Hour), BlockedUntil: time.Now().Add(time.Hour),
+		Blocked: &conversation.Answer{Operation: conversation.End, Reason: "NO_ACCESS", Message: "ask an admin"},
+	}
+	server.Ran(temporaltest.Run{WorkflowID: workflowID})
+	server.Stands(status)
+	out, err := starter(t, server, "status", workflowID)
+	require.NoError(t, err)
+	for _, want := range []string{
+		"conversation   00D000000000001:c1\n", "phase          Blocked\n", "session        (not known)\n",
+		"started        ", "ago)\n", "blocked by     NO_ACCESS: ask an admin\n", "fails at       ", "(in ",
+	} {
+		require.Contains(t, out, want)
+	}
+	require.NotContains(t, out, "last message", "there is none")
+
+	out, err = starter(t, server, "status", workflowID, "--json")
+	require.NoError(t, err)
+	var read conversation.Status
+	require.NoError(t, json.Unmarshal([]byte(out), &read))
+	require.Equal(t, conversation.Blocked, read.Phase)
+}
