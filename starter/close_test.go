@@ -24,7 +24,8 @@ func TestCloseWaitPrintsOutcome(t *testing.T) {
 	require.Equal(t, conversation.Closed, outcome.Why)
 
 	server.Answer(func(string) (conversation.Outcome, error) {
-		return conversation.Outcome{}, temporal.NewNonRetryableApplicationError("the channel is inactive", "CHANNEL_ADDRESS_IS_INACTIVE", nil)
+		return conversation.Outcome{}, temporal.NewNonRetryableApplicationError(
+			"the channel is inactive", "CHANNEL_ADDRESS_IS_INACTIVE", nil)
 	})
 	_, err = starter(t, server, "close", "-wait", workflowID)
 	require.ErrorContains(t, err, "the channel is inactive")

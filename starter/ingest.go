@@ -127,7 +127,8 @@ func open(name string) (*os.File, error) {
 // openRejects opens the file for rejected lines. It is private: they may contain
 // personal data.
 func openRejects(path string, log *os.File) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // the operator names the file
+	//nolint:gosec // the operator names the file
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open -rejects: %w", err)
 	}

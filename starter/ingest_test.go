@@ -15,8 +15,9 @@ import (
 )
 
 func event(conversation string) string {
-	return `{"specversion":"1.0","id":"1","source":"/r","type":"sessionkeeper.conversation.message","data":{"orgId":"00D000000000001",` +
-		`"authorizationContext":"Partner1","channelAddressIdentifier":"8f5d","endUserClientId":"v","conversationIdentifier":"` + conversation + `"}}`
+	return `{"specversion":"1.0","id":"1","source":"/r","type":"sessionkeeper.conversation.message",` +
+		`"data":{"orgId":"00D000000000001","authorizationContext":"Partner1","channelAddressIdentifier":"8f5d",` +
+		`"endUserClientId":"v","conversationIdentifier":"` + conversation + `"}}`
 }
 
 func TestIngestFailsWhenLinesAreRejected(t *testing.T) {

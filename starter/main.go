@@ -48,7 +48,8 @@ func app() *cli.Command {
 			&cli.StringFlag{Name: "task-queue", Usage: "task `QUEUE` of the workers", Value: conversation.DefaultTaskQueue},
 		},
 		Commands: []*cli.Command{
-			startCommand(), messageCommand(), closeCommand(), statusCommand(), retryCommand(), ingestCommand(), serveCommand(),
+			startCommand(), messageCommand(), closeCommand(), statusCommand(), retryCommand(),
+			ingestCommand(), serveCommand(),
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if c.Args().Present() {
@@ -73,8 +74,8 @@ func usageError(_ context.Context, c *cli.Command, err error, _ bool) error {
 const workflowIDArgument = "<orgId>:<conversationIdentifier>"
 
 // startsIfNeeded is help text of commands that send an event.
-const startsIfNeeded = "With the identity flags, the conversation is started if it does not run. Without them, only a\n" +
-	"running conversation gets the event."
+const startsIfNeeded = "With the identity flags, the conversation is started if it does not run. Without them,\n" +
+	"only a running conversation gets the event."
 
 // identityFlags complete the identity that the argument names.
 func identityFlags() []cli.Flag {

@@ -99,7 +99,8 @@ func TestCommandsSendSignals(t *testing.T) {
 
 	// Flags may have one or two dashes, before or after the argument.
 	out, err = starter(t, server, "start", "-authorization-context", "Partner1", "--channel-address=8f5d", workflowID,
-		"--end-user", "visitor-17", "-session", "0Mw000000000001", "-inactivate-after", "5m", "-end-after", "0", "-at", "2026-01-15T09:00:00Z")
+		"--end-user", "visitor-17", "-session", "0Mw000000000001", "-inactivate-after", "5m", "-end-after", "0",
+		"-at", "2026-01-15T09:00:00Z")
 	require.NoError(t, err)
 	require.Equal(t, "start 00D000000000001:c1: sent\n", out)
 	calls := server.Calls()

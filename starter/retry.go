@@ -15,8 +15,8 @@ func retryCommand() *cli.Command {
 		Name:      "retry",
 		Usage:     "retry Blocked conversations after the cause is removed",
 		ArgsUsage: "[" + workflowIDArgument + "]",
-		Description: "Retries one conversation. With -blocked it retries all Blocked conversations, or those of one org or\n" +
-			"one ErrorReason.\n\nExamples:\n" +
+		Description: "Retries one conversation. With -blocked it retries all Blocked conversations, or only\n" +
+			"those of one org or one ErrorReason.\n\nExamples:\n" +
 			"   starter retry 00D000000000001:6f1c2a9e\n" +
 			"   starter retry -blocked -reason CHANNEL_ADDRESS_IS_INACTIVE",
 		Flags: []cli.Flag{

@@ -52,7 +52,9 @@ func TestServeStopsOnSIGTERM(t *testing.T) {
 		output      string
 	}{
 		"everything is reported": {false, 0, `"msg":"Stopped, everything was reported"`},
-		"a message is left":      {true, 1, "starter: close the sender: 1 conversations left, 1 of them with a message that is not reported"},
+		"a message is left": {
+			true, 1, "starter: close the sender: 1 conversations left, 1 of them with a message that is not reported",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := temporaltest.Start(t)
@@ -73,7 +75,8 @@ func TestServeStopsOnSIGTERM(t *testing.T) {
 			})
 			require.NoError(t, err)
 			for range 2 {
-				require.Eventually(t, func() bool { return post(t, address) == http.StatusAccepted }, 30*time.Second, 10*time.Millisecond)
+				require.Eventually(t, func() bool { return post(t, address) == http.StatusAccepted },
+					30*time.Second, 10*time.Millisecond)
 			}
 			if test.unreachable {
 				server.Stop()
@@ -94,7 +97,8 @@ func TestServeStopsOnSIGTERM(t *testing.T) {
 func post(t *testing.T, address string) int {
 	t.Helper()
 	text := strings.Replace(event("c1"), `"id"`, `"time":"`+time.Now().Format(time.RFC3339Nano)+`","id"`, 1)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/v1/events", strings.NewReader(text))
+	url := "http://" + address + "/v1/events"
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(text))
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", "application/cloudevents+json")
 	request.Header.Set("Authorization", "Bearer 0123456789abcdef")

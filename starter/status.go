@@ -15,11 +15,12 @@ import (
 
 func statusCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "status",
-		Usage:       "print the status of a conversation and what happens next",
-		ArgsUsage:   workflowIDArgument,
-		Description: "A running conversation is answered by a worker, so a worker must run.\n\nExample:\n   starter status -json 00D000000000001:6f1c2a9e",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, timeoutFlag()},
+		Name:      "status",
+		Usage:     "print the status of a conversation and what happens next",
+		ArgsUsage: workflowIDArgument,
+		Description: "A worker must run, because it answers for a running conversation.\n\n" +
+			"Example:\n   starter status -json 00D000000000001:6f1c2a9e",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, timeoutFlag()},
 		Action: withTimeout(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
 			id, err := parseIdentity(c)
 			if err != nil {

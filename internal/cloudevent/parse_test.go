@@ -22,10 +22,12 @@ const phone = "+15550100001"
 func cloudEvent(t *testing.T, changes object) []byte {
 	t.Helper()
 	e := object{
-		"specversion": "1.0", "id": "ev-1", "source": "/routing", "type": cloudevent.TypeMessage, "time": "2026-01-15T09:00:00.5Z",
+		"specversion": "1.0", "id": "ev-1", "source": "/routing", "type": cloudevent.TypeMessage,
+		"time": "2026-01-15T09:00:00.5Z",
 		"data": object{
-			"orgId": "00D000000000001", "authorizationContext": "Partner1_ChannelDefinition1", "channelAddressIdentifier": "8f5d1c1e",
-			"endUserClientId": phone, "conversationIdentifier": "c1", "sessionId": "0Mw000000000001",
+			"orgId": "00D000000000001", "authorizationContext": "Partner1_ChannelDefinition1",
+			"channelAddressIdentifier": "8f5d1c1e", "endUserClientId": phone, "conversationIdentifier": "c1",
+			"sessionId": "0Mw000000000001",
 		},
 	}
 	replaceFields(e, changes)
@@ -69,18 +71,23 @@ func statusEvent(t *testing.T, changes object) []byte {
 func TestParse(t *testing.T) {
 	at := time.Date(2026, 1, 15, 9, 0, 0, 5e8, time.UTC)
 	identity := conversation.Identity{
-		OrgID: "00D000000000001", AuthorizationContext: "Partner1_ChannelDefinition1", ChannelAddressIdentifier: "8f5d1c1e",
-		EndUserClientID: phone, ConversationIdentifier: "c1", SessionID: "0Mw000000000001",
+		OrgID: "00D000000000001", AuthorizationContext: "Partner1_ChannelDefinition1",
+		ChannelAddressIdentifier: "8f5d1c1e", EndUserClientID: phone, ConversationIdentifier: "c1",
+		SessionID: "0Mw000000000001",
 	}
 	t.Run("started", func(t *testing.T) {
-		got, err := cloudevent.Parse(cloudEvent(t, object{"type": cloudevent.TypeStarted, "data": object{"policy": object{"endAfter": "0s"}}}))
+		policy := object{"policy": object{"endAfter": "0s"}}
+		got, err := cloudevent.Parse(cloudEvent(t, object{"type": cloudevent.TypeStarted, "data": policy}))
 		require.NoError(t, err)
 		require.Equal(t, cloudevent.Event{
-			ID: "ev-1", Type: cloudevent.TypeStarted, At: at, Identity: identity, Policy: conversation.Policy{EndAfter: new(conversation.Duration(0))},
+			ID: "ev-1", Type: cloudevent.TypeStarted, At: at, Identity: identity,
+			Policy: conversation.Policy{EndAfter: new(conversation.Duration(0))},
 		}, got)
 	})
 	t.Run("message with unknown fields", func(t *testing.T) {
-		got, err := cloudevent.Parse(cloudEvent(t, object{"traceparent": "00-1", "data": object{"text": "hello", "more": object{"a": 1}}}))
+		got, err := cloudevent.Parse(cloudEvent(t, object{
+			"traceparent": "00-1", "data": object{"text": "hello", "more": object{"a": 1}},
+		}))
 		require.NoError(t, err)
 		require.Equal(t, cloudevent.Event{ID: "ev-1", Type: cloudevent.TypeMessage, At: at, Identity: identity}, got)
 	})
@@ -93,7 +100,8 @@ func TestParse(t *testing.T) {
 		got, err := cloudevent.Parse(statusEvent(t, nil))
 		require.NoError(t, err)
 		require.Equal(t, conversation.Identity{
-			OrgID: "00D000000000001", ChannelAddressIdentifier: "8f5d1c1e", ConversationIdentifier: "c1", SessionID: "0Mw000000000001",
+			OrgID: "00D000000000001", ChannelAddressIdentifier: "8f5d1c1e", ConversationIdentifier: "c1",
+			SessionID: "0Mw000000000001",
 		}, got.Identity)
 		require.Equal(t, "Ended", got.Status.Status)
 		require.Equal(t, "Agent", got.Status.EndedByRole)
@@ -132,6 +140,7 @@ func TestParseErrorNamesField(t *testing.T) {
 	text := func(line string) func(*testing.T) []byte { return func(*testing.T) []byte { return []byte(line) } }
 	const attributes = `"specversion":"1.0","id":"1","source":"/r","type":"sessionkeeper.conversation.message"`
 
+	withTextData := `{` + attributes + `,"datacontenttype":"text/plain","data":{"id":"` + phone + `"}}`
 	for want, line := range map[string]func(*testing.T) []byte{
 		"not a CloudEvent: unexpected end of JSON input":      text(``),
 		"not a CloudEvent: invalid character 'h'":             text(`hello`),
@@ -148,7 +157,7 @@ func TestParseErrorNamesField(t *testing.T) {
 		"time: want a string, not a JSON number":              event(object{"time": 1768467600}),
 		"not a CloudEvent: invalid CloudEvents":               event(object{"enduserclientid": object{"id": phone}}),
 		"expected a string: ReadString":                       event(object{"datacontenttype": "text/plain"}),
-		"not a CloudEvent: unexpected data payload":           text(`{` + attributes + `,"datacontenttype":"text/plain","data":{"id":"` + phone + `"}}`),
+		"not a CloudEvent: unexpected data payload":           text(withTextData),
 		"data: is missing":                                    event(object{"data": nil}),
 		"data: want an object, not a JSON string":             event(object{"data": phone}),
 		"data_base64: want a string, not a JSON number":       text(`{` + attributes + `,"data_base64":5}`),
@@ -189,7 +198,8 @@ func TestParseErrorNamesField(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{"specversion":"1.0","id":"1","source":"/r","type":"t","data_base64":null}`,
-		`{"data_base64":5,"specversion":"1.0"}`, `{"specversion":"1.0","":1}`, `{"specversion":"1.0","specversion":"1.0"}`, `[`, "\x00",
+		`{"data_base64":5,"specversion":"1.0"}`, `{"specversion":"1.0","":1}`, `{"specversion":"1.0","specversion":"1.0"}`,
+		`[`, "\x00",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -197,8 +207,10 @@ func FuzzParse(f *testing.F) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	line := fmt.Appendf(nil, `{"specversion":"1.0","id":"ev-1","source":"/routing","type":%q,"time":"2026-01-15T09:00:00Z","data":{`+
-		`"orgId":"00D000000000001","authorizationContext":"Partner1_ChannelDefinition1","channelAddressIdentifier":"8f5d1c1e-2f0a-4c58-9a34-6b1c0d2e7f01",`+
+	line := fmt.Appendf(nil, `{"specversion":"1.0","id":"ev-1","source":"/routing","type":%q,`+
+		`"time":"2026-01-15T09:00:00Z","data":{`+
+		`"orgId":"00D000000000001","authorizationContext":"Partner1_ChannelDefinition1",`+
+		`"channelAddressIdentifier":"8f5d1c1e-2f0a-4c58-9a34-6b1c0d2e7f01",`+
 		`"endUserClientId":%q,"conversationIdentifier":"c1","sessionId":"0Mw000000000001"}}`, cloudevent.TypeMessage, phone)
 	b.ReportAllocs()
 	b.SetBytes(int64(len(line)))

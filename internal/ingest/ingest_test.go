@@ -23,9 +23,10 @@ import (
 
 // message returns a line of a log: a message of a conversation at a minute.
 func message(conversation string, minute int) string {
-	return fmt.Sprintf(`{"specversion":"1.0","id":"%[1]s-%[2]d","source":"/r","type":"sessionkeeper.conversation.message",`+
-		`"time":"2026-01-15T09:%02[2]d:00Z","data":{"orgId":"00D000000000001","authorizationContext":"Partner1",`+
-		`"channelAddressIdentifier":"8f5d","endUserClientId":"+15550100001","conversationIdentifier":%[1]q}}`, conversation, minute)
+	return fmt.Sprintf(`{"specversion":"1.0","id":"%[1]s-%[2]d","source":"/r",`+
+		`"type":"sessionkeeper.conversation.message","time":"2026-01-15T09:%02[2]d:00Z",`+
+		`"data":{"orgId":"00D000000000001","authorizationContext":"Partner1","channelAddressIdentifier":"8f5d",`+
+		`"endUserClientId":"+15550100001","conversationIdentifier":%[1]q}}`, conversation, minute)
 }
 
 // harness runs logs against a stand-in for Temporal and records the reports.
@@ -98,7 +99,8 @@ func TestRunSendsEventsOfConversationInOrder(t *testing.T) {
 		}
 	}
 	progress := ingest.NewProgress()
-	require.NoError(t, h.run(t.Context(), strings.NewReader(log.String()), ingest.Options{Concurrency: 4, Progress: progress}))
+	options := ingest.Options{Concurrency: 4, Progress: progress}
+	require.NoError(t, h.run(t.Context(), strings.NewReader(log.String()), options))
 	require.Equal(t, want, h.sentTimes())
 	require.Equal(t, int64(600), progress.Events())
 	require.Contains(t, progress.String(), "30 conversations, 0 rejected")
@@ -120,8 +122,11 @@ func TestRunWritesRejectedLinesAndContinues(t *testing.T) {
 	require.Equal(t, int64(5), progress.Rejected())
 	require.Len(t, h.reports, 5)
 	for i, want := range []string{
-		"line 2 rejected: not a CloudEvent: invalid character 'o'", "line 3 rejected: not a CloudEvent: invalid character '\\x00'",
-		"line 4 rejected: longer than 1048576 bytes", `line 5 rejected: not a CloudEvent: specversion ""`, "line 8 rejected: not a CloudEvent",
+		"line 2 rejected: not a CloudEvent: invalid character 'o'",
+		"line 3 rejected: not a CloudEvent: invalid character '\\x00'",
+		"line 4 rejected: longer than 1048576 bytes",
+		`line 5 rejected: not a CloudEvent: specversion ""`,
+		"line 8 rejected: not a CloudEvent",
 	} {
 		require.Contains(t, h.reports[i], want)
 	}
@@ -129,7 +134,9 @@ func TestRunWritesRejectedLinesAndContinues(t *testing.T) {
 
 // short shortens repeated characters, so that a failure's output is readable.
 func short(text string) string {
-	return regexp.MustCompile(`x{9,}`).ReplaceAllStringFunc(text, func(run string) string { return fmt.Sprintf("<x%d>", len(run)) })
+	return regexp.MustCompile(`x{9,}`).ReplaceAllStringFunc(text, func(repeated string) string {
+		return fmt.Sprintf("<x%d>", len(repeated))
+	})
 }
 
 func TestLongLineOfBlanksIsRejected(t *testing.T) {

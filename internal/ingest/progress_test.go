@@ -23,7 +23,8 @@ func TestProgressInOneLine(t *testing.T) {
 		p.addConversation(1)
 		p.rejected.Add(3)
 		p.waits.Add(5)
-		require.Equal(t, "4 events (2/s), 2 conversations, 3 rejected, 1 already over, 1 not tracked, 5 waits for Temporal", p.String())
+		require.Equal(t, "4 events (2/s), 2 conversations, 3 rejected, 1 already over, 1 not tracked, 5 waits for Temporal",
+			p.String())
 		require.Equal(t, int64(4), p.Events())
 		require.Equal(t, int64(3), p.Rejected())
 	})

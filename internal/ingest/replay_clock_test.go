@@ -27,7 +27,8 @@ func TestReplayClockKeepsDistances(t *testing.T) {
 		require.Equal(t, start.Add(time.Minute), replay(logged.Add(10*time.Minute)))
 		require.Equal(t, time.Minute, time.Since(start))
 
-		require.Equal(t, start.Add(30*time.Second), replay(logged.Add(5*time.Minute)), "an event that is out of order keeps its delay")
+		require.Equal(t, start.Add(30*time.Second), replay(logged.Add(5*time.Minute)),
+			"an event that is out of order keeps its delay")
 		require.True(t, replay(time.Time{}).IsZero(), "an event without a time gets none")
 		require.Equal(t, time.Minute, time.Since(start), "the clock waits for neither of them")
 	})

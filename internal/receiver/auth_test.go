@@ -20,7 +20,8 @@ func TestInvalidTokensAreRejected(t *testing.T) {
 		"Bearer " + strings.ToUpper(token), "Bearer x" + strings.Repeat("x", 10_000),
 	} {
 		for _, got := range []httpResponse{
-			srv.do(t, http.MethodPost, "/v1/events", strings.NewReader(message("c1")), "Content-Type", structuredType, "Authorization", wrong),
+			srv.do(t, http.MethodPost, "/v1/events", strings.NewReader(message("c1")),
+				"Content-Type", structuredType, "Authorization", wrong),
 			srv.get(t, "/v1/conversations/00D000000000001/c1", "Authorization", wrong),
 		} {
 			require.Equal(t, http.StatusUnauthorized, got.status)
@@ -65,7 +66,8 @@ func TestTokensAreReplacedWithoutInterruption(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status(old))
 
 	replaceFile(t, path, next+"\nshort\n")
-	require.Eventually(t, func() bool { return srv.log.count("The tokens were not replaced") == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return srv.log.count("The tokens were not replaced") == 1 },
+		10*time.Second, time.Millisecond)
 	require.Equal(t, http.StatusNotFound, status(old), "an invalid file changes nothing")
 
 	replaceFile(t, path, next)

@@ -20,16 +20,20 @@ import (
 
 func TestAllContentModesAreAccepted(t *testing.T) {
 	srv := startServer(t)
-	require.Equal(t, accepted{1, map[sender.Receipt]int{sender.Sent: 1}}, srv.post(t, structuredType, message("structured")).accepted(t))
-	require.Equal(t, accepted{1, map[sender.Receipt]int{sender.Sent: 1}}, srv.post(t, structuredType+"; charset=utf-8", message("charset")).accepted(t))
-	require.Equal(t, accepted{2, map[sender.Receipt]int{sender.Sent: 2}}, srv.post(t, batchType, batch(message("b1"), message("b2"))).accepted(t))
+	one := accepted{1, map[sender.Receipt]int{sender.Sent: 1}}
+	two := accepted{2, map[sender.Receipt]int{sender.Sent: 2}}
+	require.Equal(t, one, srv.post(t, structuredType, message("structured")).accepted(t))
+	require.Equal(t, one, srv.post(t, structuredType+"; charset=utf-8", message("charset")).accepted(t))
+	require.Equal(t, two, srv.post(t, batchType, batch(message("b1"), message("b2"))).accepted(t))
 	got := srv.do(t, http.MethodPost, "/v1/events", strings.NewReader(data("binary")), "Content-Type", "application/json",
-		"Ce-Specversion", "1.0", "Ce-Id", "e", "Ce-Source", "/r", "Ce-Type", "sessionkeeper.conversation.message", "Ce-Time", "2026-01-15T09:00:00Z")
-	require.Equal(t, accepted{1, map[sender.Receipt]int{sender.Sent: 1}}, got.accepted(t))
-	status := srv.do(t, http.MethodPost, "/v1/events",
-		strings.NewReader(`{"sessionId":"0Mw000000000001","conversationIdentifier":"binary","sessionStatus":"Ended"}`), "Content-Type", "application/json",
-		"Ce-Specversion", "1.0", "Ce-Id", "e", "Ce-Source", "/r", "Ce-Type", "sessionkeeper.conversation.session-status", "Ce-Orgid", "00D000000000001")
-	require.Equal(t, accepted{1, map[sender.Receipt]int{sender.Sent: 1}}, status.accepted(t))
+		"Ce-Specversion", "1.0", "Ce-Id", "e", "Ce-Source", "/r", "Ce-Type", "sessionkeeper.conversation.message",
+		"Ce-Time", "2026-01-15T09:00:00Z")
+	require.Equal(t, one, got.accepted(t))
+	ended := `{"sessionId":"0Mw000000000001","conversationIdentifier":"binary","sessionStatus":"Ended"}`
+	got = srv.do(t, http.MethodPost, "/v1/events", strings.NewReader(ended), "Content-Type", "application/json",
+		"Ce-Specversion", "1.0", "Ce-Id", "e", "Ce-Source", "/r", "Ce-Type", "sessionkeeper.conversation.session-status",
+		"Ce-Orgid", "00D000000000001")
+	require.Equal(t, one, got.accepted(t))
 
 	for _, id := range []string{"structured", "charset", "b1", "b2"} {
 		require.Equal(t, []string{conversation.SignalMessage}, srv.signals(id))
@@ -67,6 +71,7 @@ func TestInvalidEventRejectsWholeBatch(t *testing.T) {
 
 func TestInvalidBodiesAreRejected(t *testing.T) {
 	srv := startServer(t, func(o *receiver.Options) { o.Limits.Body, o.Limits.Events = 4096, 3 })
+	const attributes = `"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.message"`
 	for name, test := range map[string]struct {
 		mediaType, body string
 		status          int
@@ -77,9 +82,15 @@ func TestInvalidBodiesAreRejected(t *testing.T) {
 		"half of an event":    {structuredType, message("c")[:50], 400, "unexpected end"},
 		"two events":          {structuredType, message("c") + message("c"), 400, "invalid character '{'"},
 		"a batch as an event": {structuredType, batch(message("c")), 400, "want an object, not a JSON array"},
-		"unknown type":        {structuredType, event("typed", "c", time.Now()), 400, "want sessionkeeper.conversation.started"},
-		"no data":             {structuredType, `{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.message"}`, 400, `"field":"data","problem":"is missing"`},
-		"a number as base64":  {structuredType, `{"specversion":"1.0","id":"e","source":"/r","type":"t","data_base64":5}`, 400, `"field":"data_base64"`},
+		"unknown type": {
+			structuredType, event("typed", "c", time.Now()), 400, "want sessionkeeper.conversation.started",
+		},
+		"no data": {
+			structuredType, `{` + attributes + `}`, 400, `"field":"data","problem":"is missing"`,
+		},
+		"a number as base64": {
+			structuredType, `{` + attributes + `,"data_base64":5}`, 400, `"field":"data_base64"`,
+		},
 		"nested deep":         {structuredType, strings.Repeat("[", 4000), 400, ""},
 		"no array":            {batchType, message("c"), 400, "want an array"},
 		"null":                {batchType, "null", 400, "want an array"},
@@ -123,7 +134,8 @@ func TestInvalidBinaryEventsAreRejected(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := srv.do(t, http.MethodPost, "/v1/events", strings.NewReader(data("c")), append([]string{
-				"Content-Type", "application/json", "Ce-Specversion", "1.0", "Ce-Id", "e", "Ce-Source", "/r", "Ce-Type", "sessionkeeper.conversation.message",
+				"Content-Type", "application/json", "Ce-Specversion", "1.0", "Ce-Id", "e", "Ce-Source", "/r",
+				"Ce-Type", "sessionkeeper.conversation.message",
 			}, test.headers...)...)
 			require.Equal(t, test.status, got.status, got.body)
 			got.problem(t)
@@ -136,10 +148,7 @@ func TestInvalidBinaryEventsAreRejected(t *testing.T) {
 func TestEndlessBodyIsRejected(t *testing.T) {
 	srv := startServer(t, func(o *receiver.Options) { o.Limits.Body = 10_000 })
 	endless := io.MultiReader(strings.NewReader("["), forever{})
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.url+"/v1/events", endless)
-	require.NoError(t, err)
-	request.Header.Set("Content-Type", batchType)
-	request.Header.Set("Authorization", "Bearer "+token)
+	request := srv.newRequest(t, batchType, endless)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		// The server may close the connection while the client still writes.
@@ -163,8 +172,7 @@ func (forever) Read(p []byte) (int, error) {
 func TestLargeContentLengthIsRejected(t *testing.T) {
 	srv := startServer(t)
 	connection := srv.dial(t)
-	_, err := fmt.Fprintf(connection, "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n[", token, batchType, math.MaxInt64)
-	require.NoError(t, err)
+	writePartially(t, connection, batchType, math.MaxInt64, "[")
 	line, err := bufio.NewReader(connection).ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "HTTP/1.1 413 Request Entity Too Large\r\n", line)
@@ -172,7 +180,9 @@ func TestLargeContentLengthIsRejected(t *testing.T) {
 
 // Every response must be one that is described.
 func FuzzEvents(f *testing.F) {
-	for _, seed := range []string{message("c1"), batch(message("c1"), event("closed", "c1", time.Now())), "[", "null", `{"data_base64":5}`} {
+	for _, seed := range []string{
+		message("c1"), batch(message("c1"), event("closed", "c1", time.Now())), "[", "null", `{"data_base64":5}`,
+	} {
 		f.Add(structuredType, seed)
 		f.Add(batchType, seed)
 	}

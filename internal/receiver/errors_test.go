@@ -14,7 +14,8 @@ import (
 )
 
 func TestErrorsInResponseAreBounded(t *testing.T) {
-	p := startServer(t).post(t, batchType, batch(strings.Fields(strings.Repeat("{} ", receiver.DefaultEvents))...)).problem(t)
+	events := strings.Fields(strings.Repeat("{} ", receiver.DefaultEvents))
+	p := startServer(t).post(t, batchType, batch(events...)).problem(t)
 	require.Equal(t, "1000 of 1000 events are invalid; no event of the request was processed", p.Detail)
 	require.Len(t, p.Errors, 100)
 }
@@ -24,7 +25,8 @@ func TestOnlyCoveredMessagesAreAcceptedWhileTemporalIsUnreachable(t *testing.T) 
 	srv.post(t, structuredType, message("c1")).accepted(t)
 	srv.temporal.Stop()
 
-	require.Equal(t, accepted{1, map[sender.Receipt]int{sender.Absorbed: 1}}, srv.post(t, structuredType, message("c1")).accepted(t))
+	absorbed := accepted{1, map[sender.Receipt]int{sender.Absorbed: 1}}
+	require.Equal(t, absorbed, srv.post(t, structuredType, message("c1")).accepted(t))
 	began := time.Now()
 	got := srv.post(t, batchType, batch(message("c1"), message("c2"), event("closed", "c2", time.Now()), message("c1")))
 	require.Less(t, time.Since(began), receiver.DefaultAccept, "it waits no longer than Limits.Accept")

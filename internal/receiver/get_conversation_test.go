@@ -26,19 +26,25 @@ func TestStatusContainsTimeLeft(t *testing.T) {
 		OrgID: "00D000000000001", ConversationIdentifier: "c1", SessionID: session, StartedAt: now.Add(-time.Hour),
 		LastMessageAt: now, Policy: conversation.Policy{}.WithDefaults(),
 	}
-	answer := &conversation.Answer{Operation: conversation.End, By: conversation.System, Reason: "NO_ACCESS", HTTPStatus: 400, Attempt: 1, At: now}
+	answer := &conversation.Answer{
+		Operation: conversation.End, By: conversation.System, Reason: "NO_ACCESS", HTTPStatus: 400, Attempt: 1, At: now,
+	}
 	for name, test := range map[string]struct {
 		change            func(*conversation.Status)
 		inactive, end     string
 		without, contains string
 	}{
 		"active": {func(s *conversation.Status) {
-			s.Phase, s.InactivateAt, s.LeaseUntil = conversation.Active, now.Add(4*time.Minute+12*time.Second), now.Add(time.Minute)
+			s.Phase, s.LeaseUntil = conversation.Active, now.Add(time.Minute)
+			s.InactivateAt = now.Add(4*time.Minute + 12*time.Second)
 		}, "4m12s", "24h4m12s", `"endAt"`, `"leaseUntil"`},
 		"active, never ended": {func(s *conversation.Status) {
-			s.Phase, s.InactivateAt, s.Policy.EndAfter = conversation.Active, now.Add(10*time.Second), new(conversation.Duration(0))
+			s.Phase, s.InactivateAt = conversation.Active, now.Add(10*time.Second)
+			s.Policy.EndAfter = new(conversation.Duration(0))
 		}, "10s", "", `"endIn"`, ""},
-		"active, never inactive": {func(s *conversation.Status) { s.Phase = conversation.Active }, "", "", `"inactiveIn"`, ""},
+		"active, never inactive": {func(s *conversation.Status) {
+			s.Phase = conversation.Active
+		}, "", "", `"inactiveIn"`, ""},
 		"Inactivate in flight": {func(s *conversation.Status) {
 			s.Phase, s.InactivateAt, s.Calling = conversation.Active, now.Add(-time.Minute), conversation.Inactivate
 		}, "0s", "23h59m", "", `"calling":"Inactivate"`},
@@ -49,7 +55,9 @@ func TestStatusContainsTimeLeft(t *testing.T) {
 			s.Phase, s.Blocked, s.LastAnswer, s.BlockedUntil = conversation.Blocked, answer, answer, now.Add(time.Hour)
 		}, "", "", `"endIn"`, `"reason":"NO_ACCESS"`},
 		"ended": {func(s *conversation.Status) {
-			s.Phase, s.Outcome = conversation.Ended, &conversation.Outcome{Why: conversation.Idle, EndedBy: "System", At: now, EndsEventsUntil: now, Attempts: 2, LastAnswer: answer}
+			s.Phase, s.Outcome = conversation.Ended, &conversation.Outcome{
+				Why: conversation.Idle, EndedBy: "System", At: now, EndsEventsUntil: now, Attempts: 2, LastAnswer: answer,
+			}
 		}, "", "", `"endIn"`, `"why":"Idle"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +102,9 @@ func TestIdentifierMayContainAnyCharacter(t *testing.T) {
 	srv := startServer(t)
 	for _, id := range []string{"a/b", "..", ".", "a b", "100%", "a%2Fb", "?x=1#y", "a:b", "+15"} {
 		srv.temporal.Ran(temporaltest.Run{WorkflowID: "00D000000000001:" + id})
-		srv.temporal.Stands(conversation.Status{Phase: conversation.Active, OrgID: "00D000000000001", ConversationIdentifier: id})
+		srv.temporal.Stands(conversation.Status{
+			Phase: conversation.Active, OrgID: "00D000000000001", ConversationIdentifier: id,
+		})
 		got := srv.getStatus(t, id)
 		if id == ".." || id == "." {
 			// PathEscape does not escape dots, and clients and proxies resolve a path

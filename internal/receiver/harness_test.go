@@ -54,8 +54,10 @@ func startServer(t testing.TB, changes ...func(*receiver.Options)) *testServer {
 	started := make(chan [2]string, 1)
 	o := receiver.Options{
 		Temporal: client.Options{
-			HostPort:          srv.temporal.Addr,
-			ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(healthy)}},
+			HostPort: srv.temporal.Addr,
+			ConnectionOptions: client.ConnectionOptions{
+				DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(healthy)},
+			},
 		},
 		Listen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", Tokens: tokens,
 		DrainTimeout: 100 * time.Millisecond,
@@ -186,6 +188,16 @@ func (srv *testServer) do(t testing.TB, method, path string, body io.Reader, hea
 	return httpResponse{status: response.StatusCode, header: response.Header, body: string(received)}
 }
 
+// newRequest returns a POST of events with the token.
+func (srv *testServer) newRequest(t testing.TB, mediaType string, body io.Reader) *http.Request {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.url+"/v1/events", body)
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", mediaType)
+	request.Header.Set("Authorization", "Bearer "+token)
+	return request
+}
+
 func (srv *testServer) post(t testing.TB, mediaType, body string) httpResponse {
 	t.Helper()
 	return srv.do(t, http.MethodPost, "/v1/events", strings.NewReader(body), "Content-Type", mediaType)
@@ -256,10 +268,19 @@ func (srv *testServer) dial(t *testing.T) net.Conn {
 	return connection
 }
 
+// writePartially writes a POST of events whose body is shorter than its Content-Length.
+func writePartially(t *testing.T, to io.Writer, mediaType string, length int, body string) {
+	t.Helper()
+	_, err := fmt.Fprintf(to, "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: %s\r\nContent-Length: %d\r\n\r\n%s", token, mediaType, length, body)
+	require.NoError(t, err)
+}
+
 // data returns the data of an event of a conversation.
 func data(conversation string) string {
 	return fmt.Sprintf(`{"orgId":"00D000000000001","authorizationContext":"Partner1_ChannelDefinition1",`+
-		`"channelAddressIdentifier":"8f5d","endUserClientId":%q,"conversationIdentifier":%q,"sessionId":%q}`, phone, conversation, session)
+		`"channelAddressIdentifier":"8f5d","endUserClientId":%q,"conversationIdentifier":%q,"sessionId":%q}`,
+		phone, conversation, session)
 }
 
 // event returns an event of a type, such as "message", with a time.

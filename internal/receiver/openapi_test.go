@@ -65,7 +65,8 @@ func checkDescribed(t testing.TB, request *http.Request, response *http.Response
 	if strings.HasPrefix(path, "/v1/conversations/") && strings.Count(request.URL.EscapedPath(), "/") == 4 {
 		path = "/v1/conversations/{orgId}/{conversationIdentifier}"
 	}
-	if _, known := operations()[path]; !known || response.StatusCode == http.StatusMethodNotAllowed || request.Method == http.MethodHead {
+	_, known := operations()[path]
+	if !known || response.StatusCode == http.StatusMethodNotAllowed || request.Method == http.MethodHead {
 		return
 	}
 	seen.Store(strings.ToLower(request.Method)+" "+path+" "+response.Status[:3], true)
@@ -143,9 +144,16 @@ func TestDescriptionNeedsNoToken(t *testing.T) {
 	require.JSONEq(t, string(expected), asJSON.body)
 }
 
+// statusEvent returns a session-status event with additional attributes and data.
+func statusEvent(attributes, data string) string {
+	return `{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.session-status",` + attributes +
+		`"data":{"sessionId":"` + session + `","conversationIdentifier":"c1",` + data + `}}`
+}
+
 // The server rejects exactly the requests that the description does not allow.
 func TestServerAcceptsWhatDescriptionAllows(t *testing.T) {
 	srv := startServer(t)
+	const orgID = `"orgid":"00D000000000001",`
 	for name, body := range map[string]string{
 		"good":             message("c1"),
 		"version":          strings.Replace(message("c1"), `"1.0"`, `"0.3"`, 1),
@@ -163,14 +171,11 @@ func TestServerAcceptsWhatDescriptionAllows(t *testing.T) {
 		"duration":         strings.Replace(message("c1"), `"data":{`, `"data":{"policy":{"endAfter":"5"},`, 1),
 		"good policy":      strings.Replace(message("c1"), `"data":{`, `"data":{"policy":{"endAfter":"1h30m"},`, 1),
 		"by":               strings.Replace(message("c1"), `"data":{`, `"data":{"by":"Agent"},`, 1),
-		"status, no org":   `{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.session-status","data":{"sessionId":"` + session + `","conversationIdentifier":"c1","sessionStatus":"Ended"}}`,
-		"status":           `{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.session-status","orgid":"00D000000000001","data":{"sessionId":"` + session + `","conversationIdentifier":"c1","sessionStatus":"Ended","sessionEndTime":1768467600000}}`,
-		"status, no state": `{"specversion":"1.0","id":"e","source":"/r","type":"sessionkeeper.conversation.session-status","orgid":"00D000000000001","data":{"sessionId":"` + session + `","conversationIdentifier":"c1"}}`,
+		"status, no org":   statusEvent("", `"sessionStatus":"Ended"`),
+		"status":           statusEvent(orgID, `"sessionStatus":"Ended","sessionEndTime":1768467600000`),
+		"status, no state": statusEvent(orgID, `"sessionStatusPrev":"Active"`),
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.url+"/v1/events", io.NopCloser(strings.NewReader(body)))
-		require.NoError(t, err)
-		request.Header.Set("Content-Type", structuredType)
-		request.Header.Set("Authorization", "Bearer "+token)
+		request := srv.newRequest(t, structuredType, io.NopCloser(strings.NewReader(body)))
 		ok, _ := description().ValidateHttpRequest(request)
 		require.Equal(t, ok, srv.post(t, structuredType, body).status == http.StatusAccepted, name)
 	}

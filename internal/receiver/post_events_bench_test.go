@@ -64,7 +64,8 @@ func BenchmarkEvents(b *testing.B) {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
 			srv := startServer(b, func(o *receiver.Options) { o.DrainTimeout = time.Minute })
 			for first := 0; first < conversations; first += 1000 {
-				require.Equal(b, http.StatusAccepted, srv.post(b, batchType, string(newLoad(first, 1000, conversations).now())).status)
+				events := newLoad(first, 1000, conversations).now()
+				require.Equal(b, http.StatusAccepted, srv.post(b, batchType, string(events)).status)
 			}
 			before := heap()
 			var clients atomic.Int64

@@ -24,8 +24,8 @@ func TestEventsOfConversationAreSentInOrder(t *testing.T) {
 	got := srv.post(t, batchType, batch(events...)).accepted(t)
 	require.Equal(t, accepted{300, map[sender.Receipt]int{sender.Sent: 200, sender.Absorbed: 100}}, got)
 	for c := range 100 {
-		require.Equal(t, []string{conversation.SignalStart, conversation.SignalMessage, conversation.SignalClose}, srv.signals(fmt.Sprintf("c%d", c)),
-			"the absorbed message is reported before the close")
+		want := []string{conversation.SignalStart, conversation.SignalMessage, conversation.SignalClose}
+		require.Equal(t, want, srv.signals(fmt.Sprintf("c%d", c)), "the absorbed message is reported before the close")
 	}
 }
 

@@ -28,30 +28,38 @@ func TestStartWhileTemporalIsUnreachable(t *testing.T) {
 func TestInvalidListeners(t *testing.T) {
 	running := startServer(t)
 	address := strings.TrimPrefix(running.url, "http://")
-	run := func(change func(*receiver.Options)) error {
+	for want, change := range map[string]func(*receiver.Options){
+		"listen for events: listen tcp " + address: func(o *receiver.Options) {
+			o.Listen = address
+		},
+		"listen for health and metrics: listen tcp " + address: func(o *receiver.Options) {
+			o.MetricsListen = address
+		},
+		"want both a TLS certificate and its key": func(o *receiver.Options) {
+			o.Key = "key.pem"
+		},
+		"load the TLS certificate: open none": func(o *receiver.Options) {
+			o.Certificate, o.Key = "none", "none"
+		},
+	} {
 		o := receiver.Options{Listen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", Logger: zap.NewNop()}
 		change(&o)
-		return receiver.Run(t.Context(), o)
+		require.ErrorContains(t, receiver.Run(t.Context(), o), want)
 	}
-	require.ErrorContains(t, run(func(o *receiver.Options) { o.Listen = address }), "listen for events: listen tcp "+address)
-	require.ErrorContains(t, run(func(o *receiver.Options) { o.MetricsListen = address }), "listen for health and metrics: listen tcp "+address)
-	require.ErrorContains(t, run(func(o *receiver.Options) { o.Key = "key.pem" }), "want both a TLS certificate and its key")
-	require.ErrorContains(t, run(func(o *receiver.Options) { o.Certificate, o.Key = "none", "none" }), "load the TLS certificate: open none")
 }
 
 func TestNoTokensOnLoopbackOnly(t *testing.T) {
 	srv := startServer(t, func(o *receiver.Options) { o.Tokens = nil })
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.url+"/v1/events", strings.NewReader(message("c1")))
-	require.NoError(t, err)
-	request.Header.Set("Content-Type", structuredType)
+	request := srv.newRequest(t, structuredType, strings.NewReader(message("c1")))
+	request.Header.Del("Authorization")
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusAccepted, response.StatusCode)
 
-	for _, everywhere := range []string{":0", "0.0.0.0:0", "[::]:0"} {
-		err := receiver.Run(t.Context(), receiver.Options{Listen: everywhere, MetricsListen: "127.0.0.1:0", Logger: zap.NewNop()})
-		require.ErrorContains(t, err, "without tokens want a loopback address")
+	for _, address := range []string{":0", "0.0.0.0:0", "[::]:0"} {
+		o := receiver.Options{Listen: address, MetricsListen: "127.0.0.1:0", Logger: zap.NewNop()}
+		require.ErrorContains(t, receiver.Run(t.Context(), o), "without tokens want a loopback address")
 	}
 }
 
@@ -83,7 +91,8 @@ func TestStopFinishesRequestsAndReportsMessages(t *testing.T) {
 	close(release)
 	require.Equal(t, http.StatusAccepted, <-inFlight)
 	require.NoError(t, <-srv.result)
-	require.Equal(t, []string{conversation.SignalMessage, conversation.SignalMessage}, srv.signals("c1"), "the absorbed message is reported")
+	require.Equal(t, []string{conversation.SignalMessage, conversation.SignalMessage}, srv.signals("c1"),
+		"the absorbed message is reported")
 	calls := srv.temporal.Calls()
 	for _, call := range calls[len(calls)-2:] {
 		require.NotContains(t, string(call.Payload), `"duration"`, "leases are released")
@@ -108,8 +117,7 @@ func TestStopReturnsUndrainedError(t *testing.T) {
 func TestStopClosesConnectionsAfterTimeout(t *testing.T) {
 	srv := startServer(t, func(o *receiver.Options) { o.DrainTimeout = 50 * time.Millisecond })
 	connection := srv.dial(t)
-	_, err := fmt.Fprintf(connection, "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: 9\r\n\r\nhalf", token, structuredType)
-	require.NoError(t, err)
+	writePartially(t, connection, structuredType, 9, "half")
 	// The server may not have read the request yet. Another request gives it time.
 	srv.get(t, "/v1/conversations/00D000000000001/c1")
 	require.Eventually(t, func() bool { return srv.inFlight(t) == 1 }, 10*time.Second, time.Millisecond)
@@ -123,8 +131,7 @@ func TestStopClosesConnectionsAfterTimeout(t *testing.T) {
 func TestSlowClientIsDisconnected(t *testing.T) {
 	srv := startServer(t, func(o *receiver.Options) { o.Limits.Read = 50 * time.Millisecond })
 	connection := srv.dial(t)
-	_, err := fmt.Fprintf(connection, "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: 9\r\n\r\nhalf", token, structuredType)
-	require.NoError(t, err)
+	writePartially(t, connection, structuredType, 9, "half")
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.url+"/v1/events", http.NoBody)
 	require.NoError(t, err)
 	reader := bufio.NewReader(connection)

@@ -30,8 +30,9 @@ func writeCertificate(t *testing.T, dir string) (certificate []byte) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(t, err)
@@ -39,7 +40,8 @@ func writeCertificate(t *testing.T, dir string) (certificate []byte) {
 	require.NoError(t, err)
 	certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "cert"), certificate, 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	private = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "key"), private, 0o600))
 	return certificate
 }
 
@@ -53,10 +55,8 @@ func TestServerUsesTLS(t *testing.T) {
 	require.True(t, roots.AppendCertsFromPEM(certificate))
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, strings.Replace(srv.url, "http:", "https:", 1)+"/v1/events", strings.NewReader(message("c1")))
-	require.NoError(t, err)
-	request.Header.Set("Content-Type", structuredType)
-	request.Header.Set("Authorization", "Bearer "+token)
+	request := srv.newRequest(t, structuredType, strings.NewReader(message("c1")))
+	request.URL.Scheme = "https"
 	response, err := transport.RoundTrip(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
@@ -67,13 +67,15 @@ func TestCertificateIsReplacedWithoutInterruption(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, log := t.TempDir(), &logBuffer{}
 		original := writeCertificate(t, dir)
-		get, err := receiver.GetCertificate(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), slog.New(slog.NewTextHandler(log, nil)))
+		logger := slog.New(slog.NewTextHandler(log, nil))
+		get, err := receiver.GetCertificate(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), logger)
 		require.NoError(t, err)
 		requireCertificate := func(want []byte) {
 			t.Helper()
 			got, err := get(nil)
 			require.NoError(t, err)
-			require.Equal(t, string(want), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: got.Certificate[0]})))
+			block := &pem.Block{Type: "CERTIFICATE", Bytes: got.Certificate[0]}
+			require.Equal(t, string(want), string(pem.EncodeToMemory(block)))
 		}
 		requireCertificate(original)
 		renewed := writeCertificate(t, dir)
