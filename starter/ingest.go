@@ -23,9 +23,9 @@ func ingestCommand() *cli.Command {
 			".closed and .session-status. Events may be out of order or repeated. A malformed line is reported,\n" +
 			"written to -rejects and left out; the exit status is then 1. While Temporal is unreachable, it waits.\n" +
 			"When interrupted, it prints the line to continue from.\n\n" +
-			"With -window, messages are absorbed and only the last one of a window is reported. The cost then depends\n" +
-			"on how long a conversation lasts, not on how many messages it has. The window must be at most the\n" +
-			"shortest inactivateAfter.\n\nExamples:\n" +
+			"With -window, the first message of a window is reported at once. Those that follow are absorbed, and the\n" +
+			"last one is reported at the end of the window. The cost then depends on how long a conversation lasts,\n" +
+			"not on how many messages it has. The window must be at most the shortest inactivateAfter.\n\nExamples:\n" +
 			"   starter ingest -rejects rejects.ndjson events.ndjson\n" +
 			"   tail -F events.ndjson | starter ingest -window 5m -\n" +
 			"   starter ingest -paced -speed 10 events.ndjson",

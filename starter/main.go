@@ -36,9 +36,9 @@ func app() *cli.Command {
 	root := &cli.Command{
 		Name:  "starter",
 		Usage: "send events to conversations and read their status",
-		Description: "Connects to Temporal by the environment: TEMPORAL_ADDRESS (default localhost:7233),\n" +
-			"TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_*, or a profile of temporal.toml\n" +
-			"(TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE). The flags below override the environment.\n\n" +
+		Description: "Reads the connection settings of Temporal from the environment: TEMPORAL_ADDRESS\n" +
+			"(default localhost:7233), TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_*, or from a profile\n" +
+			"of temporal.toml (TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE). The flags below override the environment.\n\n" +
 			"A conversation is named by its workflow id, <orgId>:<conversationIdentifier>.\n\n" +
 			"Example:\n   starter status 00D000000000001:6f1c2a9e",
 		HideVersion: true,

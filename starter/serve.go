@@ -59,7 +59,8 @@ func serveCommand() *cli.Command {
 			&cli.Int64Flag{Name: "max-body", Usage: "size of a request's body in `BYTES`", Value: receiver.DefaultBody},
 			&cli.IntFlag{Name: "max-events", Usage: "events in a batch", Value: receiver.DefaultEvents},
 			&cli.IntFlag{
-				Name: "max-requests", Usage: "requests in flight; beyond that, 429", Value: receiver.DefaultRequests,
+				Name: "max-requests", Value: receiver.DefaultRequests,
+				Usage: "requests in flight that post events, and as many that read a conversation; beyond that, 429",
 			},
 			&cli.DurationFlag{
 				Name: "accept-timeout", Value: receiver.DefaultAccept,

@@ -304,4 +304,4 @@ func (srv *testServer) signals(conversation string) (names []string) {
 }
 
 // shortAccept makes a test of an outage short.
-func shortAccept(o *receiver.Options) { o.Limits.Accept = 200 * time.Millisecond }
+func shortAccept(o *receiver.Options) { o.Limits.Accept = 500 * time.Millisecond }

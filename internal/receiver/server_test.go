@@ -100,7 +100,7 @@ func TestStopFinishesRequestsAndReportsMessages(t *testing.T) {
 }
 
 func TestStopReturnsUndrainedError(t *testing.T) {
-	srv := startServer(t, func(o *receiver.Options) { o.DrainTimeout = 50 * time.Millisecond })
+	srv := startServer(t, func(o *receiver.Options) { o.DrainTimeout = 500 * time.Millisecond })
 	srv.post(t, batchType, batch(message("c1"), message("c1"), message("c2"))).accepted(t)
 	srv.temporal.Stop()
 	srv.stop()
@@ -153,11 +153,11 @@ func TestSlowClientIsDisconnected(t *testing.T) {
 // Limits.Read may be shorter than Limits.Accept: the server must not take the client
 // for disconnected after Limits.Read.
 func TestReadTimeoutDoesNotBoundAccept(t *testing.T) {
-	srv := startServer(t, func(o *receiver.Options) { o.Limits.Read = 100 * time.Millisecond })
+	srv := startServer(t, func(o *receiver.Options) { o.Limits.Read = 300 * time.Millisecond })
 	began := time.Now()
 	srv.temporal.Fail(func(method string) error {
-		for method == "SignalWithStartWorkflowExecution" && time.Since(began) < 300*time.Millisecond {
-			<-time.After(10 * time.Millisecond)
+		if method == "SignalWithStartWorkflowExecution" {
+			<-time.After(time.Until(began.Add(600 * time.Millisecond)))
 		}
 		return nil
 	})
