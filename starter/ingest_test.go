@@ -65,7 +65,7 @@ func TestIngestWithUnreportedMessagesNamesNextLine(t *testing.T) {
 	defer func(before time.Duration) { flushTimeout = before }(flushTimeout)
 	flushTimeout = time.Second
 	_, err := starter(t, server, "ingest", "-window", "5m", "-from", "2", log)
-	require.ErrorContains(t, err, "1 conversations left, 1 of them with a message that is not reported")
+	require.ErrorContains(t, err, "1 conversations left, 1 of them with an unreported message")
 	require.ErrorContains(t, err, "continue with -from 2")
 }
 

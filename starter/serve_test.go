@@ -53,7 +53,7 @@ func TestServeStopsOnSIGTERM(t *testing.T) {
 	}{
 		"everything is reported": {false, 0, `"msg":"Stopped, everything was reported"`},
 		"a message is left": {
-			true, 1, "starter: close the sender: 1 conversations left, 1 of them with a message that is not reported",
+			true, 1, "starter: close the sender: 1 conversations left, 1 of them with an unreported message",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -87,7 +87,7 @@ var (
 	conversations = prometheus.NewDesc("sessionkeeper_sender_conversations",
 		"Conversations that the sender keeps in memory, to absorb their messages", nil, nil)
 	unreported = prometheus.NewDesc("sessionkeeper_sender_unreported_conversations",
-		"Conversations with a message that is not reported yet", nil, nil)
+		"Conversations with an unreported message yet", nil, nil)
 )
 
 // Describe implements prometheus.Collector.

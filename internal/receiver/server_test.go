@@ -111,7 +111,7 @@ func TestStopReturnsUndrainedError(t *testing.T) {
 	var unreported *sender.UndrainedError
 	require.ErrorAs(t, err, &unreported)
 	require.Equal(t, 1, unreported.Unreported)
-	require.ErrorContains(t, err, "2 conversations left, 1 of them with a message that is not reported")
+	require.ErrorContains(t, err, "2 conversations left, 1 of them with an unreported message")
 }
 
 func TestStopClosesConnectionsAfterTimeout(t *testing.T) {
