@@ -14,13 +14,14 @@ import (
 	"sessionkeeper/conversation"
 )
 
-// call is a way to speak to the workflow: its kind and its name in Temporal.
-type call struct{ kind, name string }
+// operation is a signal, an update or a query of the workflow, or the workflow
+// itself: its kind and its name in Temporal.
+type operation struct{ kind, name string }
 
-// exchange is what goes in and what comes back, as definitions of the schema.
-type exchange struct{ payloads, answers []string }
+// payloads has the names of the schema's definitions for an operation.
+type payloads struct{ input, answer []string }
 
-// asyncAPI is what this test reads of the AsyncAPI document.
+// asyncAPI is the part of the AsyncAPI document that the tests read.
 type asyncAPI struct {
 	Servers map[string]struct {
 		Temporal struct {
@@ -52,8 +53,8 @@ type reference struct {
 	Ref string `yaml:"$ref"`
 }
 
-// last is the last part of a reference.
-func (r reference) last() string { return r.Ref[strings.LastIndex(r.Ref, "/")+1:] }
+// name is the last part of a reference.
+func (r reference) name() string { return r.Ref[strings.LastIndex(r.Ref, "/")+1:] }
 
 func readAsyncAPI(t *testing.T) (document asyncAPI, whole map[string]any) {
 	data, err := os.ReadFile(asyncAPIFile)
@@ -63,25 +64,27 @@ func readAsyncAPI(t *testing.T) (document asyncAPI, whole map[string]any) {
 	return document, whole
 }
 
-// Each operation has the names under which Go finds the workflow, with the
-// payloads that belong to them, and there are no others.
+// The document must describe the operations that the Go package names, with their
+// payloads, and no others.
 func TestAsyncAPIHasEveryName(t *testing.T) {
 	document, _ := readAsyncAPI(t)
-	described := map[call]exchange{}
-	for _, operation := range document.Operations {
+	described := map[operation]payloads{}
+	for _, o := range document.Operations {
 		definitionsOf := func(messages []reference) []string {
 			var names []string
 			for _, message := range messages {
-				if schema := document.Components.Messages[message.last()].Payload.Schema; schema.Ref != "" {
-					names = append(names, schema.last())
+				if schema := document.Components.Messages[message.name()].Payload.Schema; schema.Ref != "" {
+					names = append(names, schema.name())
 				}
 			}
 			return names
 		}
-		described[call{operation.Temporal.Kind, operation.Temporal.Name}] = exchange{definitionsOf(operation.Messages), definitionsOf(operation.Reply.Messages)}
+		described[operation{o.Temporal.Kind, o.Temporal.Name}] = payloads{
+			definitionsOf(o.Messages), definitionsOf(o.Reply.Messages),
+		}
 	}
-	require.Len(t, document.Operations, len(described), "two operations are the same call")
-	require.Equal(t, map[call]exchange{
+	require.Len(t, document.Operations, len(described), "two operations have the same kind and name")
+	require.Equal(t, map[operation]payloads{
 		{"workflow", conversation.WorkflowType}:      {[]string{"Start"}, []string{"Outcome", "Answer"}},
 		{"signal", conversation.SignalStart}:         {[]string{"Start"}, nil},
 		{"signal", conversation.SignalMessage}:       {[]string{"Message"}, nil},
@@ -91,7 +94,7 @@ func TestAsyncAPIHasEveryName(t *testing.T) {
 		{"update", conversation.UpdateClose}:         {[]string{"Close"}, []string{"Outcome", "Answer"}},
 		{"query", conversation.QueryStatus}:          {nil, []string{"Status"}},
 	}, described)
-	require.ElementsMatch(t, names(t), slices.Collect(maps.Keys(described)), "a name of the package is not described")
+	require.ElementsMatch(t, operations(t), slices.Collect(maps.Keys(described)), "a name of the package is not described")
 
 	channel := document.Channels["conversation"]
 	template := conversation.Identity{OrgID: "{orgId}", ConversationIdentifier: "{conversationIdentifier}"}
@@ -100,36 +103,36 @@ func TestAsyncAPIHasEveryName(t *testing.T) {
 	require.Equal(t, conversation.WorkflowType, channel.Temporal.WorkflowType)
 	require.Equal(t, conversation.DefaultTaskQueue, channel.Temporal.TaskQueue)
 	require.Equal(t, conversation.SearchAttributes(), document.Servers["temporal"].Temporal.SearchAttributes)
-	require.ElementsMatch(t, slices.Collect(maps.Keys(document.Components.Messages)), slices.Collect(maps.Keys(channel.Messages)))
+	require.ElementsMatch(t, slices.Collect(maps.Keys(document.Components.Messages)),
+		slices.Collect(maps.Keys(channel.Messages)))
 }
 
-// The guide names them all, too.
 func TestGuideHasEveryName(t *testing.T) {
 	guide, err := os.ReadFile(guideFile)
 	require.NoError(t, err)
-	for _, c := range names(t) {
-		require.Contains(t, string(guide), "| "+c.kind+" | `"+c.name+"` |")
+	for _, o := range operations(t) {
+		require.Contains(t, string(guide), "| "+o.kind+" | `"+o.name+"` |")
 	}
 	for _, attribute := range append(conversation.SearchAttributes(), conversation.DefaultTaskQueue) {
 		require.Contains(t, string(guide), "`"+attribute+"`")
 	}
 }
 
-// names are the calls that the package has a name for.
-func names(t *testing.T) []call {
-	calls := []call{{"workflow", conversation.WorkflowType}}
+// operations returns the operations for which the package has a constant.
+func operations(t *testing.T) []operation {
+	found := []operation{{"workflow", conversation.WorkflowType}}
 	for _, c := range constants(t) {
 		for prefix, kind := range map[string]string{"Signal": "signal", "Update": "update", "Query": "query"} {
 			if strings.HasPrefix(c.name, prefix) {
-				calls = append(calls, call{kind, c.value})
+				found = append(found, operation{kind, c.value})
 			}
 		}
 	}
-	return calls
+	return found
 }
 
-// Every reference leads somewhere, and every payload of the schema is used.
-func TestAsyncAPIReferences(t *testing.T) {
+// Every reference must resolve, and every definition of the schema must be used.
+func TestAsyncAPIReferencesResolve(t *testing.T) {
 	_, whole := readAsyncAPI(t)
 	data, err := os.ReadFile(schemaFile)
 	require.NoError(t, err)
@@ -139,14 +142,14 @@ func TestAsyncAPIReferences(t *testing.T) {
 	var used []string
 	for _, ref := range references(whole) {
 		if pointer, outside := strings.CutPrefix(ref, "./conversation.schema.json#"); outside {
-			require.True(t, leads(schema, pointer), ref)
+			require.True(t, resolves(schema, pointer), ref)
 			used = append(used, pointer)
 			continue
 		}
-		require.True(t, leads(whole, strings.TrimPrefix(ref, "#")), ref)
+		require.True(t, resolves(whole, strings.TrimPrefix(ref, "#")), ref)
 	}
 	for _, ref := range references(schema) {
-		require.True(t, leads(schema, strings.TrimPrefix(ref, "#")), ref)
+		require.True(t, resolves(schema, strings.TrimPrefix(ref, "#")), ref)
 		used = append(used, strings.TrimPrefix(ref, "#"))
 	}
 	for name := range readDefinitions(t) {
@@ -173,8 +176,8 @@ func references(node any) []string {
 	return refs
 }
 
-// leads reports whether a JSON pointer finds something.
-func leads(document any, pointer string) bool {
+// resolves reports whether a JSON pointer points to a value of the document.
+func resolves(document any, pointer string) bool {
 	for part := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		object, ok := document.(map[string]any)
 		if !ok || object[part] == nil {

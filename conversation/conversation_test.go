@@ -2,6 +2,7 @@ package conversation_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -21,9 +22,8 @@ func valid() conversation.Identity {
 	}
 }
 
-// Every wrong field is named as its sender knows it, all at once, and no value
-// is repeated.
-func TestValidate(t *testing.T) {
+// The error must have the JSON name of every wrong field, and no value.
+func TestValidateReportsEveryWrongField(t *testing.T) {
 	start := func(change func(*conversation.Start)) conversation.Start {
 		s := conversation.Start{Identity: valid()}
 		change(&s)
@@ -36,24 +36,31 @@ func TestValidate(t *testing.T) {
 		"complete":            {start(func(*conversation.Start) {}), nil},
 		"no session yet":      {start(func(s *conversation.Start) { s.SessionID = "" }), nil},
 		"session with suffix": {start(func(s *conversation.Start) { s.SessionID += "AAA" }), nil},
-		"nothing": {conversation.Start{}, []string{
+		"empty": {conversation.Start{}, []string{
 			"orgId", "conversationIdentifier", "authorizationContext", "channelAddressIdentifier", "endUserClientId",
 		}},
-		"18 characters of org": {start(func(s *conversation.Start) { s.OrgID += "AAA" }), []string{"orgId"}},
-		"org with a colon":     {start(func(s *conversation.Start) { s.OrgID = "00D:00000000001" }), []string{"orgId"}},
-		"too long":             {start(func(s *conversation.Start) { s.EndUserClientID = strings.Repeat("ä", 241) }), []string{"endUserClientId"}},
-		"just not too long":    {start(func(s *conversation.Start) { s.EndUserClientID = strings.Repeat("ä", 240) }), nil},
-		"control characters":   {start(func(s *conversation.Start) { s.ConversationIdentifier = "a\nb" }), []string{"conversationIdentifier"}},
-		"not a developer name": {start(func(s *conversation.Start) { s.AuthorizationContext = "Partner 1" }), []string{"authorizationContext"}},
-		"not a record id":      {start(func(s *conversation.Start) { s.SessionID = "0Mw1" }), []string{"sessionId"}},
-		"negative, too long": {start(func(s *conversation.Start) {
-			s.Policy = conversation.Policy{InactivateAfter: new(conversation.Duration(-1)), BlockedFor: new(conversation.Duration(366 * 24 * time.Hour))}
+		"org id with suffix": {start(func(s *conversation.Start) { s.OrgID += "AAA" }), []string{"orgId"}},
+		"org with a colon":   {start(func(s *conversation.Start) { s.OrgID = "00D:00000000001" }), []string{"orgId"}},
+		"id too long": {
+			start(func(s *conversation.Start) { s.EndUserClientID = strings.Repeat("ä", 241) }), []string{"endUserClientId"},
+		},
+		"longest id": {start(func(s *conversation.Start) { s.EndUserClientID = strings.Repeat("ä", 240) }), nil},
+		"control characters": {
+			start(func(s *conversation.Start) { s.ConversationIdentifier = "a\nb" }), []string{"conversationIdentifier"},
+		},
+		"not a developer name": {
+			start(func(s *conversation.Start) { s.AuthorizationContext = "Partner 1" }), []string{"authorizationContext"},
+		},
+		"not a record id": {start(func(s *conversation.Start) { s.SessionID = "0Mw1" }), []string{"sessionId"}},
+		"policy out of range": {start(func(s *conversation.Start) {
+			s.Policy.InactivateAfter = new(conversation.Duration(-1))
+			s.Policy.BlockedFor = new(conversation.Duration(366 * 24 * time.Hour))
 		}), []string{"policy.inactivateAfter", "policy.blockedFor"}},
-		"message":                  {conversation.Message{SessionID: "x"}, []string{"sessionId"}},
-		"close":                    {conversation.Close{By: "Agent", SessionID: "x"}, []string{"by", "sessionId"}},
-		"close without words":      {conversation.Close{}, nil},
-		"status":                   {conversation.SessionStatus{}, []string{"sessionId", "sessionStatus"}},
-		"status that is not known": {conversation.SessionStatus{SessionID: "0Mw000000000001", Status: "Consent"}, nil},
+		"message":        {conversation.Message{SessionID: "x"}, []string{"sessionId"}},
+		"close":          {conversation.Close{By: "Agent", SessionID: "x"}, []string{"by", "sessionId"}},
+		"empty close":    {conversation.Close{}, nil},
+		"status":         {conversation.SessionStatus{}, []string{"sessionId", "sessionStatus"}},
+		"unknown status": {conversation.SessionStatus{SessionID: "0Mw000000000001", Status: "Consent"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := tt.input.Validate()
@@ -82,12 +89,12 @@ func TestWorkflowID(t *testing.T) {
 func TestSameSession(t *testing.T) {
 	require.True(t, conversation.SameSession("0Mw000000000001", "0Mw000000000001AAA"))
 	require.False(t, conversation.SameSession("0Mw000000000001", "0Mw000000000002AAA"))
-	require.False(t, conversation.SameSession("", ""), "an unknown session is not the same as another")
+	require.False(t, conversation.SameSession("", ""), "unknown sessions are not the same")
 	require.False(t, conversation.SameSession("0Mw", "0Mw000000000001"))
 }
 
-// The payloads, as clients in other languages send and read them.
-func TestWireContract(t *testing.T) {
+// Marshals each payload to exactly this JSON, and reads it back.
+func TestPayloadsAsJSON(t *testing.T) {
 	answer := conversation.Answer{
 		Operation: conversation.End, By: conversation.EndUser, Reason: "NO_ACCESS", Message: "no access",
 		HTTPStatus: 403, Code: "10104", RequestID: "6f1c", Attempt: 2, At: noon,
@@ -110,7 +117,7 @@ func TestWireContract(t *testing.T) {
 			  "policy":{"inactivateAfter":"10m","endAfter":"0s","blockedFor":"72h","endOnCancel":true},
 			  "at":"2026-03-01T12:00:00Z"}`,
 		},
-		"the least of a start": {
+		"smallest start": {
 			&conversation.Start{Identity: conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "conv-1"}},
 			`{"orgId":"00D000000000001","conversationIdentifier":"conv-1"}`,
 		},
@@ -118,7 +125,7 @@ func TestWireContract(t *testing.T) {
 			&conversation.Message{SessionID: "0Mw000000000001", At: noon},
 			`{"sessionId":"0Mw000000000001","at":"2026-03-01T12:00:00Z"}`,
 		},
-		"message of now": {&conversation.Message{}, `{}`},
+		"empty message": {&conversation.Message{}, `{}`},
 		"close": {
 			&conversation.Close{By: conversation.EndUser, SessionID: "0Mw000000000001", At: noon},
 			`{"by":"EndUser","sessionId":"0Mw000000000001","at":"2026-03-01T12:00:00Z"}`,
@@ -128,7 +135,8 @@ func TestWireContract(t *testing.T) {
 			&conversation.SessionStatus{
 				SessionID: "0Mw000000000001", ConversationIdentifier: "conv-1", ChannelAddressIdentifier: "8f6c1c5e",
 				Status: "Ended", PreviousStatus: "Active", EndedByRole: "Agent",
-				StartTime: conversation.Timestamp{Time: noon}, EndTime: conversation.Timestamp{Time: noon.Add(time.Hour)}, At: noon.Add(time.Hour),
+				StartTime: conversation.Timestamp{Time: noon}, EndTime: conversation.Timestamp{Time: noon.Add(time.Hour)},
+				At: noon.Add(time.Hour),
 			},
 			`{"sessionId":"0Mw000000000001","conversationIdentifier":"conv-1","channelAddressIdentifier":"8f6c1c5e",
 			  "sessionStatus":"Ended","sessionStatusPrev":"Active","sessionEndedByRole":"Agent",
@@ -147,7 +155,8 @@ func TestWireContract(t *testing.T) {
 		"status": {
 			&conversation.Status{
 				Phase: conversation.Inactive, OrgID: "00D000000000001", ConversationIdentifier: "conv-1",
-				StartedAt: noon, EndAt: noon.Add(time.Hour), Policy: conversation.Policy{EndAfter: new(conversation.Duration(time.Hour))},
+				StartedAt: noon, EndAt: noon.Add(time.Hour),
+				Policy: conversation.Policy{EndAfter: new(conversation.Duration(time.Hour))},
 			},
 			`{"phase":"Inactive","orgId":"00D000000000001","conversationIdentifier":"conv-1",
 			  "startedAt":"2026-03-01T12:00:00Z","endAt":"2026-03-01T13:00:00Z","policy":{"endAfter":"1h"}}`,
@@ -157,7 +166,7 @@ func TestWireContract(t *testing.T) {
 			data, err := json.Marshal(tt.value)
 			require.NoError(t, err)
 			require.JSONEq(t, tt.wire, string(data))
-			back := newLike(tt.value)
+			back := reflect.New(reflect.TypeOf(tt.value).Elem()).Interface()
 			require.NoError(t, json.Unmarshal(data, back))
 			require.Equal(t, tt.value, back)
 		})
@@ -169,8 +178,9 @@ func TestParseWorkflowIDReversesWorkflowID(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "a:b"}, id)
 	require.Equal(t, "00D000000000001:a:b", id.WorkflowID())
-	for _, wrong := range []string{"", ":", "c1", ":c1", "00D000000000001", "00D000000000001:", "00D000000000001AAA:c1"} {
-		_, err := conversation.ParseWorkflowID(wrong)
-		require.ErrorContains(t, err, "workflow id: want", wrong)
+	for _, workflowID := range []string{"", ":", "c1", ":c1", "00D000000000001", "00D000000000001:",
+		"00D000000000001AAA:c1"} {
+		_, err := conversation.ParseWorkflowID(workflowID)
+		require.ErrorContains(t, err, "workflow id: want", workflowID)
 	}
 }

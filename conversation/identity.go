@@ -8,51 +8,55 @@ import (
 )
 
 // maxIdentifier is Salesforce's documented limit for channelAddressIdentifier
-// and endUserClientId, in characters. conversationIdentifier has no documented
-// limit; the same one is used for it.
+// and endUserClientId, in characters. Salesforce documents no limit for
+// conversationIdentifier; we use the same one.
 const maxIdentifier = 240
 
 var (
-	// orgIDForm: the OrgId header takes the org's 15-character id (Salesforce's
-	// reference of the Interaction Service API).
+	// orgIDForm: the OrgId header takes the 15-character id of the org
+	// (Salesforce's reference of the Interaction Service API).
 	orgIDForm = regexp.MustCompile(`^[a-zA-Z0-9]{15}$`)
-	// developerName: Salesforce's rule for API names.
+	// developerName is Salesforce's rule for API names.
 	developerName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,79}$`)
-	// recordID: Salesforce record ids have 15 characters, or 18 with the
-	// case-insensitive suffix.
+	// recordID: a Salesforce record id has 15 characters, or 18 with the suffix
+	// for systems that ignore case.
 	recordID = regexp.MustCompile(`^[a-zA-Z0-9]{15}([a-zA-Z0-9]{3})?$`)
 )
 
-// Identity says which conversation of which org is meant, in Salesforce's
-// terms.
+// Identity names a conversation of an org in Salesforce's terms. OrgID and
+// ConversationIdentifier are the key. The other fields are what a call to
+// Salesforce needs in addition.
 type Identity struct {
-	// OrgID is the org's 15-character id.
+	// OrgID is the 15-character id of the org. Required.
 	OrgID string `json:"orgId"`
 	// AuthorizationContext is the developer name of the
-	// ConversationChannelDefinition.
+	// ConversationChannelDefinition. At most 80 characters.
 	AuthorizationContext string `json:"authorizationContext,omitempty"`
-	// ChannelAddressIdentifier is MessagingChannel.ChannelAddressIdentifier.
+	// ChannelAddressIdentifier is MessagingChannel.ChannelAddressIdentifier. At
+	// most 240 characters.
 	ChannelAddressIdentifier string `json:"channelAddressIdentifier,omitempty"`
-	// EndUserClientID is the end user's id in the partner's system. It may be
-	// a phone number: it never enters a workflow id, search attribute,
-	// summary, log line or metric.
+	// EndUserClientID is the id of the end user in the partner's system. At most
+	// 240 characters. It may be a phone number: it is never part of a workflow
+	// id, a search attribute, a summary, a log line or a metric.
 	EndUserClientID string `json:"endUserClientId,omitempty"`
-	// ConversationIdentifier is Salesforce's identifier of the conversation.
-	// It lives longer than a session.
+	// ConversationIdentifier is Salesforce's identifier of the conversation. It
+	// stays the same when a new session begins. ASCII, at most 240 characters.
+	// Required.
 	ConversationIdentifier string `json:"conversationIdentifier"`
-	// SessionID is the MessagingSession record id. Optional, but Salesforce
-	// refuses to Inactivate without it (error 10106), and an End without it may
-	// meet a newer session: send it with every event once it is known.
+	// SessionID is the record id of the MessagingSession, 15 or 18 characters.
+	// Send it with every event once it is known: Salesforce refuses an
+	// Inactivate without it (error 10106), and an End without it may end a newer
+	// session.
 	SessionID string `json:"sessionId,omitempty"`
 }
 
-// WorkflowID is the id of the conversation's workflow:
-// "<orgId>:<conversationIdentifier>". Ids are never encrypted, so it holds no
-// personal data.
+// WorkflowID returns the id of the conversation's workflow:
+// "<orgId>:<conversationIdentifier>". Temporal never encrypts workflow ids, so it
+// contains no personal data.
 func (id Identity) WorkflowID() string { return id.OrgID + ":" + id.ConversationIdentifier }
 
-// ParseWorkflowID reads a workflow id back into the two identifiers that it is
-// made of. It is the reverse of [Identity.WorkflowID].
+// ParseWorkflowID returns the OrgID and the ConversationIdentifier of a workflow
+// id. It is the reverse of [Identity.WorkflowID].
 func ParseWorkflowID(workflowID string) (Identity, error) {
 	orgID, identifier, _ := strings.Cut(workflowID, ":")
 	id := Identity{OrgID: orgID, ConversationIdentifier: identifier}
@@ -62,13 +66,14 @@ func ParseWorkflowID(workflowID string) (Identity, error) {
 	return id, nil
 }
 
-// Validate reports every field that Salesforce would refuse, as an
-// [*InvalidError].
+// Validate checks every field as Salesforce does. All but SessionID are required.
+// The error is an [*InvalidError].
 func (id Identity) Validate() error {
 	var p problems
 	p.include(id.ValidateKey())
 	if !developerName.MatchString(id.AuthorizationContext) {
-		p.add("authorizationContext", "must be the developer name of the ConversationChannelDefinition, such as Partner1_ChannelDefinition1")
+		p.add("authorizationContext",
+			"must be the developer name of the ConversationChannelDefinition, such as Partner1_ChannelDefinition1")
 	}
 	p.identifier("channelAddressIdentifier", id.ChannelAddressIdentifier)
 	p.identifier("endUserClientId", id.EndUserClientID)
@@ -76,8 +81,8 @@ func (id Identity) Validate() error {
 	return p.err()
 }
 
-// ValidateKey checks only the two fields that name the conversation: orgId and
-// conversationIdentifier.
+// ValidateKey checks only orgId and conversationIdentifier, which make the
+// workflow id. The error is an [*InvalidError].
 func (id Identity) ValidateKey() error {
 	var p problems
 	switch {
@@ -89,14 +94,15 @@ func (id Identity) ValidateKey() error {
 	}
 	p.identifier("conversationIdentifier", id.ConversationIdentifier)
 	if strings.ContainsFunc(id.ConversationIdentifier, func(r rune) bool { return r > unicode.MaxASCII }) {
-		// Temporal's clients send the workflow id as a gRPC header.
+		// Temporal clients send the workflow id in a gRPC header.
 		p.add("conversationIdentifier", "has characters other than ASCII")
 	}
 	return p.err()
 }
 
-// SameSession reports whether two session ids name the same record: the first
-// 15 characters of a Salesforce id identify it, with or without the suffix.
+// SameSession reports whether two session ids name the same record. The first 15
+// characters decide, so an id with the 3-character suffix equals the one without.
+// An empty id equals no other.
 func SameSession(a, b string) bool {
 	return a != "" && b != "" && a[:min(15, len(a))] == b[:min(15, len(b))]
 }

@@ -2,44 +2,48 @@ package conversation
 
 import "go.temporal.io/sdk/temporal"
 
-// Names under which the workflow is found. They are part of the published
-// contract and never change their meaning.
+// Names of the workflow in Temporal. They belong to the contract: their meaning
+// never changes.
 const (
-	// WorkflowType is the workflow type: one workflow per conversation, input
-	// [Start], result [Outcome].
+	// WorkflowType is the workflow type. Its input is a [Start], its result an
+	// [Outcome].
 	WorkflowType = "Conversation"
-	// DefaultTaskQueue is where workers listen unless configured otherwise.
+	// DefaultTaskQueue is the task queue of the workers, unless their
+	// configuration names another one.
 	DefaultTaskQueue = "sessionkeeper"
 
-	// SignalStart carries a [Start]: the conversation's identity and policy, or
-	// a correction of them.
+	// SignalStart carries a [Start]: the identity and the policy of the
+	// conversation, or a correction of them.
 	SignalStart = "start"
-	// SignalMessage carries a [Message]: a message was written, by whomever.
+	// SignalMessage carries a [Message]: the end user, a rep or a bot wrote a
+	// message.
 	SignalMessage = "message"
-	// SignalClose carries a [Close]: End the session.
+	// SignalClose carries a [Close]: end the session.
 	SignalClose = "close"
-	// SignalSessionStatus carries a [SessionStatus]: Salesforce says so.
+	// SignalSessionStatus carries a [SessionStatus]: Salesforce reported a change
+	// of the session.
 	SignalSessionStatus = "session-status"
-	// SignalRetry carries a [Retry]: the cause of a block is removed, try again.
+	// SignalRetry carries a [Retry]: an operator removed the cause of a Blocked
+	// conversation, so try the call again.
 	SignalRetry = "retry"
 
-	// UpdateClose is [SignalClose] for a caller that waits; it answers with the
-	// [Outcome].
+	// UpdateClose carries a [Close], like SignalClose. The update completes when
+	// the session has ended, and answers with the [Outcome].
 	UpdateClose = "close"
 	// QueryStatus answers with a [Status].
 	QueryStatus = "status"
 )
 
-// Search attributes, all of type Keyword. SessionPhase and OrgId are set from
-// the start, ErrorReason while a conversation is Blocked.
+// Search attributes, all of type Keyword. SessionPhase and OrgId have a value as
+// long as the workflow exists, ErrorReason while the conversation is [Blocked].
 var (
 	SessionPhaseKey = temporal.NewSearchAttributeKeyKeyword("SessionPhase")
 	OrgIDKey        = temporal.NewSearchAttributeKeyKeyword("OrgId")
 	ErrorReasonKey  = temporal.NewSearchAttributeKeyKeyword("ErrorReason")
 )
 
-// SearchAttributes are the attributes a namespace must have registered, all of
-// type Keyword.
+// SearchAttributes returns the names of the search attributes, all of type
+// Keyword. They must be registered in the namespace.
 func SearchAttributes() []string {
 	return []string{SessionPhaseKey.GetName(), OrgIDKey.GetName(), ErrorReasonKey.GetName()}
 }

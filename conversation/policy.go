@@ -1,11 +1,6 @@
 package conversation
 
-import (
-	"encoding/json"
-	"fmt"
-	"strings"
-	"time"
-)
+import "time"
 
 // Defaults of [Policy].
 const (
@@ -14,93 +9,57 @@ const (
 	DefaultBlockedFor      = 72 * time.Hour
 )
 
-// longest keeps a mistaken unit from parking a conversation for years.
-const longest = 365 * 24 * time.Hour
+// maxDuration is one year. It limits the harm of a wrong unit.
+const maxDuration = 365 * 24 * time.Hour
 
-// Policy says how long a conversation may stay in each phase. An absent field
-// takes its default, "0s" disables the stage.
+// Policy says how long a conversation may stay in each phase. Nil means the
+// default. Zero switches the stage off. Each duration is at most 8760h (one
+// year). Use new(conversation.Duration(5 * time.Minute)) to set one.
 type Policy struct {
-	// InactivateAfter is the quiet time after which the session is made
-	// Inactive. Default 10m; 0 never does so.
+	// InactivateAfter is how long a chat may be idle before its session is made
+	// Inactive. Default 10m. 0: never.
 	InactivateAfter *Duration `json:"inactivateAfter,omitempty"`
-	// EndAfter is how long an Inactive session waits before it is ended.
-	// Default 24h; 0 leaves ending to Salesforce, which does so after about a
-	// day.
+	// EndAfter is how long a session stays Inactive before it is ended. Default
+	// 24h. 0: Salesforce ends it, after about a day.
 	EndAfter *Duration `json:"endAfter,omitempty"`
-	// BlockedFor is how long a Blocked conversation waits for an operator
-	// before its workflow fails. Default 72h; 0 waits for ever.
+	// BlockedFor is how long a Blocked conversation waits for an operator before
+	// its workflow fails. Default 72h. 0: without limit.
 	BlockedFor *Duration `json:"blockedFor,omitempty"`
-	// EndOnCancel makes a cancelled workflow End the session (by System) before
-	// it stops. Default false: cancelling never calls Salesforce. A later start
-	// can switch it on, not off.
+	// EndOnCancel ends the session (by System) when the workflow is cancelled.
+	// Default false: cancelling the workflow does not call Salesforce. A later
+	// Start can set it to true, but not back to false.
 	EndOnCancel bool `json:"endOnCancel,omitempty"`
 }
 
-// WithDefaults returns the policy with every absent duration filled in.
+// WithDefaults returns a copy of the policy in which every nil duration has its
+// default.
 func (p Policy) WithDefaults() Policy {
-	fill := func(d **Duration, value time.Duration) {
+	setDefault := func(d **Duration, value time.Duration) {
 		if *d == nil {
 			*d = new(Duration(value))
 		}
 	}
-	fill(&p.InactivateAfter, DefaultInactivateAfter)
-	fill(&p.EndAfter, DefaultEndAfter)
-	fill(&p.BlockedFor, DefaultBlockedFor)
+	setDefault(&p.InactivateAfter, DefaultInactivateAfter)
+	setDefault(&p.EndAfter, DefaultEndAfter)
+	setDefault(&p.BlockedFor, DefaultBlockedFor)
 	return p
 }
 
-// Validate reports every duration out of range, as an [*InvalidError].
+// Validate checks that no duration is negative or too long. The error is an
+// [*InvalidError].
 func (p Policy) Validate() error {
-	var ps problems
+	var found problems
 	check := func(field string, d *Duration) {
 		switch {
 		case d == nil:
 		case *d < 0:
-			ps.add(field, "must not be negative; 0 disables the stage")
-		case time.Duration(*d) > longest:
-			ps.add(field, "must be at most %s", Duration(longest))
+			found.add(field, "must not be negative; 0 disables the stage")
+		case time.Duration(*d) > maxDuration:
+			found.add(field, "must be at most %s", Duration(maxDuration))
 		}
 	}
 	check("policy.inactivateAfter", p.InactivateAfter)
 	check("policy.endAfter", p.EndAfter)
 	check("policy.blockedFor", p.BlockedFor)
-	return ps.err()
-}
-
-// Duration is a time.Duration that travels as a string such as "10m" or
-// "1h30m". On the way in "0" is accepted too; bare numbers are not, because
-// they hide their unit.
-type Duration time.Duration
-
-// String formats the duration as Go does, without units that are zero: "10m",
-// not "10m0s".
-func (d Duration) String() string {
-	text := time.Duration(d).String()
-	if short, ok := strings.CutSuffix(text, "m0s"); ok {
-		text = short + "m"
-	}
-	if short, ok := strings.CutSuffix(text, "h0m"); ok {
-		text = short + "h"
-	}
-	return text
-}
-
-// MarshalJSON implements json.Marshaler.
-func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
-
-// UnmarshalJSON implements json.Unmarshaler. Null is as good as absent.
-func (d *Duration) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
-		return nil
-	}
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return fmt.Errorf(`duration %s: want a string such as "10m"`, data)
-	}
-	parsed, err := time.ParseDuration(text)
-	if err != nil {
-		return fmt.Errorf(`duration %q: want a string such as "10m"`, text)
-	}
-	*d = Duration(parsed)
-	return nil
+	return found.err()
 }

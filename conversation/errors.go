@@ -1,14 +1,15 @@
 package conversation
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
 
-// FieldError says which field of an input is wrong and why. Field is the JSON
-// name, so that senders in any language recognise it. The value itself is not
-// repeated: it may be personal data.
+// FieldError says which field is wrong and why. Problem does not contain the
+// value of the field, which may be personal data.
 type FieldError struct {
+	// Field is the JSON name, such as "orgId" or "policy.endAfter".
 	Field   string `json:"field"`
 	Problem string `json:"problem"`
 }
@@ -16,7 +17,7 @@ type FieldError struct {
 // Error implements error.
 func (e FieldError) Error() string { return e.Field + " " + e.Problem }
 
-// InvalidError lists everything that is wrong with an input, all at once.
+// InvalidError is the error of the Validate methods. It lists every wrong field.
 type InvalidError struct {
 	Fields []FieldError `json:"fields"`
 }
@@ -30,7 +31,7 @@ func (e *InvalidError) Error() string {
 	return "invalid: " + strings.Join(problems, "; ")
 }
 
-// problems collects field errors while an input is being checked.
+// problems collects the field errors of one payload.
 type problems []FieldError
 
 func (p *problems) add(field, format string, args ...any) {
@@ -38,7 +39,7 @@ func (p *problems) add(field, format string, args ...any) {
 }
 
 func (p *problems) include(err error) {
-	if invalid, ok := err.(*InvalidError); ok { //nolint:errorlint // Validate methods of this package return it unwrapped
+	if invalid, ok := errors.AsType[*InvalidError](err); ok {
 		*p = append(*p, invalid.Fields...)
 	}
 }

@@ -29,8 +29,8 @@ const (
 	guideFile    = "../docs/wire-contract.md"
 )
 
-// published are the definitions of the schema that are a Go struct, with one
-// value of each that uses every field.
+// published has the definitions of the schema that are a Go struct, each with a
+// value that uses every field.
 var published = map[string]any{
 	"Input":         start(true),
 	"Message":       conversation.Message{SessionID: "0Mw000000000001AAA", At: noon, Lease: lease},
@@ -47,8 +47,9 @@ var published = map[string]any{
 var (
 	lease  = conversation.Lease{Holder: "router-1", Duration: conversation.Duration(5 * time.Minute)}
 	policy = conversation.Policy{
-		InactivateAfter: new(conversation.Duration(90 * time.Second)), EndAfter: new(conversation.Duration(1500 * time.Millisecond)),
-		BlockedFor: new(conversation.Duration(365 * 24 * time.Hour)), EndOnCancel: true,
+		InactivateAfter: new(conversation.Duration(90 * time.Second)),
+		EndAfter:        new(conversation.Duration(1500 * time.Millisecond)),
+		BlockedFor:      new(conversation.Duration(365 * 24 * time.Hour)), EndOnCancel: true,
 	}
 	sessionStatus = conversation.SessionStatus{
 		SessionID: "0Mw000000000001AAA", ConversationIdentifier: "conv-1", ChannelAddressIdentifier: "8f6c1c5e",
@@ -60,12 +61,15 @@ var (
 		HTTPStatus: 403, Code: "10104", RequestID: "6f1c", Attempt: 2, At: noon,
 	}
 	outcome = conversation.Outcome{
-		Why: conversation.Closed, EndedBy: "EndUser", At: noon, EndsEventsUntil: noon, SessionID: "0Mw000000000001", Attempts: 2, LastAnswer: &answer,
+		Why: conversation.Closed, EndedBy: "EndUser", At: noon, EndsEventsUntil: noon, SessionID: "0Mw000000000001",
+		Attempts: 2, LastAnswer: &answer,
 	}
 	status = conversation.Status{
-		Phase: conversation.Inactive, OrgID: "00D000000000001", ConversationIdentifier: "conv-1", SessionID: "0Mw000000000001",
+		Phase: conversation.Inactive, OrgID: "00D000000000001", ConversationIdentifier: "conv-1",
+		SessionID:     "0Mw000000000001",
 		SessionStatus: "Inactive", StartedAt: noon, LastMessageAt: noon, LeaseUntil: noon, InactivateAt: noon, EndAt: noon,
-		Calling: conversation.Inactivate, Blocked: &answer, BlockedUntil: noon, LastAnswer: &answer, Policy: policy, Outcome: &outcome,
+		Calling: conversation.Inactivate, Blocked: &answer, BlockedUntil: noon, LastAnswer: &answer, Policy: policy,
+		Outcome: &outcome,
 	}
 )
 
@@ -73,7 +77,8 @@ func start(provisional bool) conversation.Start {
 	return conversation.Start{Identity: valid(), Policy: policy, At: noon, Lease: lease, Provisional: provisional}
 }
 
-// definition is what this test asks about a definition or a property.
+// definition is the part of a JSON Schema definition or property that the tests
+// read.
 type definition struct {
 	Ref        string                `json:"$ref"`
 	AllOf      []definition          `json:"allOf"`
@@ -87,7 +92,7 @@ type definition struct {
 
 type definitions map[string]definition
 
-// validator is a payload that the worker checks.
+// validator is a payload with a Validate method.
 type validator interface{ Validate() error }
 
 func readDefinitions(t *testing.T) definitions {
@@ -100,8 +105,9 @@ func readDefinitions(t *testing.T) definitions {
 	return schema.Defs
 }
 
-// kind is the name of a property's definition, or of the JSON type beneath it.
-func (defs definitions) kind(d definition) (name string, jsonType any) {
+// resolve follows references. It returns the name of the first definition on the
+// way, if any, and the JSON type at the end.
+func (defs definitions) resolve(d definition) (name string, jsonType any) {
 	if len(d.AllOf) == 1 {
 		d = d.AllOf[0]
 	}
@@ -115,7 +121,7 @@ func (defs definitions) kind(d definition) (name string, jsonType any) {
 	return name, d.Type
 }
 
-// compile makes a definition ready to validate by, formats included.
+// compile returns a schema that also checks formats, such as date-time.
 func compile(t *testing.T, name string) *jsonschema.Schema {
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
@@ -130,8 +136,8 @@ func validate(t *testing.T, schema *jsonschema.Schema, data []byte) error {
 	return schema.Validate(instance)
 }
 
-// A field that is added, renamed, made optional or given another type has to be
-// published.
+// Fails if a field of a Go struct is added, renamed, made optional or gets another
+// type, and the schema does not.
 func TestSchemaHasEveryField(t *testing.T) {
 	defs := readDefinitions(t)
 	for name, value := range published {
@@ -158,7 +164,7 @@ func TestSchemaHasEveryField(t *testing.T) {
 }
 
 func requireKind(t *testing.T, defs definitions, field reflect.StructField, described definition) {
-	name, jsonType := defs.kind(described)
+	name, jsonType := defs.resolve(described)
 	goType := field.Type
 	if goType.Kind() == reflect.Pointer {
 		goType = goType.Elem()
@@ -176,8 +182,8 @@ func requireKind(t *testing.T, defs definitions, field reflect.StructField, desc
 	}
 }
 
-// A value that is added to one of the vocabulary's types has to be published.
-func TestSchemaHasEveryValue(t *testing.T) {
+// Fails if a constant is added to one of these types and not to the schema.
+func TestSchemaHasEveryEnumValue(t *testing.T) {
 	defs := readDefinitions(t)
 	values := map[string][]string{}
 	for _, c := range constants(t) {
@@ -189,7 +195,7 @@ func TestSchemaHasEveryValue(t *testing.T) {
 	}
 }
 
-func TestSchemaHasTheDefaults(t *testing.T) {
+func TestSchemaHasTheDefaultsOfPolicy(t *testing.T) {
 	data, err := json.Marshal(conversation.Policy{}.WithDefaults())
 	require.NoError(t, err)
 	var defaults map[string]any
@@ -199,20 +205,26 @@ func TestSchemaHasTheDefaults(t *testing.T) {
 	}
 }
 
-// What Go writes is what the schema describes, with every field and with none
-// of the optional ones.
-func TestSchemaTakesWhatGoWrites(t *testing.T) {
+// The samples have every field, or only the required ones.
+func TestSchemaAcceptsWhatGoWrites(t *testing.T) {
 	for name, value := range published {
 		t.Run(name, func(t *testing.T) {
-			requireFull(t, reflect.ValueOf(value), name)
+			requireNoZeroField(t, reflect.ValueOf(value), name)
 			data, err := json.Marshal(value)
 			require.NoError(t, err)
 			require.NoError(t, validate(t, compile(t, name), data), string(data))
 		})
 	}
-	for name, least := range map[string]any{
-		"Start":         conversation.Start{Identity: conversation.Identity{OrgID: "00D000000000001", AuthorizationContext: "A", ChannelAddressIdentifier: "c", EndUserClientID: "e", ConversationIdentifier: "i"}},
-		"Input":         conversation.Start{Identity: conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "i"}, Provisional: true},
+	for name, smallest := range map[string]any{
+		"Start": conversation.Start{
+			Identity: conversation.Identity{
+				OrgID: "00D000000000001", AuthorizationContext: "A", ChannelAddressIdentifier: "c", EndUserClientID: "e",
+				ConversationIdentifier: "i",
+			},
+		},
+		"Input": conversation.Start{
+			Identity: conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "i"}, Provisional: true,
+		},
 		"Message":       conversation.Message{},
 		"Close":         conversation.Close{},
 		"SessionStatus": conversation.SessionStatus{SessionID: "0Mw000000000001", Status: "Paused"},
@@ -221,27 +233,27 @@ func TestSchemaTakesWhatGoWrites(t *testing.T) {
 		"Answer":        conversation.Answer{Operation: conversation.Inactivate, By: conversation.System, At: noon},
 		"Policy":        conversation.Policy{InactivateAfter: new(conversation.Duration(0))},
 	} {
-		data, err := json.Marshal(least)
+		data, err := json.Marshal(smallest)
 		require.NoError(t, err)
 		require.NoError(t, validate(t, compile(t, name), data), "%s: %s", name, data)
 	}
 }
 
-// requireFull fails on a sample that leaves a field out, so that a new field is
-// tried too.
-func requireFull(t *testing.T, value reflect.Value, path string) {
+// requireNoZeroField fails if the sample leaves a field out. So a new field must be
+// added to the sample.
+func requireNoZeroField(t *testing.T, value reflect.Value, path string) {
 	require.True(t, value.NumField() == 0 || !value.IsZero(), "the sample has no %s", path)
 	for i := range value.NumField() {
 		field, name := value.Field(i), path+"."+value.Type().Field(i).Name
 		require.False(t, field.IsZero(), "the sample has no %s", name)
-		if field.Kind() == reflect.Struct && field.Type().PkgPath() == value.Type().PkgPath() && field.Type() != reflect.TypeFor[conversation.Timestamp]() {
-			requireFull(t, field, name)
+		if field.Kind() == reflect.Struct && field.Type().PkgPath() == value.Type().PkgPath() &&
+			field.Type() != reflect.TypeFor[conversation.Timestamp]() {
+			requireNoZeroField(t, field, name)
 		}
 	}
 }
 
-// The examples are what they are examples of, in every field.
-func TestSchemaExamples(t *testing.T) {
+func TestSchemaExamplesAreValidPayloads(t *testing.T) {
 	defs := readDefinitions(t)
 	for name, definition := range defs {
 		schema := compile(t, name)
@@ -268,19 +280,20 @@ func TestSchemaExamples(t *testing.T) {
 	}
 }
 
-// Only the worker can tell these: a schema cannot add durations up, and has no
-// calendar for Salesforce's times.
-var subtle = []any{"8760h1ns", "9000h", "3000000h", "2026-02-30T09:00:00Z"}
+// rejectedByGoOnly: a schema cannot add up the parts of a duration, and does not
+// know how many days a month has.
+var rejectedByGoOnly = []any{"8760h1ns", "9000h", "3000000h", "2026-02-30T09:00:00Z"}
 
-// The worker takes these beyond the contract: nothing in an optional field, and
-// what Go alone reads as a duration or a time.
-var lenient = []any{nil, "", "-0s", "+10m", ".5h", "1.h", "2026-01-15T09:00:00,5Z", "2026-01-15T9:00:00Z"}
+// rejectedBySchemaOnly: the worker accepts more than the contract allows, namely
+// null or "" in an optional field, and forms of durations and times that only Go
+// reads.
+var rejectedBySchemaOnly = []any{nil, "", "-0s", "+10m", ".5h", "1.h", "2026-01-15T09:00:00,5Z", "2026-01-15T9:00:00Z"}
 
-// absent stands for a field that is left out.
+// absent means: leave the field out.
 const absent = "(absent)"
 
-// Whatever a sender writes into a field, the schema and the worker say the same
-// of it.
+// Writes many values into each field of each payload. The schema and Validate must
+// both accept or both reject the result.
 func TestSchemaAgreesWithValidate(t *testing.T) {
 	values := []any{
 		absent, nil, true, 0, 1.5, -1, 1768467600000, -62167219200000, -62167219200001, 253402300799999, 253402300800000,
@@ -288,24 +301,28 @@ func TestSchemaAgreesWithValidate(t *testing.T) {
 		[]any{},
 		"", "x", "a\nb", "a\u0085b", "a\u007fb", "\u00a0", strings.Repeat("ä", 240), strings.Repeat("ä", 241),
 		strings.Repeat("A", 80), strings.Repeat("A", 81), "1A", "A b", "A_b", "Ä",
-		"00D00000000001", "00D000000000001", "0Mw0000000000011", "0Mw000000000001AAA", "0Mw000000000001AAAA", "00D00000000000-", "00D000000000001\n",
+		"00D00000000001", "00D000000000001", "0Mw0000000000011", "0Mw000000000001AAA", "0Mw000000000001AAAA",
+		"00D00000000000-", "00D000000000001\n",
 		"EndUser", "System", "enduser", "Agent", "Ended",
-		"10m", "0", "0s", "1h30m", "1.5s", "100ms", "1us", "1µs", "1ns", "8760h", "-1s", "-0s", "+10m", ".5h", "1.h", "1d", "600", "10 m", "m", "PT10M", "8760h1ns", "9000h", "3000000h",
+		"10m", "0", "0s", "1h30m", "1.5s", "100ms", "1us", "1µs", "1ns", "8760h", "-1s", "-0s", "+10m", ".5h", "1.h", "1d",
+		"600", "10 m", "m", "PT10M", "8760h1ns", "9000h", "3000000h",
 		"2026-01-15T09:00:00Z", "2026-01-15T09:00:00.123456789Z", "2026-01-15T09:00:00+01:00", "2026-01-15T09:00:00.000+0000",
-		"2026-01-15T09:00:00", "2026-01-15", "2026-01-15 09:00:00Z", "2026-01-15t09:00:00z", "2026-02-30T09:00:00Z", "2026-01-15T24:00:00Z",
-		"2026-12-31T23:59:60Z", "2026-01-15T09:00:00,5Z", "2026-01-15T9:00:00Z", "2026-01-15T09:00:00+25:00", "20260115T090000Z", "1768467600000",
+		"2026-01-15T09:00:00", "2026-01-15", "2026-01-15 09:00:00Z", "2026-01-15t09:00:00z", "2026-02-30T09:00:00Z",
+		"2026-01-15T24:00:00Z",
+		"2026-12-31T23:59:60Z", "2026-01-15T09:00:00,5Z", "2026-01-15T9:00:00Z", "2026-01-15T09:00:00+25:00",
+		"20260115T090000Z", "1768467600000",
 	}
-	whole := maps.Clone(published)
-	whole["Start"] = start(false)
+	samples := maps.Clone(published)
+	samples["Start"] = start(false)
 	var exceptions []any
 	for _, name := range []string{"Start", "Message", "Close", "SessionStatus"} {
 		schema := compile(t, name)
-		data, err := json.Marshal(whole[name])
+		data, err := json.Marshal(samples[name])
 		require.NoError(t, err)
-		for _, path := range fields(t, data) {
+		for _, path := range fieldPaths(t, data) {
 			for _, value := range values {
-				changed := with(t, data, path, value)
-				read := reflect.New(reflect.TypeOf(whole[name])).Interface().(validator)
+				changed := replaceField(t, data, path, value)
+				read := reflect.New(reflect.TypeOf(samples[name])).Interface().(validator)
 				goErr := json.Unmarshal(changed, read)
 				if goErr == nil {
 					goErr = read.Validate()
@@ -313,21 +330,24 @@ func TestSchemaAgreesWithValidate(t *testing.T) {
 				schemaErr := validate(t, schema, changed)
 				switch {
 				case goErr == nil && schemaErr != nil:
-					require.Contains(t, lenient, value, "%s.%s: only the schema refuses it: %v", name, path, schemaErr)
+					require.Contains(t, rejectedBySchemaOnly, value,
+						"%s.%s: only the schema rejects it: %v", name, path, schemaErr)
 					exceptions = append(exceptions, value)
 				case goErr != nil && schemaErr == nil:
-					require.Contains(t, subtle, value, "%s.%s: only the worker refuses it: %v", name, path, goErr)
+					require.Contains(t, rejectedByGoOnly, value,
+						"%s.%s: only Go rejects it: %v", name, path, goErr)
 					exceptions = append(exceptions, value)
 				}
 			}
 		}
 	}
-	require.Subset(t, exceptions, lenient, "an exception that is none any more")
-	require.Subset(t, exceptions, subtle, "an exception that is none any more")
+	require.Subset(t, exceptions, rejectedBySchemaOnly, "no longer an exception")
+	require.Subset(t, exceptions, rejectedByGoOnly, "no longer an exception")
 }
 
-// fields are the paths of an object's fields, those of its policy too.
-func fields(t *testing.T, data []byte) []string {
+// fieldPaths returns the names of the fields of an object, and of its policy as
+// "policy.<name>".
+func fieldPaths(t *testing.T, data []byte) []string {
 	var object map[string]any
 	require.NoError(t, json.Unmarshal(data, &object))
 	paths := slices.Collect(maps.Keys(object))
@@ -339,33 +359,33 @@ func fields(t *testing.T, data []byte) []string {
 	return paths
 }
 
-// with is the object with another value at a path.
-func with(t *testing.T, data []byte, path string, value any) []byte {
+// replaceField returns the object with another value at a path.
+func replaceField(t *testing.T, data []byte, path string, value any) []byte {
 	var object map[string]any
 	require.NoError(t, json.Unmarshal(data, &object))
-	holder, name := object, path
+	parent, name := object, path
 	if outer, inner, nested := strings.Cut(path, "."); nested {
-		holder, name = object[outer].(map[string]any), inner
+		parent, name = object[outer].(map[string]any), inner
 	}
-	holder[name] = value
+	parent[name] = value
 	if value == any(absent) {
-		delete(holder, name)
+		delete(parent, name)
 	}
 	changed, err := json.Marshal(object)
 	require.NoError(t, err)
 	return changed
 }
 
-// Later versions add fields: nothing may refuse them.
-func TestSchemaTakesUnknownFields(t *testing.T) {
+// A later version may add fields. An older schema must accept them.
+func TestSchemaAcceptsUnknownFields(t *testing.T) {
 	for name, value := range published {
 		data, err := json.Marshal(value)
 		require.NoError(t, err)
-		require.NoError(t, validate(t, compile(t, name), with(t, data, "addedLater", map[string]any{"a": 1})), name)
+		require.NoError(t, validate(t, compile(t, name), replaceField(t, data, "addedLater", map[string]any{"a": 1})), name)
 	}
 }
 
-func TestSchemaTakesOnlyObjects(t *testing.T) {
+func TestSchemaAcceptsOnlyObjects(t *testing.T) {
 	for name := range published {
 		for _, data := range []string{`null`, `[]`, `""`, `0`, `true`} {
 			require.Error(t, validate(t, compile(t, name), []byte(data)), "%s: %s", name, data)
@@ -373,11 +393,11 @@ func TestSchemaTakesOnlyObjects(t *testing.T) {
 	}
 }
 
-// constant is one that the package declares.
+// constant is an exported string constant of the package.
 type constant struct{ name, typeName, value string }
 
-// constants reads the string constants that the package exports from its source:
-// reflection does not know them.
+// constants reads the constants from the source of the package: reflection does not
+// have them.
 func constants(t *testing.T) []constant {
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
