@@ -1,5 +1,4 @@
-// Command worker runs the conversations: it keeps their clocks and calls
-// Salesforce.
+// Command worker runs the workflows of the conversations and calls Salesforce.
 package main
 
 import (
@@ -20,15 +19,15 @@ import (
 	"sessionkeeper/internal/telemetry"
 )
 
-// version is set by the build: -ldflags "-X main.version=1.2.3".
+// version is set when the program is built: -ldflags "-X main.version=1.2.3".
 var version = "dev"
 
-// errLogged ends the program without another word.
-var errLogged = errors.New("the log says why")
+// errLogged ends the program with status 1. The error was logged already.
+var errLogged = errors.New("the error was logged")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second interrupt ends the process, whatever it is doing.
+	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 	err := app().Run(ctx, os.Args)
 	stop()
@@ -44,22 +43,39 @@ func main() {
 func app() *cli.Command {
 	return &cli.Command{
 		Name:    "worker",
-		Usage:   "keep conversations' clocks and call Salesforce",
+		Usage:   "run the workflows of the conversations and call Salesforce",
 		Version: version,
-		Description: "Connects to Temporal as the environment says: TEMPORAL_ADDRESS (default localhost:7233),\n" +
-			"TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_*, or a profile of temporal.toml\n" +
-			"(TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE). SIGTERM and SIGINT stop it gracefully.\n\n" +
+		Description: "The environment has the settings of the connection to Temporal: TEMPORAL_ADDRESS\n" +
+			"(default localhost:7233), TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_*, or a profile\n" +
+			"of temporal.toml (TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE). SIGTERM and SIGINT stop the worker\n" +
+			"gracefully.\n\n" +
 			"Example:\n   worker -config deploy/worker.example.yaml -check-config",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "config", Usage: "configuration `FILE` with the orgs", Value: "worker.yaml", Sources: cli.EnvVars("SESSIONKEEPER_CONFIG")},
-			&cli.BoolFlag{Name: "check-config", Usage: "check the settings, the configuration file and the secrets it names, and exit"},
-			&cli.BoolFlag{Name: "healthcheck", Usage: "ask the worker that listens on -listen whether it is ready, and exit"},
-			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` of /healthz, /readyz and /metrics", Value: ":9090", Sources: cli.EnvVars("SESSIONKEEPER_LISTEN")},
-			&cli.StringFlag{Name: "log-format", Usage: "`json or console`", Value: "json", Sources: cli.EnvVars("SESSIONKEEPER_LOG_FORMAT")},
-			&cli.StringFlag{Name: "log-level", Usage: "`debug, info, warn or error`", Value: "info", Sources: cli.EnvVars("SESSIONKEEPER_LOG_LEVEL")},
+			&cli.StringFlag{
+				Name: "config", Usage: "configuration `FILE` with the orgs",
+				Value: "worker.yaml", Sources: cli.EnvVars("SESSIONKEEPER_CONFIG"),
+			},
+			&cli.BoolFlag{
+				Name: "check-config", Usage: "check the flags, the configuration file and the secrets it names, then exit",
+			},
+			&cli.BoolFlag{
+				Name: "healthcheck", Usage: "ask the worker that listens on -listen whether it is ready, then exit",
+			},
+			&cli.StringFlag{
+				Name: "listen", Usage: "`ADDRESS` of /healthz, /readyz and /metrics",
+				Value: ":9090", Sources: cli.EnvVars("SESSIONKEEPER_LISTEN"),
+			},
+			&cli.StringFlag{
+				Name: "log-format", Usage: "`json or console`",
+				Value: "json", Sources: cli.EnvVars("SESSIONKEEPER_LOG_FORMAT"),
+			},
+			&cli.StringFlag{
+				Name: "log-level", Usage: "`debug, info, warn or error`",
+				Value: "info", Sources: cli.EnvVars("SESSIONKEEPER_LOG_LEVEL"),
+			},
 		},
 		Action: run,
-		// Errors are printed once, by main.
+		// main prints the error, so cli must not.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
 		OnUsageError:   func(_ context.Context, _ *cli.Command, err error, _ bool) error { return err },
 	}
@@ -74,19 +90,19 @@ func run(ctx context.Context, c *cli.Command) error {
 	}
 	logger, err := telemetry.NewLogger(os.Stderr, c.String("log-format"), c.String("log-level"))
 	if err != nil {
-		return err //nolint:wrapcheck // it names the flag's value
+		return err
 	}
-	defer logger.Sync() //nolint:errcheck // standard error cannot always be synced
-	temporal, err := connection()
+	defer logger.Sync() //nolint:errcheck // syncing standard error may fail
+	temporal, err := temporalOptions()
 	if err != nil {
 		return err
 	}
 	config, err := service.LoadConfig(c.String("config"))
 	if err != nil {
-		return err //nolint:wrapcheck // it names the file
+		return err
 	}
 	if c.Bool("check-config") {
-		return checked(c, config)
+		return checkConfig(c, config)
 	}
 	if err := service.Run(ctx, service.Options{
 		Config: config, Temporal: temporal, Listen: c.String("listen"), Logger: logger, Version: version,
@@ -98,29 +114,29 @@ func run(ctx context.Context, c *cli.Command) error {
 }
 
 func healthcheck(ctx context.Context, c *cli.Command) error {
-	if err := service.CheckReady(ctx, c.String("listen")); err != nil {
-		return err //nolint:wrapcheck // it names the address
+	if err := telemetry.CheckReady(ctx, c.String("listen")); err != nil {
+		return err
 	}
 	fmt.Fprintln(c.Root().Writer, "ready")
 	return nil
 }
 
-// connection is how the environment says to connect to Temporal.
-func connection() (client.Options, error) {
+// temporalOptions reads the settings of the connection from the environment.
+func temporalOptions() (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return options, fmt.Errorf("read Temporal's connection settings: %w", err)
+		return options, fmt.Errorf("read the settings of the connection to Temporal: %w", err)
 	}
 	options.HostPort = cmp.Or(options.HostPort, client.DefaultHostPort)
 	options.Namespace = cmp.Or(options.Namespace, client.DefaultNamespace)
 	return options, nil
 }
 
-func checked(c *cli.Command, config service.Config) error {
+func checkConfig(c *cli.Command, config service.Config) error {
 	if _, err := config.Clients(version); err != nil {
 		return fmt.Errorf("configuration %s: %w", c.String("config"), err)
 	}
-	fmt.Fprintf(c.Root().Writer, "%s is good: task queue %s\n", c.String("config"), config.TaskQueue)
+	fmt.Fprintf(c.Root().Writer, "%s is valid: task queue %s\n", c.String("config"), config.TaskQueue)
 	for _, org := range config.Orgs {
 		fmt.Fprintf(c.Root().Writer, "  org %s at %s\n", org.OrgID, org.APIBaseURL)
 	}

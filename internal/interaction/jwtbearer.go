@@ -121,7 +121,7 @@ func parsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
 			key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			rsaKey, ok := key.(*rsa.PrivateKey)
 			if err == nil && !ok {
-				return nil, errors.New("is no RSA key, which RS256 needs")
+				return nil, errors.New("is not an RSA key; RS256 needs one")
 			}
 			return readKey(rsaKey, err)
 		case "ENCRYPTED PRIVATE KEY":

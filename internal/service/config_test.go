@@ -37,9 +37,9 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
-// good is a configuration in which the tests break one thing each. KEY stands
-// for a good key file.
-const good = `orgs:
+// validConfig is a configuration in which each test makes one mistake. KEY is
+// replaced by the path of a valid key file.
+const validConfig = `orgs:
   - orgId: 00D000000000001
     apiBaseUrl: https://example.my.salesforce-scrt.com
     jwtBearer:
@@ -48,8 +48,8 @@ const good = `orgs:
       key: {file: KEY}
 `
 
-func TestDefaultsOfAConfiguration(t *testing.T) {
-	config, err := ParseConfig([]byte(strings.ReplaceAll(good, "KEY", write(t, "key.pem", rsaKey(t)))))
+func TestConfigDefaults(t *testing.T) {
+	config, err := ParseConfig([]byte(strings.ReplaceAll(validConfig, "KEY", write(t, "key.pem", rsaKey(t)))))
 	require.NoError(t, err)
 	require.Equal(t, "sessionkeeper", config.TaskQueue)
 	require.Equal(t, 10_000, config.CachedConversations)
@@ -61,32 +61,38 @@ func TestDefaultsOfAConfiguration(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// What an operator sees, word for word. KEY, ECKEY, EMPTY and NOKEY are files
-// with an RSA key, another key, nothing, and something else.
-func TestWrongConfigurations(t *testing.T) {
+// The texts are what an operator reads. KEY, ECKEY, EMPTY, NOKEY and HUGE are
+// replaced by the paths of files: a valid key, a key of the wrong type, no text, a
+// text that is no key, and a file that is too large.
+func TestConfigErrors(t *testing.T) {
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	files := strings.NewReplacer(
 		"ECKEY", write(t, "ec.pem", pemOf(t, ec)), "EMPTY", write(t, "empty.pem", " \n"),
-		"NOKEY", write(t, "no.pem", "hello"), "KEY", write(t, "key.pem", rsaKey(t)), "HUGE", write(t, "huge.pem", strings.Repeat("x", maxFile+1)),
+		"NOKEY", write(t, "no.pem", "hello"), "KEY", write(t, "key.pem", rsaKey(t)), "HUGE",
+		write(t, "huge.pem", strings.Repeat("x", maxFile+1)),
 	)
 	t.Setenv("BLANK", " ")
 	for name, test := range map[string]struct{ text, want string }{
-		"empty": {"", `  it is empty: want at least one org under "orgs"`},
+		"empty": {"", `  the file is empty: want at least one org under "orgs"`},
 		"only comments": {
 			"# nothing\n",
-			`  it is empty: want at least one org under "orgs"`,
+			`  the file is empty: want at least one org under "orgs"`,
 		},
-		"null":           {"null\n", `  line 1: orgs: want at least one org`},
-		"no orgs":        {"taskQueue: q\n", `  line 1: orgs: want at least one org`},
-		"orgs is empty":  {"taskQueue: q\norgs: []\n", `  line 2: orgs: want at least one org`},
-		"text":           {"hello\n", `  line 1: want settings, each as "name: value"`},
-		"list":           {"- hello\n", `  line 1: want settings, each as "name: value"`},
-		"binary":         {"\x00\x01\x7fELF", `  it is not YAML: control characters are not allowed`},
-		"syntax":         {"orgs:\n  - orgId: [\n", `  it is not YAML: line 2: did not find expected node content`},
-		"unknown anchor": {"orgs: *a\n", `  it is not YAML: unknown anchor 'a' referenced`},
-		"two documents":  {good + "---\n" + good, `  it has a second document: want one, without a line "---" in between`},
-		"unknown and mistyped, all at once": {
+		"null":          {"null\n", `  line 1: orgs: want at least one org`},
+		"no orgs":       {"taskQueue: q\n", `  line 1: orgs: want at least one org`},
+		"orgs is empty": {"taskQueue: q\norgs: []\n", `  line 2: orgs: want at least one org`},
+		"text":          {"hello\n", `  line 1: want settings, each as "name: value"`},
+		"list":          {"- hello\n", `  line 1: want settings, each as "name: value"`},
+		"binary":        {"\x00\x01\x7fELF", `  the file is not valid YAML: control characters are not allowed`},
+		"syntax": {
+			"orgs:\n  - orgId: [\n", `  the file is not valid YAML: line 2: did not find expected node content`,
+		},
+		"unknown anchor": {"orgs: *a\n", `  the file is not valid YAML: unknown anchor 'a' referenced`},
+		"two documents": {
+			validConfig + "---\n" + validConfig, `  the file has a second YAML document, after a line "---": want one document`,
+		},
+		"unknown fields and wrong types at once": {
 			`taskqueue: q
 cachedConversations: many
 callsPerSecond: [1]
@@ -110,12 +116,12 @@ orgs:
   line 10: "maybe" is not true or false
   line 11: want settings, each as "name: value"`,
 		},
-		"orgs of the wrong kind": {"orgs: 00D000000000001\n", `  line 1: "00D0000..." is not a list of orgs`},
+		"orgs is not a list": {"orgs: 00D000000000001\n", `  line 1: "00D0000..." is not a list of orgs`},
 		"same field twice": {
-			good + "orgs: []\n", `  line 8: mapping key "orgs" already defined at line 1`,
+			validConfig + "orgs: []\n", `  line 8: mapping key "orgs" already defined at line 1`,
 		},
 		"same field twice within an org": {
-			strings.Replace(good, "jwtBearer:", "orgId: 00D000000000002\n    jwtBearer:", 1) + "      user: x\n",
+			strings.Replace(validConfig, "jwtBearer:", "orgId: 00D000000000002\n    jwtBearer:", 1) + "      user: x\n",
 			`  line 4: mapping key "orgId" already defined at line 2`,
 		},
 		"out of range, all at once": {
@@ -123,7 +129,7 @@ orgs:
 callsPerSecond: -0.5
 stopTimeout: -1s
 deployment: {buildId: x}
-` + good + `    callTimeout: 11s
+` + validConfig + `    callTimeout: 11s
     tokenLifetime: 25h
 `,
 			`  line 1: cachedConversations: must not be negative
@@ -133,7 +139,7 @@ deployment: {buildId: x}
   line 12: orgs[0].callTimeout: must be between 1ms and 10s
   line 13: orgs[0].tokenLifetime: must be between 1s and 24h0m0s`,
 		},
-		"all is missing": {
+		"every required field is missing": {
 			"orgs:\n  - {}\n  - jwtBearer: {}\n  -\n    clientCredentials:\n      consumerKey:\n",
 			`  line 2: orgs[0].orgId: want the org's 15-character id, such as 00D000000000001
   line 2: orgs[0].apiBaseUrl: is missing
@@ -149,69 +155,80 @@ deployment: {buildId: x}
   line 5: orgs[2].clientCredentials.secret: want file or env: where the secret is
   line 6: orgs[2].clientCredentials.consumerKey: is missing`,
 		},
-		"three times the same org": {
-			good + strings.ReplaceAll(good, "orgs:\n", "") + strings.ReplaceAll(good, "orgs:\n", ""),
-			`  line 8: orgs[1].orgId: org 00D000000000001 is configured at orgs[0] already
-  line 14: orgs[2].orgId: org 00D000000000001 is configured at orgs[0] already`,
+		"the same org three times": {
+			validConfig + strings.ReplaceAll(validConfig, "orgs:\n", "") + strings.ReplaceAll(validConfig, "orgs:\n", ""),
+			`  line 8: orgs[1].orgId: org 00D000000000001 is already configured at orgs[0]
+  line 14: orgs[2].orgId: org 00D000000000001 is already configured at orgs[0]`,
 		},
 		"an 18-character id": {
-			strings.Replace(good, "00D000000000001", "00D000000000001EAA", 1),
+			strings.Replace(validConfig, "00D000000000001", "00D000000000001EAA", 1),
 			`  line 2: orgs[0].orgId: want the org's 15-character id, such as 00D000000000001`,
 		},
 		"both kinds of credentials": {
-			good + "    clientCredentials: {consumerKey: k, tokenUrl: https://example.com, secret: {env: HOME}}\n",
+			validConfig + "    clientCredentials: {consumerKey: k, tokenUrl: https://example.com, secret: {env: HOME}}\n",
 			`  line 8: orgs[0].clientCredentials: want either jwtBearer or clientCredentials, not both`,
 		},
 		"no URL": {
-			strings.Replace(good, "https://example.my.salesforce-scrt.com", "example.my.salesforce-scrt.com", 1),
+			strings.Replace(validConfig, "https://example.my.salesforce-scrt.com", "example.my.salesforce-scrt.com", 1),
 			`  line 3: orgs[0].apiBaseUrl: must begin with https://`,
 		},
 		"http to another machine": {
-			strings.Replace(good, "https://", "http://", 1),
+			strings.Replace(validConfig, "https://", "http://", 1),
 			`  line 3: orgs[0].apiBaseUrl: must begin with https://, because http would send the credentials to example.my.salesforce-scrt.com unencrypted`,
 		},
-		"URL with a password, which is not repeated": {
-			strings.Replace(good, "https://", "https://me:hunter2@", 1) + "      audience: test.salesforce.com\n      tokenUrl: 'https://x/?a=hunter2'\n",
+		"URL with a password, which must not be in the error": {
+			strings.Replace(validConfig, "https://", "https://me:hunter2@",
+				1) + "      audience: test.salesforce.com\n      tokenUrl: 'https://x/?a=hunter2'\n",
 			`  line 3: orgs[0].apiBaseUrl: must not contain a user name or a password
   line 8: orgs[0].jwtBearer.audience: must begin with https://
   line 9: orgs[0].jwtBearer.tokenUrl: must not contain a query or a fragment`,
 		},
 		"secret in the file": {
-			strings.Replace(good, "{file: KEY}", "hunter2", 1),
+			strings.Replace(validConfig, "{file: KEY}", "hunter2", 1),
 			`  line 7: want file or env: where the secret is, not the secret`,
 		},
 		"key in the file": {
-			strings.Replace(good, "{file: KEY}", "{file: \"-----BEGIN PRIVATE KEY-----\\nhunter2\"}", 1),
+			strings.Replace(validConfig, "{file: KEY}", "{file: \"-----BEGIN PRIVATE KEY-----\\nhunter2\"}", 1),
 			`  line 7: orgs[0].jwtBearer.key: file: want the file's path, not what is in it`,
 		},
 		"variable's value instead of its name": {
-			strings.Replace(good, "{file: KEY}", "{env: hunter2!}", 1),
+			strings.Replace(validConfig, "{file: KEY}", "{env: hunter2!}", 1),
 			`  line 7: orgs[0].jwtBearer.key: env: want the name of an environment variable`,
 		},
-		"two places": {
-			strings.Replace(good, "{file: KEY}", "{file: KEY, env: HOME}", 1),
+		"file and variable": {
+			strings.Replace(validConfig, "{file: KEY}", "{file: KEY, env: HOME}", 1),
 			`  line 7: orgs[0].jwtBearer.key: want either file or env, not both`,
 		},
 		"variable not set": {
-			strings.Replace(good, "{file: KEY}", "{env: NOT_SET}", 1),
+			strings.Replace(validConfig, "{file: KEY}", "{env: NOT_SET}", 1),
 			`  line 7: orgs[0].jwtBearer.key: environment variable NOT_SET is not set`,
 		},
 		"variable is blank": {
-			strings.Replace(good, "{file: KEY}", "{env: BLANK}", 1),
+			strings.Replace(validConfig, "{file: KEY}", "{env: BLANK}", 1),
 			`  line 7: orgs[0].jwtBearer.key: environment variable BLANK is not set`,
 		},
 		"no such file": {
-			strings.Replace(good, "KEY", "/no/such/key.pem", 1),
+			strings.Replace(validConfig, "KEY", "/no/such/key.pem", 1),
 			`  line 7: orgs[0].jwtBearer.key: open /no/such/key.pem: no such file or directory`,
 		},
-		"directory":  {strings.Replace(good, "KEY", "/", 1), `  line 7: orgs[0].jwtBearer.key: read /: is a directory`},
-		"empty file": {strings.Replace(good, "KEY", "EMPTY", 1), `  line 7: orgs[0].jwtBearer.key: file EMPTY is empty`},
+		"directory": {
+			strings.Replace(validConfig, "KEY", "/", 1), `  line 7: orgs[0].jwtBearer.key: read /: is a directory`,
+		},
+		"empty file": {
+			strings.Replace(validConfig, "KEY", "EMPTY", 1), `  line 7: orgs[0].jwtBearer.key: file EMPTY is empty`,
+		},
 		"huge file": {
-			strings.Replace(good, "KEY", "HUGE", 1),
+			strings.Replace(validConfig, "KEY", "HUGE", 1),
 			`  line 7: orgs[0].jwtBearer.key: file HUGE is larger than 1 MiB: is it the right one?`,
 		},
-		"no key":     {strings.Replace(good, "KEY", "NOKEY", 1), `  line 7: orgs[0].jwtBearer.key: has no PEM block with a private key`},
-		"no RSA key": {strings.Replace(good, "KEY", "ECKEY", 1), `  line 7: orgs[0].jwtBearer.key: is no RSA key, which RS256 needs`},
+		"not a key": {
+			strings.Replace(validConfig, "KEY", "NOKEY", 1),
+			`  line 7: orgs[0].jwtBearer.key: has no PEM block with a private key`,
+		},
+		"EC key": {
+			strings.Replace(validConfig, "KEY", "ECKEY", 1),
+			`  line 7: orgs[0].jwtBearer.key: is not an RSA key; RS256 needs one`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ParseConfig([]byte(files.Replace(test.text)))
@@ -221,12 +238,12 @@ deployment: {buildId: x}
 	}
 }
 
-func TestLinesAreThoseOfAnAnchoredConfiguration(t *testing.T) {
+func TestLineOfAProblemBelowAYAMLAnchor(t *testing.T) {
 	_, err := ParseConfig([]byte("orgs:\n  - &first\n    orgId: 00D000000000001\n  - <<: *first\n    orgId: 00D000000000002\n"))
 	require.ErrorContains(t, err, "  line 4: orgs[1].apiBaseUrl: is missing")
 }
 
-func TestPlainHTTPIsForTheSandboxAndThisMachine(t *testing.T) {
+func TestHTTPIsAllowedOnLoopbackOrWithPlainHTTP(t *testing.T) {
 	key := write(t, "key.pem", rsaKey(t))
 	for url, ok := range map[string]bool{
 		"http://sandbox:8787\n    plainHttp: true": true,
@@ -235,13 +252,13 @@ func TestPlainHTTPIsForTheSandboxAndThisMachine(t *testing.T) {
 		"http://[::1]:8787":                        true,
 		"http://sandbox:8787":                      false,
 	} {
-		text := strings.Replace(strings.Replace(good, "https://example.my.salesforce-scrt.com", url, 1), "KEY", key, 1)
+		text := strings.Replace(strings.Replace(validConfig, "https://example.my.salesforce-scrt.com", url, 1), "KEY", key, 1)
 		_, err := ParseConfig([]byte(text))
 		require.Equal(t, ok, err == nil, "%s: %v", url, err)
 	}
 }
 
-func TestLoadConfigNamesTheFile(t *testing.T) {
+func TestLoadConfigErrorHasTheFileName(t *testing.T) {
 	_, err := LoadConfig("/no/such/worker.yaml")
 	require.EqualError(t, err, "read configuration: open /no/such/worker.yaml: no such file or directory")
 	require.ErrorIs(t, err, os.ErrNotExist)
@@ -250,12 +267,12 @@ func TestLoadConfigNamesTheFile(t *testing.T) {
 	_, err = LoadConfig(path)
 	require.EqualError(t, err, "configuration "+path+":\n  line 1: orgs: want at least one org")
 
-	path = write(t, "worker.yaml", strings.Repeat("# much too much\n", maxFile/16)+"#")
+	path = write(t, "worker.yaml", strings.Repeat("# a long comment\n", maxFile/16)+"#")
 	_, err = LoadConfig(path)
 	require.EqualError(t, err, "read configuration: file "+path+" is larger than 1 MiB: is it the right one?")
 }
 
-func TestSecretIsReadWithoutWhiteSpaceAround(t *testing.T) {
+func TestSecretHasNoWhiteSpaceAtItsEnds(t *testing.T) {
 	t.Setenv("THE_SECRET", "  from env\n")
 	value, err := Secret{Env: "THE_SECRET"}.read()
 	require.NoError(t, err)
@@ -266,22 +283,22 @@ func TestSecretIsReadWithoutWhiteSpaceAround(t *testing.T) {
 	require.Equal(t, "from file", value)
 }
 
-func TestUnreadableSecretFile(t *testing.T) {
+func TestSecretFileWithoutPermission(t *testing.T) {
 	path := write(t, "secret", "x")
 	require.NoError(t, os.Chmod(path, 0))
 	if _, err := os.ReadFile(path); err == nil {
-		t.Skip("this user may read everything")
+		t.Skip("this user can read every file")
 	}
 	_, err := Secret{File: path}.read()
 	require.EqualError(t, err, "open "+path+": permission denied")
 }
 
 func FuzzParseConfig(f *testing.F) {
-	f.Add(good)
+	f.Add(validConfig)
 	f.Add("orgs: [{jwtBearer: {key: {env: X}}}, &a {}, *a]")
 	f.Add("orgs:\n- ? [a]\n  : b\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		// Secret files named by the fuzzer might be anything on this machine.
+		// The fuzzer could name any file of this machine.
 		if strings.Contains(text, "file") {
 			t.Skip()
 		}
@@ -291,6 +308,6 @@ func FuzzParseConfig(f *testing.F) {
 			return
 		}
 		_, err = config.Clients("1")
-		require.NoError(t, err, "what the check lets through, the clients accept")
+		require.NoError(t, err, "a valid configuration makes clients")
 	})
 }

@@ -14,21 +14,22 @@ import (
 	"sessionkeeper/sandbox/simulator"
 )
 
-// deployed is a file of deploy/ with places of this test in place of its own.
-func deployed(t *testing.T, name string, places ...string) []byte {
+// readDeployFile returns a file of deploy/. The replacements are pairs of old and new
+// texts, such as paths and addresses.
+func readDeployFile(t *testing.T, name string, replacements ...string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../../deploy", name))
 	require.NoError(t, err)
-	for i := 0; i < len(places); i += 2 {
-		require.Contains(t, string(text), places[i])
+	for i := 0; i < len(replacements); i += 2 {
+		require.Contains(t, string(text), replacements[i])
 	}
-	return []byte(strings.NewReplacer(places...).Replace(string(text)))
+	return []byte(strings.NewReplacer(replacements...).Replace(string(text)))
 }
 
-func TestExampleConfigurationIsGood(t *testing.T) {
+func TestExampleConfigurationIsValid(t *testing.T) {
 	t.Setenv("OTHER_ORG_CONSUMER_SECRET", "secret")
 	key := write(t, "key.pem", rsaKey(t))
-	text := deployed(t, "worker.example.yaml", "/run/secrets/sessionkeeper/key.pem", key)
+	text := readDeployFile(t, "worker.example.yaml", "/run/secrets/sessionkeeper/key.pem", key)
 	config, err := ParseConfig(text)
 	require.NoError(t, err)
 	require.Len(t, config.Orgs, 2)
@@ -36,7 +37,7 @@ func TestExampleConfigurationIsGood(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, clients, 2)
 
-	// What it shows commented out are the settings and defaults that exist.
+	// The settings in comments must exist, and show the defaults.
 	uncommented := string(text)
 	for _, field := range []string{
 		"taskQueue", "cachedConversations", "callsPerSecond", "stopTimeout", "deployment", "callTimeout", "tokenLifetime",
@@ -56,7 +57,7 @@ func TestExampleConfigurationIsGood(t *testing.T) {
 	require.Equal(t, config, all)
 }
 
-func TestSandboxConfigurationSpeaksToTheSandbox(t *testing.T) {
+func TestSandboxConfigurationWorksWithTheSandbox(t *testing.T) {
 	org, key, err := simulator.DemoOrg()
 	require.NoError(t, err)
 	sandbox, err := simulator.New(simulator.Config{Orgs: []simulator.Org{org}})
@@ -64,7 +65,7 @@ func TestSandboxConfigurationSpeaksToTheSandbox(t *testing.T) {
 	server := httptest.NewServer(sandbox)
 	defer server.Close()
 
-	config, err := ParseConfig(deployed(t, "worker.sandbox.yaml",
+	config, err := ParseConfig(readDeployFile(t, "worker.sandbox.yaml",
 		"http://sandbox:8787", server.URL, "/run/sandbox/key.pem", write(t, "key.pem", string(key))))
 	require.NoError(t, err)
 	clients, err := config.Clients("1.2.3")
@@ -83,8 +84,8 @@ func TestSandboxConfigurationSpeaksToTheSandbox(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The containers have names of their own there, so http must be allowed.
-func TestSandboxConfigurationAsItIs(t *testing.T) {
-	_, err := ParseConfig(deployed(t, "worker.sandbox.yaml", "/run/sandbox/key.pem", write(t, "key.pem", rsaKey(t))))
+// The unchanged file uses http to another container, which plainHttp must allow.
+func TestSandboxConfigurationIsValid(t *testing.T) {
+	_, err := ParseConfig(readDeployFile(t, "worker.sandbox.yaml", "/run/sandbox/key.pem", write(t, "key.pem", rsaKey(t))))
 	require.NoError(t, err)
 }

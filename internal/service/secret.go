@@ -9,16 +9,20 @@ import (
 	"strings"
 )
 
-// Secret says where a secret is: never in the configuration file.
+// Secret says where a secret is. The secret itself is never in the configuration
+// file. One of File and Env is required.
 type Secret struct {
+	// File is the path of a file.
 	File string `yaml:"file"`
-	Env  string `yaml:"env"`
+	// Env is the name of an environment variable.
+	Env string `yaml:"env"`
 }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// read returns the secret without white space around it. Its errors show
-// nothing of a secret that stands where its place should be named.
+// read returns the secret without white space at both ends. An operator may write
+// the secret itself into File or Env by mistake, so the errors do not repeat a
+// value that looks like a secret.
 func (s Secret) read() (string, error) {
 	switch {
 	case s.File == "" && s.Env == "":
@@ -57,18 +61,18 @@ func readSecretFile(path string) (string, error) {
 	return secret, nil
 }
 
-// maxFile bounds what is read of a file that was named by mistake.
+// maxFile limits how much is read if the path names a wrong, huge file.
 const maxFile = 1 << 20
 
 func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names the file
+	file, err := os.Open(path) //nolint:gosec // the operator chooses the file
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the file
+		return nil, err
 	}
 	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the file
+		return nil, err
 	}
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("file %s is larger than 1 MiB: is it the right one?", path)

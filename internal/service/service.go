@@ -15,23 +15,24 @@ import (
 	"sessionkeeper/workflows"
 )
 
-// Options are what [Run] needs.
+// Options are the arguments of [Run].
 type Options struct {
 	Config Config
-	// Temporal is how to connect. Logger and metrics are set by Run.
+	// Temporal has the settings of the connection. Run sets its logger and its
+	// metrics.
 	Temporal client.Options
 	// Listen is the address of /healthz, /readyz and /metrics.
 	Listen  string
 	Logger  *zap.Logger
 	Version string
-	// Started, where set, is called once the worker takes work, with the address
-	// that it listens on.
+	// Started, if set, is called when the worker takes tasks, with the address on
+	// which it listens.
 	Started func(address string)
 }
 
-// Run works until ctx ends, then lets the calls under way finish for the
-// configured time. While Temporal cannot be reached at the start, it waits. It
-// returns nil after a graceful stop.
+// Run runs the worker until ctx ends. Then calls in flight may finish for
+// [Config].StopTimeout. If Temporal is unavailable at the start, Run waits for it.
+// Run returns nil after a graceful stop.
 func Run(ctx context.Context, o Options) error {
 	clients, err := o.Config.Clients(o.Version)
 	if err != nil {
@@ -42,16 +43,18 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	var ready readiness
-	endpoints, err := serve(ctx, o.Listen, telemetry.Handler(registry, ready.check), o.Logger)
+	server, err := telemetry.Serve(ctx, o.Listen, telemetry.Handler(registry, ready.check), func(err error) {
+		o.Logger.Error("Health and metrics stopped", zap.Error(err))
+	})
 	if err != nil {
 		return err
 	}
-	defer endpoints.close(context.WithoutCancel(ctx))
+	defer server.Close(context.WithoutCancel(ctx))
 
 	o.Temporal.Logger, o.Temporal.MetricsHandler = telemetry.ForTemporal(o.Logger), metrics
-	temporal, err := dial(ctx, o.Temporal, o.Logger)
+	temporal, err := connect(ctx, o.Temporal, o.Logger)
 	if ctx.Err() != nil {
-		o.Logger.Info("Worker stopped before it took work")
+		o.Logger.Info("Worker stopped before it was connected to Temporal")
 		if temporal != nil {
 			temporal.Close()
 		}
@@ -68,17 +71,17 @@ func Run(ctx context.Context, o Options) error {
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
-	ready.ready(temporal)
+	ready.started(temporal)
 	o.Logger.Info("Worker started", zap.String("version", o.Version), zap.String("taskQueue", o.Config.TaskQueue),
 		zap.String("namespace", o.Temporal.Namespace), zap.String("temporal", o.Temporal.HostPort),
-		zap.String("listen", endpoints.address), zap.Int("orgs", len(clients)))
+		zap.String("listen", server.Address()), zap.Int("orgs", len(clients)))
 	if o.Started != nil {
-		o.Started(endpoints.address)
+		o.Started(server.Address())
 	}
 
 	select {
 	case <-ctx.Done():
-		o.Logger.Info("Worker stopping: calls under way may finish", zap.Duration("atMost", o.Config.StopTimeout))
+		o.Logger.Info("Worker stopping: waiting for calls in flight", zap.Duration("atMost", o.Config.StopTimeout))
 	case err = <-fatal:
 		err = fmt.Errorf("worker failed: %w", err)
 	}
@@ -93,8 +96,8 @@ func newWorker(temporal client.Client, config Config, version string, onFatal fu
 	return worker.New(temporal, config.TaskQueue, worker.Options{
 		WorkerStopTimeout:            config.StopTimeout,
 		TaskQueueActivitiesPerSecond: config.CallsPerSecond,
-		// With a fixed number of pollers, conversations that start in a burst
-		// waited for half a minute on an idle machine.
+		// With a fixed number of pollers, conversations that started in a burst
+		// waited up to 30 seconds for their first task, on an idle machine.
 		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
 		ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
 		DeploymentOptions:          config.Deployment.options(version),
@@ -102,15 +105,18 @@ func newWorker(temporal client.Client, config Config, version string, onFatal fu
 	})
 }
 
-// options are the SDK's. Conversations wait for days, so they move to the
-// current version rather than keep the one that started them alive.
+// options returns the settings of Worker Versioning for the SDK. Conversations
+// last for days. So they upgrade to the current version, and workers of older
+// versions can stop.
 func (d *Deployment) options(version string) worker.DeploymentOptions {
 	if d == nil {
 		return worker.DeploymentOptions{}
 	}
 	return worker.DeploymentOptions{
-		UseVersioning:             true,
-		Version:                   worker.WorkerDeploymentVersion{DeploymentName: d.Name, BuildID: cmp.Or(d.BuildID, version)},
+		UseVersioning: true,
+		Version: worker.WorkerDeploymentVersion{
+			DeploymentName: d.Name, BuildID: cmp.Or(d.BuildID, version),
+		},
 		DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 	}
 }

@@ -21,6 +21,7 @@ import (
 
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/telemetry"
 )
 
 const (
@@ -28,14 +29,14 @@ const (
 	conversationID = "c-7c1d"
 )
 
-// running is a worker on a frontend.
+// running is a worker that is connected to a frontend.
 type running struct {
 	*frontend
 	url  string
 	stop func() error
 }
 
-func run(t *testing.T, config Config, change ...func(*Options)) *running {
+func run(t *testing.T, config Config) *running {
 	t.Helper()
 	f := newFrontend()
 	f.serve(t, "127.0.0.1:0")
@@ -45,9 +46,6 @@ func run(t *testing.T, config Config, change ...func(*Options)) *running {
 	o := Options{
 		Config: config, Temporal: f.options(), Listen: "127.0.0.1:0", Logger: zap.NewNop(), Version: "1.2.3",
 		Started: func(address string) { started <- address },
-	}
-	for _, c := range change {
-		c(&o)
 	}
 	go func() { ended <- Run(ctx, o) }()
 	t.Cleanup(cancel)
@@ -60,13 +58,14 @@ func run(t *testing.T, config Config, change ...func(*Options)) *running {
 	}
 }
 
-// task is an End of a conversation.
-func task(t *testing.T, orgID string) *workflowservice.PollActivityTaskQueueResponse {
+// endTask returns an activity task that ends a session.
+func endTask(t *testing.T, orgID string) *workflowservice.PollActivityTaskQueueResponse {
 	t.Helper()
 	input, err := converter.GetDefaultDataConverter().ToPayloads(activities.Request{
 		Identity: conversation.Identity{
 			OrgID: orgID, AuthorizationContext: "Partner1_ChannelDefinition1", ConversationIdentifier: conversationID,
-			ChannelAddressIdentifier: "8f5d1c1e-2f0a-4c58-9a34-6b1c0d2e7f01", EndUserClientID: endUser, SessionID: "0Mw000000000001AAA",
+			ChannelAddressIdentifier: "8f5d1c1e-2f0a-4c58-9a34-6b1c0d2e7f01", EndUserClientID: endUser,
+			SessionID: "0Mw000000000001AAA",
 		},
 		By: conversation.EndUser,
 	})
@@ -84,26 +83,26 @@ func task(t *testing.T, orgID string) *workflowservice.PollActivityTaskQueueResp
 	return r
 }
 
-func TestRunIsReadyThenStopsGracefully(t *testing.T) {
+func TestRunIsReadyAndStopsGracefully(t *testing.T) {
 	r := run(t, Config{})
 	code, body := get(t, r.url+"/readyz")
 	require.Equal(t, http.StatusOK, code, body)
 	require.Equal(t, "sessionkeeper", (<-r.polls).TaskQueue.Name)
 	require.NoError(t, r.stop())
-	require.NotEmpty(t, r.shutdowns, "Temporal is told, so that it gives the work to others at once")
-	require.ErrorContains(t, CheckReady(t.Context(), strings.TrimPrefix(r.url, "http://")), "no answer")
+	require.NotEmpty(t, r.shutdowns, "Temporal must know, so that other workers get the tasks at once")
+	require.ErrorContains(t, telemetry.CheckReady(t.Context(), strings.TrimPrefix(r.url, "http://")), "no answer")
 }
 
-func TestRunStoppedWhileTemporalIsAway(t *testing.T) {
+func TestRunCanStopWhileTemporalIsUnavailable(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	logger, logs := watched(func(e zapcore.Entry) {
+	logger, logs := observedLogger(func(e zapcore.Entry) {
 		if e.Message == "Waiting for Temporal" {
 			cancel()
 		}
 	})
-	f := frontend{address: nobody(t)}
+	f := frontend{address: unusedAddress(t)}
 	require.NoError(t, Run(ctx, Options{Temporal: f.options(), Listen: "127.0.0.1:0", Logger: logger}))
-	require.Equal(t, 1, logs.FilterMessage("Worker stopped before it took work").Len())
+	require.Equal(t, 1, logs.FilterMessage("Worker stopped before it was connected to Temporal").Len())
 }
 
 func TestRunFailsWhenTheWorkerCannotStart(t *testing.T) {
@@ -115,9 +114,9 @@ func TestRunFailsWhenTheWorkerCannotStart(t *testing.T) {
 	require.ErrorContains(t, err, "Namespace default is not found")
 }
 
-func TestMetricsOfACall(t *testing.T) {
+func TestMetricsOfACallHaveNoPersonalData(t *testing.T) {
 	r := run(t, Config{})
-	r.tasks <- task(t, "00D000000000009")
+	r.tasks <- endTask(t, "00D000000000009")
 	require.Equal(t, "ORG_NOT_CONFIGURED", (<-r.failed).GetFailure().GetApplicationFailureInfo().GetType())
 
 	var text string
@@ -136,16 +135,17 @@ func TestMetricsOfACall(t *testing.T) {
 		require.NotContains(t, text, personal)
 	}
 	known := []string{
-		"activity_type", "cause", "client_name", "code", "failure_reason", "goversion", "gc", "le", "namespace", "operation", "poller_type",
+		"activity_type", "cause", "client_name", "code", "failure_reason", "goversion", "gc", "le", "namespace", "operation",
+		"poller_type",
 		"quantile", "reason", "status_code", "task_queue", "verdict", "version", "worker_type", "workflow_type",
 	}
 	for _, label := range regexp.MustCompile(`[{,](\w+)="`).FindAllStringSubmatch(text, -1) {
-		require.Contains(t, known, label[1], "a new label: is its set of values small, and nothing of a conversation?")
+		require.Contains(t, known, label[1], "new label: check that it has few values and no data of a conversation")
 	}
 	require.NoError(t, r.stop())
 }
 
-func TestDeploymentVersion(t *testing.T) {
+func TestWorkerPollsWithItsDeploymentVersion(t *testing.T) {
 	var none *Deployment
 	require.Zero(t, none.options("1.2.3"))
 	require.Equal(t, worker.DeploymentOptions{
@@ -156,9 +156,9 @@ func TestDeploymentVersion(t *testing.T) {
 	require.Equal(t, "9", (&Deployment{Name: "sessionkeeper", BuildID: "9"}).options("1.2.3").Version.BuildID)
 
 	r := run(t, Config{Deployment: &Deployment{Name: "sessionkeeper"}})
-	said := (<-r.polls).GetDeploymentOptions()
-	require.Equal(t, "sessionkeeper", said.GetDeploymentName())
-	require.Equal(t, "1.2.3", said.GetBuildId())
-	require.Equal(t, enumspb.WORKER_VERSIONING_MODE_VERSIONED, said.GetWorkerVersioningMode())
+	polled := (<-r.polls).GetDeploymentOptions()
+	require.Equal(t, "sessionkeeper", polled.GetDeploymentName())
+	require.Equal(t, "1.2.3", polled.GetBuildId())
+	require.Equal(t, enumspb.WORKER_VERSIONING_MODE_VERSIONED, polled.GetWorkerVersioningMode())
 	require.NoError(t, r.stop())
 }

@@ -12,23 +12,23 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// NewLogger returns a logger that writes one line per record to w: format "json"
-// or "console", level "debug", "info", "warn" or "error".
+// NewLogger returns a logger that writes one line per record to w. The format is
+// "json" or "console", the level "debug", "info", "warn" or "error".
 func NewLogger(w io.Writer, format, level string) (*zap.Logger, error) {
-	lines := zap.NewProductionEncoderConfig()
-	lines.EncodeTime = zapcore.ISO8601TimeEncoder
-	lines.EncodeDuration = zapcore.StringDurationEncoder
+	config := zap.NewProductionEncoderConfig()
+	config.EncodeTime = zapcore.ISO8601TimeEncoder
+	config.EncodeDuration = zapcore.StringDurationEncoder
 	var encoder zapcore.Encoder
 	switch format {
 	case "json":
-		encoder = zapcore.NewJSONEncoder(lines)
+		encoder = zapcore.NewJSONEncoder(config)
 	case "console":
-		lines.EncodeLevel = zapcore.CapitalLevelEncoder
-		encoder = zapcore.NewConsoleEncoder(lines)
+		config.EncodeLevel = zapcore.CapitalLevelEncoder
+		encoder = zapcore.NewConsoleEncoder(config)
 	default:
 		return nil, fmt.Errorf("log format %q: want json or console", format)
 	}
-	// Zap's further levels would hide errors.
+	// Zap also knows levels above error, which would hide errors.
 	threshold, err := zapcore.ParseLevel(level)
 	if err != nil || threshold > zapcore.ErrorLevel {
 		return nil, fmt.Errorf("log level %q: want debug, info, warn or error", level)
@@ -37,11 +37,11 @@ func NewLogger(w io.Writer, format, level string) (*zap.Logger, error) {
 }
 
 // Slog returns a [slog.Logger] that writes to the same place. It adds no stack
-// trace to errors: it would only show the logging itself.
+// traces: they would only show the code that logs.
 func Slog(logger *zap.Logger) *slog.Logger {
-	never := zapslog.AddStacktraceAt(slog.Level(math.MaxInt))
-	return slog.New(zapslog.NewHandler(logger.Core(), never))
+	noStacktrace := zapslog.AddStacktraceAt(slog.Level(math.MaxInt))
+	return slog.New(zapslog.NewHandler(logger.Core(), noStacktrace))
 }
 
-// ForTemporal returns the logger for [client.Options].
+// ForTemporal returns a logger for the Logger field of [client.Options].
 func ForTemporal(logger *zap.Logger) log.Logger { return log.NewStructuredLogger(Slog(logger)) }

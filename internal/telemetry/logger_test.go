@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// logged returns the lines that a worker of this format and level writes.
+// logged returns the lines that a logger with this format and level writes.
 func logged(t *testing.T, format, level string) []string {
 	t.Helper()
 	var out bytes.Buffer
@@ -30,7 +30,7 @@ func logged(t *testing.T, format, level string) []string {
 	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 }
 
-func TestEveryRecordIsOneLineWithoutAStackTraceOfOurs(t *testing.T) {
+func TestEveryRecordIsOneLineWithoutStackTrace(t *testing.T) {
 	for _, format := range []string{"json", "console"} {
 		lines := logged(t, format, "debug")
 		require.Len(t, lines, 6, "%s: %s", format, strings.Join(lines, "\n"))
@@ -43,7 +43,7 @@ func TestEveryRecordIsOneLineWithoutAStackTraceOfOurs(t *testing.T) {
 	}
 }
 
-func TestJSONLogsAreReadable(t *testing.T) {
+func TestJSONLogHasLevelMessageTimeAndFields(t *testing.T) {
 	var record struct {
 		Level, Msg, TS, Next string
 		Error                string
@@ -57,17 +57,17 @@ func TestJSONLogsAreReadable(t *testing.T) {
 	require.WithinDuration(t, time.Now(), at, time.Minute)
 }
 
-func TestLogLevels(t *testing.T) {
+func TestLogLevelHidesLowerLevels(t *testing.T) {
 	for level, lines := range map[string]int{"debug": 6, "info": 4, "warn": 3, "error": 2} {
 		require.Len(t, logged(t, "json", level), lines, level)
 		require.Len(t, logged(t, "console", level), lines, level)
 	}
 }
 
-func TestWrongLogSettings(t *testing.T) {
+func TestNewLoggerRejectsUnknownFormatAndLevel(t *testing.T) {
 	_, err := NewLogger(io.Discard, "xml", "info")
 	require.EqualError(t, err, `log format "xml": want json or console`)
-	for _, level := range []string{"loud", "fatal", "panic"} {
+	for _, level := range []string{"verbose", "fatal", "panic"} {
 		_, err = NewLogger(io.Discard, "json", level)
 		require.EqualError(t, err, `log level "`+level+`": want debug, info, warn or error`)
 	}

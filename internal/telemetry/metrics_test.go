@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// exposed is the page /metrics after these were recorded.
+// exposed returns the page /metrics after one value of each metric was recorded.
 func exposed(t *testing.T, counters, gauges, timers []string) string {
 	t.Helper()
 	metrics, registry, err := NewMetrics("1.2.3", zap.NewNop())
@@ -29,12 +29,13 @@ func exposed(t *testing.T, counters, gauges, timers []string) string {
 		metrics.Timer(name).Record(7 * time.Millisecond)
 	}
 	recorder := httptest.NewRecorder()
-	Handler(registry, func(context.Context) error { return nil }).ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+	Handler(registry, func(context.Context) error { return nil }).ServeHTTP(recorder, request)
 	require.Equal(t, 200, recorder.Code)
 	return recorder.Body.String()
 }
 
-func TestBucketsTellLatenciesAndLivesApart(t *testing.T) {
+func TestHistogramsHaveBucketsForTheirRange(t *testing.T) {
 	text := exposed(t, nil, nil, []string{"temporal_activity_execution_latency", "temporal_workflow_endtoend_latency"})
 	for _, line := range []string{
 		`temporal_activity_execution_latency_seconds_bucket{le="0.005"} 0`,
@@ -50,7 +51,7 @@ func TestBucketsTellLatenciesAndLivesApart(t *testing.T) {
 	require.NotContains(t, text, "otel_scope")
 }
 
-func TestReasonsAreBounded(t *testing.T) {
+func TestSeriesPerMetricAreLimited(t *testing.T) {
 	metrics, registry, err := NewMetrics("1.2.3", zap.NewNop())
 	require.NoError(t, err)
 	for i := range 5000 {
@@ -63,28 +64,32 @@ func TestReasonsAreBounded(t *testing.T) {
 	}
 }
 
-// The names are the SDK's (go.temporal.io/sdk/internal/common/metrics) and our
-// activities', as they are recorded.
-func TestDashboardAsksForMetricsThatExist(t *testing.T) {
+// The names are those that the SDK (go.temporal.io/sdk/internal/common/metrics) and
+// our activities record.
+func TestDashboardUsesOnlyMetricsThatExist(t *testing.T) {
 	text := exposed(t,
 		[]string{
 			"sessionkeeper_calls", "temporal_workflow_completed", "temporal_workflow_failed", "temporal_workflow_canceled",
 			"temporal_workflow_continue_as_new", "temporal_workflow_task_execution_failed", "temporal_request",
 			"temporal_request_failure", "temporal_sticky_cache_total_forced_eviction",
 		},
-		[]string{"temporal_num_pollers", "temporal_sticky_cache_size", "temporal_worker_task_slots_available", "temporal_worker_task_slots_used"},
+		[]string{
+			"temporal_num_pollers", "temporal_sticky_cache_size", "temporal_worker_task_slots_available",
+			"temporal_worker_task_slots_used",
+		},
 		[]string{
 			"temporal_activity_execution_latency", "temporal_activity_schedule_to_start_latency",
-			"temporal_workflow_task_schedule_to_start_latency", "temporal_workflow_endtoend_latency", "temporal_activity_succeed_endtoend_latency",
+			"temporal_workflow_task_schedule_to_start_latency", "temporal_workflow_endtoend_latency",
+			"temporal_activity_succeed_endtoend_latency",
 		})
 	dashboard, err := os.ReadFile("../../deploy/grafana/sessionkeeper.json")
 	require.NoError(t, err)
-	asked := regexp.MustCompile(`\b(?:temporal|sessionkeeper)_\w+\b`).FindAllString(string(dashboard), -1)
-	require.Greater(t, len(asked), 10)
-	var exist []string
+	used := regexp.MustCompile(`\b(?:temporal|sessionkeeper)_\w+\b`).FindAllString(string(dashboard), -1)
+	require.Greater(t, len(used), 10)
+	var existing []string
 	for _, found := range regexp.MustCompile(`(?m)^(\w+)[ {]`).FindAllStringSubmatch(text, -1) {
-		exist = append(exist, found[1])
+		existing = append(existing, found[1])
 	}
-	require.Subset(t, exist, asked)
-	require.Contains(t, asked, "sessionkeeper_calls_total")
+	require.Subset(t, existing, used)
+	require.Contains(t, used, "sessionkeeper_calls_total")
 }

@@ -7,8 +7,8 @@ import (
 	"sessionkeeper/internal/interaction"
 )
 
-// Clients makes the API client of every org. It reads the secrets but calls
-// nothing.
+// Clients returns the API client of every org by its id. It reads the secrets and
+// sends no requests.
 func (c Config) Clients(version string) (map[string]activities.API, error) {
 	clients := make(map[string]activities.API, len(c.Orgs))
 	for _, org := range c.Orgs {

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"testing"
 
@@ -18,16 +17,14 @@ import (
 	"sessionkeeper/internal/telemetry"
 )
 
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-func TestNamespaceIsChecked(t *testing.T) {
+func TestConnectChecksTheNamespace(t *testing.T) {
 	const create = "temporal operator search-attribute create --namespace default"
 	for name, test := range map[string]struct {
 		change func(*frontend)
-		want   string // empty: it may start
+		want   string // empty: no error
 	}{
 		"complete": {func(*frontend) {}, ""},
-		"further attributes": {
+		"other attributes": {
 			func(f *frontend) { f.attributes["Other"] = enumspb.INDEXED_VALUE_TYPE_INT }, "",
 		},
 		"all missing": {
@@ -39,14 +36,14 @@ func TestNamespaceIsChecked(t *testing.T) {
 			func(f *frontend) { delete(f.attributes, "OrgId") },
 			`namespace "default" lacks search attributes OrgId; register them with: ` + create + " --name OrgId --type Keyword",
 		},
-		"mistyped": {
+		"wrong type": {
 			func(f *frontend) { f.attributes["OrgId"] = enumspb.INDEXED_VALUE_TYPE_TEXT },
 			`namespace "default" has search attributes of the wrong type, want Keyword: OrgId is Text`,
 		},
-		"may not be listed": {
+		"listing is forbidden": {
 			func(f *frontend) { f.listError = serviceerror.NewPermissionDenied("no", "") }, "",
 		},
-		"cannot be listed": {
+		"listing is not implemented": {
 			func(f *frontend) { f.listError = serviceerror.NewUnimplemented("no") }, "",
 		},
 		"no such namespace": {
@@ -54,7 +51,7 @@ func TestNamespaceIsChecked(t *testing.T) {
 			`namespace "default" does not exist; create it with: temporal operator namespace create --namespace default: ` +
 				"Namespace default is not found.",
 		},
-		"refused": {
+		"listing fails": {
 			func(f *frontend) { f.listError = serviceerror.NewInvalidArgument("bad name") },
 			`list search attributes of namespace "default": bad name`,
 		},
@@ -63,7 +60,7 @@ func TestNamespaceIsChecked(t *testing.T) {
 			f := newFrontend()
 			test.change(f)
 			f.serve(t, "127.0.0.1:0")
-			temporal, err := dial(t.Context(), f.options(), zap.NewNop())
+			temporal, err := connect(t.Context(), f.options(), zap.NewNop())
 			if test.want != "" {
 				require.EqualError(t, err, test.want)
 				return
@@ -74,8 +71,8 @@ func TestNamespaceIsChecked(t *testing.T) {
 	}
 }
 
-// nobody is a loopback address on which nothing listens.
-func nobody(t *testing.T) string {
+// unusedAddress returns a loopback address on which no program listens.
+func unusedAddress(t *testing.T) string {
 	t.Helper()
 	var config net.ListenConfig
 	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -84,23 +81,23 @@ func nobody(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// watched is a logger that calls back with each record.
-func watched(seen func(zapcore.Entry)) (*zap.Logger, *observer.ObservedLogs) {
+// observedLogger returns a logger that calls a function with each record.
+func observedLogger(call func(zapcore.Entry)) (*zap.Logger, *observer.ObservedLogs) {
 	core, logs := observer.New(zapcore.InfoLevel)
-	return zap.New(core, zap.Hooks(func(e zapcore.Entry) error { seen(e); return nil })), logs
+	return zap.New(core, zap.Hooks(func(e zapcore.Entry) error { call(e); return nil })), logs
 }
 
-func TestDialWaitsUntilTemporalIsThere(t *testing.T) {
+func TestConnectWaitsForTemporal(t *testing.T) {
 	f := newFrontend()
-	f.address = nobody(t)
-	up := false
-	logger, logs := watched(func(e zapcore.Entry) {
-		if e.Message == "Waiting for Temporal" && !up {
-			up = true
+	f.address = unusedAddress(t)
+	listening := false
+	logger, logs := observedLogger(func(e zapcore.Entry) {
+		if e.Message == "Waiting for Temporal" && !listening {
+			listening = true
 			f.serve(t, f.address)
 		}
 	})
-	temporal, err := dial(t.Context(), f.options(), logger)
+	temporal, err := connect(t.Context(), f.options(), logger)
 	require.NoError(t, err)
 	temporal.Close()
 	waited := logs.FilterMessage("Waiting for Temporal").All()
@@ -108,23 +105,24 @@ func TestDialWaitsUntilTemporalIsThere(t *testing.T) {
 	require.Contains(t, waited[0].ContextMap()["error"], "connect to Temporal at "+f.address)
 }
 
-func TestDialStopsWaitingWhenTold(t *testing.T) {
+func TestConnectStopsWaitingWhenContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	logger, _ := watched(func(zapcore.Entry) { cancel() })
-	_, err := dial(ctx, client.Options{HostPort: nobody(t), Logger: telemetry.ForTemporal(zap.NewNop())}, logger)
+	logger, _ := observedLogger(func(zapcore.Entry) { cancel() })
+	_, err := connect(ctx, client.Options{HostPort: unusedAddress(t), Logger: telemetry.ForTemporal(zap.NewNop())}, logger)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestWhatIsWorthWaitingFor(t *testing.T) {
+func TestUnavailableErrors(t *testing.T) {
 	for _, err := range []error{
-		serviceerror.NewUnavailable("away"), serviceerror.NewDeadlineExceeded("slow"), context.DeadlineExceeded,
+		serviceerror.NewUnavailable("down"), serviceerror.NewDeadlineExceeded("slow"), context.DeadlineExceeded,
 		serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "busy"),
 	} {
-		require.True(t, away(err), "%T", err)
+		require.True(t, isUnavailable(err), "%T", err)
 	}
 	for _, err := range []error{
-		serviceerror.NewPermissionDenied("no", ""), serviceerror.NewInvalidArgument("no"), serviceerror.NewNotFound("no"), errors.New("no"),
+		serviceerror.NewPermissionDenied("no", ""), serviceerror.NewInvalidArgument("no"), serviceerror.NewNotFound("no"),
+		errors.New("no"),
 	} {
-		require.False(t, away(err), "%T", err)
+		require.False(t, isUnavailable(err), "%T", err)
 	}
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"testing"
 
@@ -22,14 +23,14 @@ import (
 
 const frontendService = "temporal.api.workflowservice.v1.WorkflowService"
 
-// frontend is as much of a Temporal server as a worker needs to start, to stop
+// frontend is a fake Temporal server. It has what a worker needs to start, to stop
 // and to run one activity at a time.
 type frontend struct {
 	workflowservice.UnimplementedWorkflowServiceServer
 	operatorservice.UnimplementedOperatorServiceServer
 	address    string
 	attributes map[string]enumspb.IndexedValueType
-	// What listing the search attributes and describing the namespace answer.
+	// Errors of ListSearchAttributes and DescribeNamespace.
 	listError     error
 	describeError error
 	tasks         chan *workflowservice.PollActivityTaskQueueResponse
@@ -56,14 +57,14 @@ func newFrontend() *frontend {
 	}
 }
 
-// serve answers on this loopback address until the test ends.
+// serve listens on this loopback address until the test ends.
 func (f *frontend) serve(t *testing.T, address string) {
 	t.Helper()
 	var config net.ListenConfig
 	listener, err := config.Listen(t.Context(), "tcp", address)
 	require.NoError(t, err)
 	f.address = listener.Addr().String()
-	server := grpc.NewServer(grpc.UnaryInterceptor(asTemporalDoes))
+	server := grpc.NewServer(grpc.UnaryInterceptor(withErrorDetails))
 	workflowservice.RegisterWorkflowServiceServer(server, f)
 	operatorservice.RegisterOperatorServiceServer(server, f)
 	grpc_health_v1.RegisterHealthServer(server, f.health)
@@ -72,42 +73,49 @@ func (f *frontend) serve(t *testing.T, address string) {
 	t.Cleanup(server.Stop)
 }
 
-// asTemporalDoes gives errors their details.
-func asTemporalDoes(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	answer, err := handle(ctx, request)
-	return answer, serviceerror.ToStatus(err).Err()
+// withErrorDetails converts errors to gRPC errors as Temporal does.
+func withErrorDetails(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any,
+	error) {
+	response, err := handle(ctx, request)
+	return response, serviceerror.ToStatus(err).Err()
 }
 
 func (f *frontend) options() client.Options {
-	return client.Options{HostPort: f.address, Namespace: "default", Logger: log.NewStructuredLogger(quiet())}
+	return client.Options{HostPort: f.address, Namespace: "default",
+		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}
 }
 
-func (f *frontend) dial(t *testing.T) client.Client {
+func (f *frontend) connect(t *testing.T) client.Client {
 	t.Helper()
-	temporal, err := dial(t.Context(), f.options(), zap.NewNop())
+	temporal, err := connect(t.Context(), f.options(), zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)
 	return temporal
 }
 
-func (f *frontend) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
+func (f *frontend) GetSystemInfo(context.Context,
+	*workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
 	return &workflowservice.GetSystemInfoResponse{}, nil
 }
 
-func (f *frontend) DescribeNamespace(context.Context, *workflowservice.DescribeNamespaceRequest) (*workflowservice.DescribeNamespaceResponse, error) {
+func (f *frontend) DescribeNamespace(context.Context,
+	*workflowservice.DescribeNamespaceRequest) (*workflowservice.DescribeNamespaceResponse, error) {
 	return &workflowservice.DescribeNamespaceResponse{}, f.describeError
 }
 
-func (f *frontend) ListSearchAttributes(context.Context, *operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
+func (f *frontend) ListSearchAttributes(context.Context,
+	*operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
 	return &operatorservice.ListSearchAttributesResponse{CustomAttributes: f.attributes}, f.listError
 }
 
-func (f *frontend) PollWorkflowTaskQueue(ctx context.Context, _ *workflowservice.PollWorkflowTaskQueueRequest) (*workflowservice.PollWorkflowTaskQueueResponse, error) {
+func (f *frontend) PollWorkflowTaskQueue(ctx context.Context,
+	_ *workflowservice.PollWorkflowTaskQueueRequest) (*workflowservice.PollWorkflowTaskQueueResponse, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-func (f *frontend) PollActivityTaskQueue(ctx context.Context, r *workflowservice.PollActivityTaskQueueRequest) (*workflowservice.PollActivityTaskQueueResponse, error) {
+func (f *frontend) PollActivityTaskQueue(ctx context.Context,
+	r *workflowservice.PollActivityTaskQueueRequest) (*workflowservice.PollActivityTaskQueueResponse, error) {
 	select {
 	case f.polls <- r:
 	default:
@@ -120,21 +128,26 @@ func (f *frontend) PollActivityTaskQueue(ctx context.Context, r *workflowservice
 	}
 }
 
-func (f *frontend) RecordActivityTaskHeartbeat(context.Context, *workflowservice.RecordActivityTaskHeartbeatRequest) (*workflowservice.RecordActivityTaskHeartbeatResponse, error) {
+func (f *frontend) RecordActivityTaskHeartbeat(context.Context,
+	*workflowservice.RecordActivityTaskHeartbeatRequest) (*workflowservice.RecordActivityTaskHeartbeatResponse, error) {
 	return &workflowservice.RecordActivityTaskHeartbeatResponse{}, nil
 }
 
-func (f *frontend) RespondActivityTaskFailed(_ context.Context, r *workflowservice.RespondActivityTaskFailedRequest) (*workflowservice.RespondActivityTaskFailedResponse, error) {
+func (f *frontend) RespondActivityTaskFailed(_ context.Context,
+	r *workflowservice.RespondActivityTaskFailedRequest) (*workflowservice.RespondActivityTaskFailedResponse, error) {
 	f.failed <- r
 	return &workflowservice.RespondActivityTaskFailedResponse{}, nil
 }
 
-func (f *frontend) RespondActivityTaskCompleted(_ context.Context, r *workflowservice.RespondActivityTaskCompletedRequest) (*workflowservice.RespondActivityTaskCompletedResponse, error) {
+func (f *frontend) RespondActivityTaskCompleted(_ context.Context,
+	r *workflowservice.RespondActivityTaskCompletedRequest) (*workflowservice.RespondActivityTaskCompletedResponse,
+	error) {
 	f.completed <- r
 	return &workflowservice.RespondActivityTaskCompletedResponse{}, nil
 }
 
-func (f *frontend) ShutdownWorker(_ context.Context, r *workflowservice.ShutdownWorkerRequest) (*workflowservice.ShutdownWorkerResponse, error) {
+func (f *frontend) ShutdownWorker(_ context.Context,
+	r *workflowservice.ShutdownWorkerRequest) (*workflowservice.ShutdownWorkerResponse, error) {
 	select {
 	case f.shutdowns <- r:
 	default:

@@ -11,17 +11,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// problem is one thing that is wrong in a configuration, with its line.
+// problem is one mistake in a configuration.
 type problem struct {
 	line int
 	text string
-	// unread is whether the value on this line could not be read, so that
-	// nothing can be said about what it should hold.
-	unread bool
+	// unreadable: the value on this line has the wrong type. Then the rules for
+	// the value are not checked.
+	unreadable bool
 }
 
 type problems []problem
 
+// err returns all problems in one error, one per line, or nil.
 func (p *problems) err() error {
 	if len(*p) == 0 {
 		return nil
@@ -34,26 +35,26 @@ func (p *problems) err() error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-func (p *problems) unread(line int) bool {
-	return slices.ContainsFunc(*p, func(found problem) bool { return found.unread && found.line == line })
+func (p *problems) unreadable(line int) bool {
+	return slices.ContainsFunc(*p, func(found problem) bool { return found.unreadable && found.line == line })
 }
 
-// lost reports whether settings were not read at all: the library gives up on
-// those among which one is set twice.
-func (p *problems) lost() bool {
-	return slices.ContainsFunc(*p, func(found problem) bool { return setTwice.MatchString(found.text) })
+// incomplete reports whether the YAML library skipped settings without reading
+// them. It does so if a key occurs twice.
+func (p *problems) incomplete() bool {
+	return slices.ContainsFunc(*p, func(found problem) bool { return duplicateKey.MatchString(found.text) })
 }
 
-// The library's own messages name Go types, which mean nothing to an operator.
+// Messages of the YAML library. They name Go types, so they are replaced.
 var (
 	atLine       = regexp.MustCompile(`(?s)^line (\d+): (.*)$`)
 	unknownField = regexp.MustCompile(`^field (.+) not found in type .*$`)
-	setTwice     = regexp.MustCompile(`^mapping key .* already defined at line \d+$`)
+	duplicateKey = regexp.MustCompile(`^mapping key .* already defined at line \d+$`)
 	wrongType    = regexp.MustCompile("(?s)^cannot unmarshal \\S+(?: `(.*)`)? into (.*)$")
 )
 
-// wanted is what a value of a Go type is to an operator.
-var wanted = map[string]string{
+// typeNames describes Go types to an operator.
+var typeNames = map[string]string{
 	"string":        "a text",
 	"int":           "a whole number",
 	"float64":       "a number",
@@ -62,8 +63,8 @@ var wanted = map[string]string{
 	"[]service.Org": "a list of orgs",
 }
 
-// mistyped adds what the YAML library could not decode.
-func (p *problems) mistyped(err *yaml.TypeError) {
+// typeErrors adds the values that the YAML library could not decode.
+func (p *problems) typeErrors(err *yaml.TypeError) {
 	for _, message := range err.Errors {
 		found := problem{text: message}
 		if parts := atLine.FindStringSubmatch(message); parts != nil {
@@ -73,15 +74,15 @@ func (p *problems) mistyped(err *yaml.TypeError) {
 		if parts := unknownField.FindStringSubmatch(found.text); parts != nil {
 			found.text = "unknown field " + parts[1]
 		} else if parts := wrongType.FindStringSubmatch(found.text); parts != nil {
-			found.text, found.unread = mistake(parts[1], parts[2]), true
+			found.text, found.unreadable = describeWrongType(parts[1], parts[2]), true
 		}
 		*p = append(*p, found)
 	}
 }
 
-// mistake does not repeat a value that may be a secret.
-func mistake(value, goType string) string {
-	want, scalar := wanted[goType]
+// describeWrongType does not repeat a value that may be a secret.
+func describeWrongType(value, goType string) string {
+	want, scalar := typeNames[goType]
 	switch {
 	case goType == "service.Secret":
 		return "want file or env: where the secret is, not the secret"
