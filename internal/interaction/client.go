@@ -16,26 +16,26 @@ import (
 
 const defaultTimeout = 10 * time.Second
 
-// ClientOptions are the settings of a [Client] that have a default.
+// ClientOptions has the optional settings of a [Client].
 type ClientOptions struct {
-	// Timeout bounds one HTTP request, from connecting to the last byte of the
-	// answer. A call makes at most two of them. Default: 10 seconds.
+	// Timeout limits one HTTP request, from connecting to the last byte of the
+	// response. A call makes at most two requests. Default: 10 seconds.
 	Timeout time.Duration
 	// Transport sends the requests. It must not follow redirects, and should
-	// support net/http/httptrace like [http.Transport]. Default: a
-	// [NewTransport] of the client's own.
+	// support net/http/httptrace like [http.Transport]. Default: a new
+	// [NewTransport].
 	Transport http.RoundTripper
 	// Version is the version in the header "User-Agent: sessionkeeper/<version>".
 	// Default: "dev".
 	Version string
-	// PlainHTTP allows a base URL with http on another machine than this one.
-	// It sends access tokens unencrypted: only for a simulator in a network of
-	// its own.
+	// PlainHTTP allows a base URL with http on another machine. Then access tokens
+	// are sent unencrypted. Use it only for a simulator in a private network.
 	PlainHTTP bool
 }
 
 // Client calls the Interaction Service of one Salesforce org. It is safe for
-// concurrent use; share one, since it keeps connections and the access token.
+// concurrent use. Use one Client per org, so that connections and the access token
+// are shared.
 type Client struct {
 	endpoint  string
 	tokens    TokenSource
@@ -44,20 +44,20 @@ type Client struct {
 	userAgent string
 }
 
-// NewClient returns a client of the Interaction Service at the base URL, such
-// as https://<MyDomain>.my.salesforce-scrt.com. That host is not the
-// instance_url of an OAuth answer. The error names every wrong setting.
+// NewClient returns a client of the Interaction Service at the base URL, such as
+// https://<MyDomain>.my.salesforce-scrt.com. This host is not the instance_url of
+// an OAuth response. The error names every wrong setting.
 func NewClient(baseURL string, tokens TokenSource, options ClientOptions) (*Client, error) {
 	version := cmp.Or(options.Version, "dev")
-	base, err := parseEndpoint(baseURL, options.PlainHTTP)
-	wrong := inOneLine(
-		fieldError("base URL", err),
+	base, urlErr := parseEndpoint(baseURL, options.PlainHTTP)
+	err := joinErrors(
+		fieldError("base URL", urlErr),
 		errorIf(tokens == nil, "token source is required"),
 		errorIf(!isVisibleASCII(version), "Version must consist of visible ASCII characters"),
 		errorIf(options.Timeout < 0, "Timeout must not be negative"),
 	)
-	if wrong != nil {
-		return nil, fmt.Errorf("interaction client: %w", wrong)
+	if err != nil {
+		return nil, fmt.Errorf("interaction client: %w", err)
 	}
 	return &Client{
 		endpoint:  base.JoinPath("api", "v1", "messagingSession").String(),
@@ -68,9 +68,9 @@ func NewClient(baseURL string, tokens TokenSource, options ClientOptions) (*Clie
 	}, nil
 }
 
-// MessagingSession performs the request's operation. When the access token is
-// rejected, it renews the token and sends the request a second and last time.
-// Every error is an [*Error].
+// MessagingSession sends the request. If the access token is rejected, it fetches
+// a new token and sends the request a second and last time. Every error is an
+// [*Error].
 func (c *Client) MessagingSession(ctx context.Context, request Request) (Response, error) {
 	call := call{Request: request, id: request.RequestID}
 	if err := request.Validate(); err != nil {
@@ -90,7 +90,7 @@ func (c *Client) MessagingSession(ctx context.Context, request Request) (Respons
 	renewed, err := c.tokens.Renew(ctx, token)
 	switch {
 	case err != nil && failure.HTTPStatus == http.StatusForbidden:
-		return Response{}, failure // the refusal says more than the failed try to get around it
+		return Response{}, failure // the 403 tells an operator more than the failed token request
 	case err != nil:
 		return Response{}, call.notSent(err)
 	}
@@ -102,26 +102,26 @@ func (c *Client) MessagingSession(ctx context.Context, request Request) (Respons
 	return response, nil
 }
 
-// call is a request and how far it has come.
+// call is the state of one call of [Client.MessagingSession].
 type call struct {
 	Request
-	id       uuid.UUID // of the current or last HTTP request
-	requests int
-	tokens   []string // used so far
+	id       uuid.UUID // RequestId of the current or last HTTP request
+	requests int       // number of HTTP requests so far
+	tokens   []string  // access tokens used so far
 }
 
 func (c *call) redactor() redactor {
 	return newRedactor(append([]string{c.EndUserClientID}, c.tokens...)...)
 }
 
-// describe adds what the call knows to what an answer said.
-func (c *call) describe(e *Error) *Error {
+// complete adds the data of the call to an error.
+func (c *call) complete(e *Error) *Error {
 	e.Operation, e.RequestID, e.Requests = c.Operation, c.id, c.requests
 	return e
 }
 
 func (c *call) notSent(err error) *Error {
-	return c.describe(&Error{NotSent: true, Err: c.redactor().error(err)})
+	return c.complete(&Error{NotSent: true, Err: c.redactor().error(err)})
 }
 
 // send makes one HTTP request.
@@ -133,8 +133,8 @@ func (c *Client) send(ctx context.Context, call *call, token string) (Response, 
 		return Response{}, call.notSent(err)
 	}
 	call.tokens = append(call.tokens, token)
-	var sent tracedConnection
-	attempt, cancel := context.WithTimeout(sent.trace(ctx), c.timeout)
+	var connection connectionTrace
+	attempt, cancel := context.WithTimeout(connection.trace(ctx), c.timeout)
 	defer cancel()
 	req, err := c.newHTTPRequest(attempt, call, token)
 	if err != nil {
@@ -146,26 +146,27 @@ func (c *Client) send(ctx context.Context, call *call, token string) (Response, 
 		if ctx.Err() == nil && attempt.Err() != nil {
 			err = fmt.Errorf("no answer within %s: %w", c.timeout, err)
 		}
-		return Response{}, call.describe(&Error{NotSent: sent.impossible(), Err: call.redactor().error(err)})
+		return Response{}, call.complete(&Error{NotSent: connection.missing(), Err: call.redactor().error(err)})
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer := readAnswer(resp)
-	if !answer.succeeded() {
-		return Response{}, call.describe(answer.failure(call.redactor()))
+	response := readResponse(resp)
+	if !response.succeeded() {
+		return Response{}, call.complete(response.toError(call.redactor()))
 	}
-	return Response{RequestID: call.id, HTTPStatus: answer.status, Requests: call.requests}, nil
+	return Response{RequestID: call.id, HTTPStatus: response.status, Requests: call.requests}, nil
 }
 
 func (c *Client) newHTTPRequest(ctx context.Context, call *call, token string) (*http.Request, error) {
 	body, err := call.body()
 	if err != nil {
-		return nil, fmt.Errorf("encoding the body: %w", err)
+		return nil, fmt.Errorf("encode the body: %w", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	// Assigned rather than set, to keep the spelling that Salesforce documents.
+	// Header.Set would change the spelling of OrgId and RequestId that Salesforce
+	// documents.
 	req.Header = http.Header{
 		"Authorization":        {"Bearer " + token},
 		"Content-Type":         {"application/json"},
@@ -177,16 +178,16 @@ func (c *Client) newHTTPRequest(ctx context.Context, call *call, token string) (
 	return req, nil
 }
 
-// tracedConnection observes whether a request had a connection to go out on.
-// A transport may try several in a row, but only while nothing was sent.
-type tracedConnection struct{ waiting atomic.Bool }
+// connectionTrace records whether a request got a connection. A transport may use
+// several connections one after the other, but only while nothing was sent.
+type connectionTrace struct{ waiting atomic.Bool }
 
-func (t *tracedConnection) trace(ctx context.Context) context.Context {
+func (t *connectionTrace) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { t.waiting.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { t.waiting.Store(false) },
 	})
 }
 
-// impossible reports that the request cannot have been sent.
-func (t *tracedConnection) impossible() bool { return t.waiting.Load() }
+// missing reports that the request had no connection, so it was not sent.
+func (t *connectionTrace) missing() bool { return t.waiting.Load() }

@@ -21,7 +21,8 @@ import (
 	"sessionkeeper/internal/interaction"
 )
 
-// rawServer answers one request on a plain connection and returns its text.
+// rawServer responds to one request on a TCP connection. It returns the text of the
+// request.
 func rawServer(t *testing.T, response string) (url string, received <-chan string) {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -64,7 +65,7 @@ func rawServer(t *testing.T, response string) (url string, received <-chan strin
 
 const rawSuccess = "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"success\":true}"
 
-func TestRequestOnTheWire(t *testing.T) {
+func TestRequestAsSent(t *testing.T) {
 	url, received := rawServer(t, rawSuccess)
 	client := newClient(t, url+"/", newTokens(), interaction.ClientOptions{Version: "1.2.3"})
 	response, err := client.MessagingSession(t.Context(), validRequest())
@@ -108,14 +109,14 @@ func TestEmptyOptionalFieldsAreLeftOut(t *testing.T) {
 
 func TestRejectedTokenIsRenewedOnce(t *testing.T) {
 	for name, rejection := range map[string]http.HandlerFunc{
-		"401":               says(401, ``),
-		"401 with REST API": says(401, `[{"message":"Session expired or invalid","errorCode":"INVALID_SESSION_ID"}]`),
-		"403":               says(403, `{"code":10001,"message":"no"}`),
-		"code 10004":        says(400, `{"code":10004,"message":"invalid token"}`),
-		"code as text":      says(500, `{"code":"10004","message":"invalid token"}`),
+		"401":               respond(401, ``),
+		"401 with REST API": respond(401, `[{"message":"Session expired or invalid","errorCode":"INVALID_SESSION_ID"}]`),
+		"403":               respond(403, `{"code":10001,"message":"no"}`),
+		"code 10004":        respond(400, `{"code":10004,"message":"invalid token"}`),
+		"code as text":      respond(500, `{"code":"10004","message":"invalid token"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := serve(t, rejection, succeeds)
+			server := serve(t, rejection, success)
 			tokens := newTokens()
 			response, err := newClient(t, server.URL, tokens, interaction.ClientOptions{}).
 				MessagingSession(t.Context(), validRequest())
@@ -134,11 +135,11 @@ func TestRejectedTokenIsRenewedOnce(t *testing.T) {
 	}
 }
 
-func TestSecondRejectionIsTheAnswer(t *testing.T) {
-	server := serve(t, says(401, `{"code":10004,"message":"invalid token"}`))
+func TestSecondRejectionIsReturned(t *testing.T) {
+	server := serve(t, respond(401, `{"code":10004,"message":"invalid token"}`))
 	tokens := &scriptedTokens{first: "same", renewals: []string{"same", "another"}}
-	failure := fails(t, newClient(t, server.URL, tokens, interaction.ClientOptions{}))
-	require.Len(t, server.requests(), 2, "the same token again is sent again, and nothing a third time")
+	failure := callError(t, newClient(t, server.URL, tokens, interaction.ClientOptions{}))
+	require.Len(t, server.requests(), 2, "the same token is sent again, but not a third time")
 	require.Equal(t, 401, failure.HTTPStatus)
 	require.Equal(t, "10004", failure.Code)
 	require.Equal(t, 2, failure.Requests)
@@ -146,21 +147,22 @@ func TestSecondRejectionIsTheAnswer(t *testing.T) {
 	require.False(t, failure.OutcomeUnknown())
 }
 
-func TestOtherFailuresAreNotSentAgain(t *testing.T) {
-	server := serve(t, says(200, `{"success":false,"errorReason":"PERMISSION_DENIED"}`))
+func TestOtherFailuresAreNotResent(t *testing.T) {
+	server := serve(t, respond(200, `{"success":false,"errorReason":"PERMISSION_DENIED"}`))
 	tokens := newTokens()
-	failure := fails(t, newClient(t, server.URL, tokens, interaction.ClientOptions{}))
+	failure := callError(t, newClient(t, server.URL, tokens, interaction.ClientOptions{}))
 	require.Equal(t, interaction.ReasonPermissionDenied, failure.Reason)
 	require.Len(t, server.requests(), 1)
 	require.Empty(t, tokens.rejected)
 }
 
-func TestNoToken(t *testing.T) {
-	refused := &interaction.TokenError{HTTPStatus: 400, Code: "invalid_grant", Description: "user hasn't approved this consumer"}
+func TestTokenSourceFails(t *testing.T) {
+	rejected := &interaction.TokenError{HTTPStatus: 400, Code: "invalid_grant",
+		Description: "user hasn't approved this consumer"}
 
 	t.Run("at first", func(t *testing.T) {
-		server := serve(t, succeeds)
-		failure := fails(t, newClient(t, server.URL, &scriptedTokens{firstErr: refused}, interaction.ClientOptions{}))
+		server := serve(t, success)
+		failure := callError(t, newClient(t, server.URL, &scriptedTokens{firstErr: rejected}, interaction.ClientOptions{}))
 		var tokenError *interaction.TokenError
 		require.ErrorAs(t, failure, &tokenError)
 		require.Equal(t, "invalid_grant", tokenError.Code)
@@ -172,30 +174,32 @@ func TestNoToken(t *testing.T) {
 		require.ErrorContains(t, failure, "user hasn't approved this consumer")
 	})
 	t.Run("after a 401", func(t *testing.T) {
-		server := serve(t, says(401, ``))
-		failure := fails(t, newClient(t, server.URL, &scriptedTokens{first: "a", err: refused}, interaction.ClientOptions{}))
-		require.ErrorIs(t, failure, refused)
+		server := serve(t, respond(401, ``))
+		failure := callError(t, newClient(t, server.URL, &scriptedTokens{first: "a", err: rejected},
+			interaction.ClientOptions{}))
+		require.ErrorIs(t, failure, rejected)
 		require.False(t, failure.OutcomeUnknown())
 		require.Equal(t, 1, failure.Requests)
 	})
-	t.Run("after a 403 the refusal stands", func(t *testing.T) {
-		server := serve(t, says(403, `{"code":10003,"message":"not allowed"}`))
-		failure := fails(t, newClient(t, server.URL, &scriptedTokens{first: "a", err: refused}, interaction.ClientOptions{}))
+	t.Run("after a 403 the 403 is returned", func(t *testing.T) {
+		server := serve(t, respond(403, `{"code":10003,"message":"not allowed"}`))
+		failure := callError(t, newClient(t, server.URL, &scriptedTokens{first: "a", err: rejected},
+			interaction.ClientOptions{}))
 		require.Equal(t, 403, failure.HTTPStatus)
 		require.Equal(t, "10003", failure.Code)
 		require.NoError(t, failure.Err)
 	})
-	t.Run("unusable", func(t *testing.T) {
+	t.Run("unusable token", func(t *testing.T) {
 		for _, token := range []string{"", "a\r\nX-Evil: 1", "a b"} {
-			server := serve(t, succeeds)
-			failure := fails(t, newClient(t, server.URL, &scriptedTokens{first: token}, interaction.ClientOptions{}))
+			server := serve(t, success)
+			failure := callError(t, newClient(t, server.URL, &scriptedTokens{first: token}, interaction.ClientOptions{}))
 			require.True(t, failure.NotSent)
 			require.Empty(t, server.requests())
 		}
 	})
 }
 
-// hang keeps the request until the client has gone or the test is over.
+// hang does not respond until the client disconnects or the test ends.
 func hang(t *testing.T, begun chan<- struct{}) http.HandlerFunc {
 	return func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -210,7 +214,8 @@ func hang(t *testing.T, begun chan<- struct{}) http.HandlerFunc {
 func TestTimeout(t *testing.T) {
 	begun := make(chan struct{}, 1)
 	server := serve(t, hang(t, begun))
-	failure := fails(t, newClient(t, server.URL, newTokens(), interaction.ClientOptions{Timeout: 50 * time.Millisecond}))
+	failure := callError(t, newClient(t, server.URL, newTokens(),
+		interaction.ClientOptions{Timeout: 50 * time.Millisecond}))
 	receive(t, begun)
 	require.ErrorIs(t, failure, context.DeadlineExceeded)
 	require.ErrorContains(t, failure, "no answer within 50ms")
@@ -230,14 +235,15 @@ func TestTimeoutInTheBody(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		hang(t, begun)(w, r)
 	})
-	failure := fails(t, newClient(t, server.URL, newTokens(), interaction.ClientOptions{Timeout: 100 * time.Millisecond}))
+	failure := callError(t, newClient(t, server.URL, newTokens(),
+		interaction.ClientOptions{Timeout: 100 * time.Millisecond}))
 	require.ErrorIs(t, failure, context.DeadlineExceeded)
 	require.NotErrorIs(t, failure, interaction.ErrMalformedResponse)
 	require.True(t, failure.OutcomeUnknown())
 	require.Equal(t, 200, failure.HTTPStatus)
 }
 
-func TestCancelledByTheCaller(t *testing.T) {
+func TestCallerCancels(t *testing.T) {
 	begun := make(chan struct{}, 1)
 	server := serve(t, hang(t, begun))
 	client := newClient(t, server.URL, newTokens(), interaction.ClientOptions{})
@@ -259,48 +265,48 @@ func TestCancelledByTheCaller(t *testing.T) {
 	_, err = client.MessagingSession(ctx, validRequest())
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorAs(t, err, &failure)
-	require.True(t, failure.NotSent, "cancelled before it began")
+	require.True(t, failure.NotSent, "cancelled before the call")
 	require.False(t, failure.OutcomeUnknown())
 	require.Len(t, server.requests(), 1)
 }
 
-func TestConnectionBroken(t *testing.T) {
+func TestConnectionFails(t *testing.T) {
 	t.Run("after the request", func(t *testing.T) {
-		failure := failsWith(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+		failure := responseError(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		require.True(t, failure.OutcomeUnknown())
 		require.Error(t, failure.Err)
 	})
 	t.Run("refused", func(t *testing.T) {
-		server := serve(t, succeeds)
+		server := serve(t, success)
 		server.Close()
-		failure := fails(t, newClient(t, server.URL, newTokens(), interaction.ClientOptions{}))
+		failure := callError(t, newClient(t, server.URL, newTokens(), interaction.ClientOptions{}))
 		var opErr *net.OpError
 		require.ErrorAs(t, failure, &opErr)
 		require.True(t, failure.NotSent)
 		require.False(t, failure.OutcomeUnknown())
 	})
 	t.Run("unknown certificate", func(t *testing.T) {
-		server := httptest.NewUnstartedServer(http.HandlerFunc(succeeds))
+		server := httptest.NewUnstartedServer(http.HandlerFunc(success))
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		server.StartTLS()
 		defer server.Close()
-		failure := fails(t, newClient(t, server.URL, newTokens(), interaction.ClientOptions{}))
+		failure := callError(t, newClient(t, server.URL, newTokens(), interaction.ClientOptions{}))
 		require.True(t, failure.NotSent)
 		require.ErrorContains(t, failure, "certificate")
 	})
-	t.Run("no HTTP", func(t *testing.T) {
+	t.Run("not HTTP", func(t *testing.T) {
 		url, _ := rawServer(t, "garbage "+endUser+" token-one\r\n\r\n")
-		failure := fails(t, newClient(t, url, newTokens(), interaction.ClientOptions{}))
+		failure := callError(t, newClient(t, url, newTokens(), interaction.ClientOptions{}))
 		require.True(t, failure.OutcomeUnknown())
-		require.NotContains(t, everyForm(failure), "900123")
-		require.NotContains(t, everyForm(failure), "token-one")
+		require.NotContains(t, allFormats(failure), "900123")
+		require.NotContains(t, allFormats(failure), "token-one")
 	})
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
-	elsewhere := serve(t, succeeds)
+	elsewhere := serve(t, success)
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		failure := failsWith(t, func(w http.ResponseWriter, r *http.Request) {
+		failure := responseError(t, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, status)
 		})
 		require.Equal(t, status, failure.HTTPStatus)
@@ -318,7 +324,7 @@ func TestHTTP2(t *testing.T) {
 		switch calls.Add(1) {
 		case 1:
 			protocols <- r.Proto
-			succeeds(w, r)
+			success(w, r)
 		default:
 			hang(t, begun)(w, r)
 		}
@@ -328,13 +334,14 @@ func TestHTTP2(t *testing.T) {
 	defer server.Close()
 	transport := interaction.NewTransport()
 	transport.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	client := newClient(t, server.URL, newTokens(), interaction.ClientOptions{Transport: transport, Timeout: 300 * time.Millisecond})
+	client := newClient(t, server.URL, newTokens(),
+		interaction.ClientOptions{Transport: transport, Timeout: 300 * time.Millisecond})
 
 	_, err := client.MessagingSession(t.Context(), validRequest())
 	require.NoError(t, err)
 	require.Equal(t, "HTTP/2.0", receive(t, protocols))
 
-	failure := fails(t, client)
+	failure := callError(t, client)
 	require.ErrorIs(t, failure, context.DeadlineExceeded)
 	require.True(t, failure.OutcomeUnknown())
 }
@@ -343,12 +350,12 @@ func TestConnectionsAreReused(t *testing.T) {
 	var connections atomic.Int32
 	server := httptest.NewUnstartedServer(nil)
 	bodies := []http.HandlerFunc{
-		succeeds,
-		says(200, `{"success":false,"errorReason":"END_SESSION_FAILED"}`),
-		says(503, strings.Repeat("x", 60<<10)),
-		says(200, ""),
-		says(200, "{"),
-		says(302, "elsewhere"),
+		success,
+		respond(200, `{"success":false,"errorReason":"END_SESSION_FAILED"}`),
+		respond(503, strings.Repeat("x", 60<<10)),
+		respond(200, ""),
+		respond(200, "{"),
+		respond(302, "elsewhere"),
 	}
 	var calls atomic.Int32
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -368,19 +375,20 @@ func TestConnectionsAreReused(t *testing.T) {
 	require.EqualValues(t, 1, connections.Load())
 }
 
-func TestIdleConnectionsAreKeptForABurst(t *testing.T) {
+func TestIdleConnectionsAreReusedByTheNextBurst(t *testing.T) {
 	const callers = 48
 	var connections, arrived atomic.Int32
 	together := make(chan struct{}, callers)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Each burst waits for its last request, so that it needs all connections.
+		// All requests of a burst wait for the last one, so each needs its own
+		// connection.
 		if arrived.Add(1)%callers == 0 {
 			for range callers {
 				together <- struct{}{}
 			}
 		}
 		<-together
-		succeeds(w, r)
+		success(w, r)
 	}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -406,7 +414,8 @@ func TestIdleConnectionsAreKeptForABurst(t *testing.T) {
 }
 
 func TestNewClientNamesEveryWrongSetting(t *testing.T) {
-	_, err := interaction.NewClient("http://api.example.com", nil, interaction.ClientOptions{Timeout: -1, Version: "1\r\n"})
+	_, err := interaction.NewClient("http://api.example.com", nil,
+		interaction.ClientOptions{Timeout: -1, Version: "1\r\n"})
 	require.ErrorContains(t, err, "base URL must begin with https://")
 	require.ErrorContains(t, err, "api.example.com")
 	require.ErrorContains(t, err, "token source")
@@ -433,8 +442,8 @@ func TestBaseURL(t *testing.T) {
 		"https://user:hunter2@example.com":      "user name",
 		"https://example.com?token=hunter2":     "query",
 		"https://example.com#hunter2":           "fragment",
-		"https://user:hunter2@exa mple.com":     "is no URL",
-		"https://user:hunter2@example.com:port": "is no URL",
+		"https://user:hunter2@exa mple.com":     "is not a URL",
+		"https://user:hunter2@example.com:port": "is not a URL",
 	} {
 		_, err := interaction.NewClient(url, newTokens(), interaction.ClientOptions{})
 		if reason == "" {
@@ -450,20 +459,21 @@ func TestBaseURL(t *testing.T) {
 
 func TestPathOfTheBaseURLIsKept(t *testing.T) {
 	url, received := rawServer(t, rawSuccess)
-	_, err := newClient(t, url+"/prefix/", newTokens(), interaction.ClientOptions{}).MessagingSession(t.Context(), validRequest())
+	_, err := newClient(t, url+"/prefix/", newTokens(), interaction.ClientOptions{}).MessagingSession(t.Context(),
+		validRequest())
 	require.NoError(t, err)
 	first, _, _ := strings.Cut(receive(t, received), "\r\n")
 	require.Equal(t, "POST /prefix/api/v1/messagingSession HTTP/1.1", first)
 }
 
-func TestForeignTransport(t *testing.T) {
+func TestTransportWithoutTrace(t *testing.T) {
 	broken := errors.New("broken for " + endUser)
-	failure := fails(t, newClient(t, "https://example.com", newTokens(), interaction.ClientOptions{
+	failure := callError(t, newClient(t, "https://example.com", newTokens(), interaction.ClientOptions{
 		Transport: roundTripper(func(*http.Request) (*http.Response, error) { return nil, broken }),
 	}))
 	require.ErrorIs(t, failure, broken)
-	require.True(t, failure.OutcomeUnknown(), "a transport that says nothing may have sent it")
-	require.NotContains(t, everyForm(failure), "900123")
+	require.True(t, failure.OutcomeUnknown(), "without a trace the request may have been sent")
+	require.NotContains(t, allFormats(failure), "900123")
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

@@ -12,45 +12,41 @@ import (
 	"github.com/google/uuid"
 )
 
-// ErrMalformedResponse is wrapped by the error of an answer with a status of
-// success whose body is not what was promised: empty, cut off, too long, no
-// JSON, or without the field that matters.
+// ErrMalformedResponse is wrapped by the error of a response with a 2xx status and a
+// body that cannot be used: empty, cut off, too long, not JSON, or without the
+// required field.
 var ErrMalformedResponse = errors.New("malformed response")
 
-// Error is what every failed [Client.MessagingSession] returns.
-//
-// Exactly one of these is true:
-//   - Err is nil: a complete answer arrived and it was a failure. HTTPStatus,
-//     Reason, Code and Message hold what it said; a 2xx status means that the
-//     body said success:false.
-//   - Err is not nil: there is no usable answer. Err wraps [ErrInvalidRequest],
-//     a [*TokenError], [ErrMalformedResponse], or the error of the network or
-//     the context.
+// Error is the error of [Client.MessagingSession]. There are two cases:
+//   - Err is nil: Salesforce answered that the call failed. HTTPStatus, Reason,
+//     Code and Message have the content of the response. With a 2xx status, the
+//     body has success:false.
+//   - Err is not nil: there is no usable response. Err wraps [ErrInvalidRequest], a
+//     [*TokenError], [ErrMalformedResponse], or the error of the network or the
+//     context.
 type Error struct {
 	// Operation is the operation of the request.
 	Operation Operation
-	// Reason is Salesforce's errorReason, empty when it gave none.
+	// Reason is Salesforce's errorReason, if any.
 	Reason ErrorReason
-	// HTTPStatus is the status of the answer, 0 when there was none.
+	// HTTPStatus is the status of the response, 0 if there was none.
 	HTTPStatus int
-	// Code is Salesforce's error code as text, numeric ("10071") or symbolic,
-	// empty when it gave none.
+	// Code is Salesforce's error code, if any: a number ("10071") or a name.
 	Code string
-	// Message is Salesforce's message, or the beginning of a body that has
-	// another form, in one line of at most 500 characters.
+	// Message is Salesforce's message, or the beginning of a body of another form.
+	// It has one line and at most 500 characters.
 	Message string
-	// RetryAfter is the wait that the answer asked for, at most an hour, 0 when
-	// it asked for none.
+	// RetryAfter is the value of the header Retry-After, at most one hour. 0 if
+	// absent.
 	RetryAfter time.Duration
 	// RequestID is the RequestId of the last HTTP request of the call.
 	RequestID uuid.UUID
 	// Requests is the number of HTTP requests made to the Interaction Service.
 	Requests int
-	// NotSent says that the call failed before a request that could have been
-	// acted on left this process: it was invalid, there was no access token, or
-	// no connection.
+	// NotSent: Salesforce cannot have processed the call, because the request was
+	// invalid, or there was no access token or no connection.
 	NotSent bool
-	// Err is why there is no usable answer, nil when there is one.
+	// Err says why there is no usable response. Nil if there is one.
 	Err error
 }
 
@@ -72,8 +68,8 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		facts = append(facts, e.Err.Error())
 	}
-	if e.Err == nil && e.Reason == "" && isSuccess(e.HTTPStatus) {
-		facts = append(facts, "success is false and no reason was given")
+	if e.Err == nil && e.Reason == "" && IsSuccess(e.HTTPStatus) {
+		facts = append(facts, "success is false, without a reason")
 	}
 	if e.RetryAfter > 0 {
 		facts = append(facts, "retry after "+e.RetryAfter.String())
@@ -84,15 +80,15 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// OutcomeUnknown reports whether Salesforce may have acted on the request all
-// the same, so that the next attempt may find the work done: the connection
-// failed or timed out after it had been made, the answer was a gateway's or a
-// server's failure, or it was a success that cannot be read.
+// OutcomeUnknown reports whether Salesforce may have done the operation although
+// the call failed. Then the next attempt may find that the session is over. It is
+// so if an open connection failed or timed out, if a gateway or the server failed,
+// or if a response with a 2xx status cannot be read.
 func (e *Error) OutcomeUnknown() bool {
 	switch {
 	case e.NotSent, e.RateLimited():
 		return false
-	case isSuccess(e.HTTPStatus):
+	case IsSuccess(e.HTTPStatus):
 		return e.Err != nil
 	case e.HTTPStatus == 0, e.HTTPStatus == http.StatusRequestTimeout, e.HTTPStatus >= 500:
 		return true
@@ -101,15 +97,15 @@ func (e *Error) OutcomeUnknown() bool {
 	}
 }
 
-// RateLimited reports whether the answer says that too many requests were
-// made: by status 429, or by Salesforce's message "Interaction request rate
-// limit exceeded" under any status.
+// RateLimited reports whether Salesforce rejected the request because there were
+// too many: by status 429, or by the message "Interaction request rate limit
+// exceeded" with any status.
 func (e *Error) RateLimited() bool {
 	return e.HTTPStatus == http.StatusTooManyRequests ||
 		strings.Contains(strings.ToLower(e.Message), "rate limit exceeded")
 }
 
-// LogValue shows the same facts as Error, one by one.
+// LogValue returns the same facts as Error, each as an attribute.
 func (e *Error) LogValue() slog.Value {
 	facts := []slog.Attr{
 		slog.String("operation", string(e.Operation)),
@@ -128,32 +124,32 @@ func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(facts...)
 }
 
-// Codes of Salesforce's list that this package acts on.
+// Error codes of Salesforce for which this package has a rule.
 const (
 	codeInvalidToken      = "10004"
 	codeDownstreamTimeout = "10094"
 )
 
-// tokenRejected reports whether a fresh access token may change the answer.
-// Salesforce documents no status for a token that has expired; a 403 is
-// treated like a 401, as one refresh does no harm.
+// tokenRejected reports whether a new access token may help. Salesforce does not
+// document the status for an expired token. A 403 counts like a 401, because one
+// more token request does no harm.
 func (e *Error) tokenRejected() bool {
 	return e.HTTPStatus == http.StatusUnauthorized || e.HTTPStatus == http.StatusForbidden || e.Code == codeInvalidToken
 }
 
-// oneLine is several errors with their texts in one line.
-type oneLine []error
+// joinedErrors is like the result of errors.Join, but its text has one line.
+type joinedErrors []error
 
-// inOneLine joins the errors that are not nil. It returns nil without any.
-func inOneLine(errs ...error) error {
+// joinErrors joins the errors that are not nil. It returns nil if all are.
+func joinErrors(errs ...error) error {
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	if len(errs) == 0 {
 		return nil
 	}
-	return oneLine(errs)
+	return joinedErrors(errs)
 }
 
-func (errs oneLine) Error() string {
+func (errs joinedErrors) Error() string {
 	texts := make([]string, 0, len(errs))
 	for _, err := range errs {
 		texts = append(texts, err.Error())
@@ -161,9 +157,9 @@ func (errs oneLine) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-func (errs oneLine) Unwrap() []error { return errs }
+func (errs joinedErrors) Unwrap() []error { return errs }
 
-// fieldError is what is wrong with the field of that name, nil when err is.
+// fieldError puts the name of a field before an error. It returns nil if err is nil.
 func fieldError(name string, err error) error {
 	if err == nil {
 		return nil
@@ -171,9 +167,9 @@ func fieldError(name string, err error) error {
 	return fmt.Errorf("%s %w", name, err)
 }
 
-// errorIf is an error with that text if something is wrong, else nil.
-func errorIf(wrong bool, text string) error {
-	if !wrong {
+// errorIf returns an error with this text if the condition is true, else nil.
+func errorIf(condition bool, text string) error {
+	if !condition {
 		return nil
 	}
 	return errors.New(text)

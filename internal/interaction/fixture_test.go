@@ -19,7 +19,8 @@ import (
 	"sessionkeeper/internal/interaction"
 )
 
-// A phone number whose plus sign, space and quote have escaped forms.
+// endUser is a phone number with characters that have escaped forms: a plus sign, a
+// space and a quote.
 const endUser = `+44 7700"900123`
 
 func validRequest() interaction.Request {
@@ -36,11 +37,11 @@ func validRequest() interaction.Request {
 	}
 }
 
-// scriptedTokens returns first, then one renewal after the other.
+// scriptedTokens is a token source that returns first, then the renewals one by one.
 type scriptedTokens struct {
 	first    string
 	renewals []string
-	err      error // of Renew without a renewal left
+	err      error // of Renew when no renewal is left
 	firstErr error
 
 	mu       sync.Mutex
@@ -65,52 +66,53 @@ func newTokens() *scriptedTokens {
 	return &scriptedTokens{first: "token-one", renewals: []string{"token-two"}}
 }
 
-// answering is a server that gives the handlers' answers one by one, the last
-// one for ever, and keeps the requests' headers.
-type answering struct {
+// scriptedServer uses the handlers one by one, and the last one for all further
+// requests. It records the headers of the requests.
+type scriptedServer struct {
 	*httptest.Server
 	mu      sync.Mutex
 	headers []http.Header
 }
 
-func (a *answering) requests() []http.Header {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clone(a.headers)
+func (s *scriptedServer) requests() []http.Header {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.headers)
 }
 
-func serve(t *testing.T, handlers ...http.HandlerFunc) *answering {
+func serve(t *testing.T, handlers ...http.HandlerFunc) *scriptedServer {
 	t.Helper()
-	a := &answering{}
-	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.mu.Lock()
-		a.headers = append(a.headers, r.Header.Clone())
-		handler := handlers[min(len(a.headers), len(handlers))-1]
-		a.mu.Unlock()
+	s := &scriptedServer{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.headers = append(s.headers, r.Header.Clone())
+		handler := handlers[min(len(s.headers), len(handlers))-1]
+		s.mu.Unlock()
 		handler(w, r)
 	}))
-	t.Cleanup(a.Close)
-	return a
+	t.Cleanup(s.Close)
+	return s
 }
 
-func says(status int, body string) http.HandlerFunc {
+func respond(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(body))
 	}
 }
 
-func succeeds(w http.ResponseWriter, r *http.Request) { says(200, `{"success":true}`)(w, r) }
+func success(w http.ResponseWriter, r *http.Request) { respond(200, `{"success":true}`)(w, r) }
 
-func newClient(t *testing.T, url string, tokens interaction.TokenSource, options interaction.ClientOptions) *interaction.Client {
+func newClient(t *testing.T, url string, tokens interaction.TokenSource,
+	options interaction.ClientOptions) *interaction.Client {
 	t.Helper()
 	client, err := interaction.NewClient(url, tokens, options)
 	require.NoError(t, err)
 	return client
 }
 
-// fails makes the call and returns its error.
-func fails(t *testing.T, client *interaction.Client) *interaction.Error {
+// callError makes a call and returns its error.
+func callError(t *testing.T, client *interaction.Client) *interaction.Error {
 	t.Helper()
 	_, err := client.MessagingSession(t.Context(), validRequest())
 	var failure *interaction.Error
@@ -118,20 +120,20 @@ func fails(t *testing.T, client *interaction.Client) *interaction.Error {
 	return failure
 }
 
-// failsWith is fails against a server with these handlers.
-func failsWith(t *testing.T, handlers ...http.HandlerFunc) *interaction.Error {
+// responseError returns the error of a call to a server with these handlers.
+func responseError(t *testing.T, handlers ...http.HandlerFunc) *interaction.Error {
 	t.Helper()
-	return fails(t, newClient(t, serve(t, handlers...).URL, newTokens(), interaction.ClientOptions{}))
+	return callError(t, newClient(t, serve(t, handlers...).URL, newTokens(), interaction.ClientOptions{}))
 }
 
-// everyForm is the value as fmt and slog show it, with the causes of an error.
-func everyForm(value any) string {
+// allFormats formats the value by fmt and slog, with the causes of an error.
+func allFormats(value any) string {
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
 		fmt.Fprintf(&out, verb+"\n", value)
 	}
 	fmt.Fprintf(&out, "%v %+v\n", []any{value}, struct{ Value any }{value})
-	// Without the time, whose digits can look like anything.
+	// The digits of the time may look like a part of a secret.
 	options := &slog.HandlerOptions{ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
 		if len(groups) == 0 && attr.Key == slog.TimeKey {
 			return slog.Attr{}
@@ -143,13 +145,13 @@ func everyForm(value any) string {
 	}
 	if err, ok := value.(error); ok {
 		for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
-			out.WriteString(everyForm(cause.Error()))
+			out.WriteString(allFormats(cause.Error()))
 		}
 	}
 	return out.String()
 }
 
-// receive fails the test when nothing comes.
+// receive returns the next value of a channel. It fails the test after 10 seconds.
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
 	select {

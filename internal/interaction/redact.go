@@ -11,32 +11,31 @@ import (
 
 const redacted = "[redacted]"
 
-// concealed stands for a text that must not be shown, and still tells an
-// absent one from a present one.
-func concealed(secret string) string {
+// mask replaces a secret. An absent secret stays empty, so that a log shows it.
+func mask(secret string) string {
 	if secret == "" {
 		return ""
 	}
 	return redacted
 }
 
-// credentialShapes matches JSON Web Tokens and Salesforce session ids, so that
-// a piece of a credential is found even where its end was cut off.
-const credentialShapes = `eyJ[\w-]{8,}(?:\.[\w-]*)*|00D\w{12,15}![\w.]+` //nolint:gosec // what credentials look like, not one
+// credentialPatterns matches JSON Web Tokens and Salesforce session ids. So a
+// credential is found even if its end was cut off.
+const credentialPatterns = `eyJ[\w-]{8,}(?:\.[\w-]*)*|00D\w{12,15}![\w.]+` //nolint:gosec // a pattern, not a credential
 
-// redactor removes what must not be shown from texts that others wrote.
+// redactor removes secrets from texts of a server or a library.
 type redactor struct{ secrets *regexp.Regexp }
 
-// newRedactor hides the secrets in any letter case and with any escapes, and a
-// phone number without its plus sign too. Empty secrets are ignored.
+// newRedactor finds the secrets in upper and lower case and in escaped form. It
+// finds a phone number also without its plus sign. Empty secrets are ignored.
 func newRedactor(secrets ...string) redactor {
 	var patterns []string
 	for _, secret := range secrets {
-		if secret = unescaped(secret); secret != "" {
+		if secret = unescapeAll(secret); secret != "" {
 			patterns = append(patterns, secretPattern(secret))
 		}
 	}
-	patterns = append(patterns, credentialShapes)
+	patterns = append(patterns, credentialPatterns)
 	return redactor{regexp.MustCompile("(?i)" + strings.Join(patterns, "|"))}
 }
 
@@ -45,47 +44,49 @@ func secretPattern(secret string) string {
 	for i, word := range words {
 		words[i] = regexp.QuoteMeta(word)
 	}
-	pattern := strings.Join(words, `[\s+]+`) // URLs write a space as a plus sign
+	pattern := strings.Join(words, `[\s+]+`) // in a URL, a plus sign may be a space
 	if strings.HasPrefix(pattern, `\+`) && len(pattern) > len(`\+`) {
 		pattern = `\+?` + strings.TrimPrefix(pattern, `\+`)
 	}
 	return pattern
 }
 
-// text returns s itself when it is harmless, else its unescaped form with the
-// secrets replaced: one layer of escapes may hide in another.
+// text returns s if it contains no secret. Else it returns the unescaped text with
+// each secret replaced: an escaped secret cannot be replaced where it is.
 func (r redactor) text(s string) string {
-	if plain := unescaped(s); r.secrets.MatchString(plain) {
+	if plain := unescapeAll(s); r.secrets.MatchString(plain) {
 		return r.secrets.ReplaceAllLiteralString(plain, redacted)
 	}
 	return s
 }
 
-// error returns err itself when its text is harmless. Otherwise it returns an
-// error with a harmless text that errors.Is and errors.As still see through.
-// It cannot be unwrapped, since those who record errors print each cause.
+// error returns err if its text contains no secret. Else it returns an error with a
+// redacted text, which errors.Is and errors.As compare with err.
 func (r redactor) error(err error) error {
 	text := r.text(err.Error())
 	if text == err.Error() {
 		return err
 	}
-	return &sealed{text, err}
+	return &redactedError{text, err}
 }
 
-type sealed struct {
+// redactedError has no Unwrap: loggers and Temporal's failure converter would print
+// the unredacted cause.
+type redactedError struct {
 	text string
 	err  error
 }
 
-func (s *sealed) Error() string        { return s.text }
-func (s *sealed) Is(target error) bool { return errors.Is(s.err, target) }
-func (s *sealed) As(target any) bool   { return errors.As(s.err, target) }
+func (e *redactedError) Error() string        { return e.text }
+func (e *redactedError) Is(target error) bool { return errors.Is(e.err, target) }
+func (e *redactedError) As(target any) bool   { return errors.As(e.err, target) }
 
-// unescaped undoes the escapes of JSON, URLs and HTML, layer by layer.
-func unescaped(text string) string {
-	const maxLayers = 8
+// unescapeAll removes the escapes of JSON, URLs and HTML. It repeats this for texts
+// that were escaped several times.
+func unescapeAll(text string) string {
+	const maxRepeats = 8
 	text = strings.ToValidUTF8(text, "\uFFFD")
-	for range maxLayers {
+	for range maxRepeats {
 		plain := strings.ToValidUTF8(html.UnescapeString(escapes.ReplaceAllStringFunc(text, unescape)), "\uFFFD")
 		if plain == text {
 			break
@@ -95,7 +96,8 @@ func unescaped(text string) string {
 	return text
 }
 
-// escapes matches runs of those that make up one character together.
+// escapes matches an escape. Several escapes in a row may encode one character, so
+// they match together.
 var escapes = regexp.MustCompile(`(?:%[0-9A-Fa-f]{2})+|(?:\\u[0-9A-Fa-f]{4})+|\\.`)
 
 func unescape(escape string) string {

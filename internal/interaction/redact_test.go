@@ -14,8 +14,8 @@ import (
 	"sessionkeeper/internal/interaction"
 )
 
-// echoes are the forms in which a server may repeat a text.
-func echoes(t *testing.T, text string) map[string]string {
+// escapedForms returns the forms in which a server may repeat a text.
+func escapedForms(t *testing.T, text string) map[string]string {
 	t.Helper()
 	quoted, err := json.Marshal(text)
 	require.NoError(t, err)
@@ -27,31 +27,31 @@ func echoes(t *testing.T, text string) map[string]string {
 		unicode += `\u00` + hex.EncodeToString([]byte{b})
 	}
 	return map[string]string{
-		"plain":             text,
-		"JSON":              escaped,
-		"all of it unicode": unicode,
-		"query":             url.QueryEscape(text),
-		"query lower case":  strings.ToLower(url.QueryEscape(text)),
-		"path":              url.PathEscape(text),
-		"all percent":       percent,
-		"HTML":              html.EscapeString(text),
-		"URL in URL":        url.QueryEscape(url.QueryEscape(text)),
-		"URL in HTML":       html.EscapeString(url.QueryEscape(text)),
+		"plain":            text,
+		"JSON":             escaped,
+		"all unicode":      unicode,
+		"query":            url.QueryEscape(text),
+		"query lower case": strings.ToLower(url.QueryEscape(text)),
+		"path":             url.PathEscape(text),
+		"all percent":      percent,
+		"HTML":             html.EscapeString(text),
+		"URL in URL":       url.QueryEscape(url.QueryEscape(text)),
+		"URL in HTML":      html.EscapeString(url.QueryEscape(text)),
 	}
 }
 
-func TestServersEchoShowsNoEndUser(t *testing.T) {
-	for form, echo := range echoes(t, endUser) {
+func TestErrorHidesTheEndUserInAResponse(t *testing.T) {
+	for form, echo := range escapedForms(t, endUser) {
 		quoted, err := json.Marshal("No end user " + echo + " here, 44 7700\"900123 neither")
 		require.NoError(t, err)
-		for place, answer := range map[string]http.HandlerFunc{
-			"message":          says(400, `{"code":10105,"message":`+string(quoted)+`}`),
-			"code":             says(400, `{"code":`+string(quoted)+`,"message":"x"}`),
-			"reason":           says(200, `{"success":false,"errorReason":`+string(quoted)+`}`),
-			"text":             says(500, `nobody is `+echo),
-			"malformed":        says(200, `nobody is `+echo),
-			"other JSON":       says(404, `{"detail":`+string(quoted)+`}`),
-			"beyond the limit": says(404, strings.Repeat(" ", 490)+echo),
+		for place, handler := range map[string]http.HandlerFunc{
+			"message":          respond(400, `{"code":10105,"message":`+string(quoted)+`}`),
+			"code":             respond(400, `{"code":`+string(quoted)+`,"message":"x"}`),
+			"reason":           respond(200, `{"success":false,"errorReason":`+string(quoted)+`}`),
+			"text":             respond(500, `no user `+echo),
+			"malformed":        respond(200, `no user `+echo),
+			"other JSON":       respond(404, `{"detail":`+string(quoted)+`}`),
+			"beyond the limit": respond(404, strings.Repeat(" ", 490)+echo),
 			"location": func(w http.ResponseWriter, _ *http.Request) {
 				w.Header()["Location"] = []string{"https://example.com/" + url.PathEscape(echo)}
 				w.WriteHeader(302)
@@ -61,7 +61,7 @@ func TestServersEchoShowsNoEndUser(t *testing.T) {
 				w.WriteHeader(503)
 			},
 		} {
-			shown := everyForm(failsWith(t, answer))
+			shown := allFormats(responseError(t, handler))
 			require.NotContains(t, shown, "900123", "%s, %s", form, place)
 			require.NotContains(t, shown, hex.EncodeToString([]byte("900123")), "%s, %s", form, place)
 			require.NotContains(t, shown, "%37%37", "%s, %s", form, place)
@@ -70,8 +70,9 @@ func TestServersEchoShowsNoEndUser(t *testing.T) {
 	}
 }
 
-func TestUnusualEndUsersAreHidden(t *testing.T) {
-	for _, id := range []string{"anna.müller@example.com", `back\slash`, "a+b", "emoji-😀-id", "100%", "<tag>", ".*", "(?i)x"} {
+func TestErrorHidesUnusualEndUsers(t *testing.T) {
+	for _, id := range []string{"anna.müller@example.com", `back\slash`, "a+b", "emoji-😀-id", "100%", "<tag>", ".*",
+		"(?i)x"} {
 		for form, echo := range map[string]string{
 			"plain": id, "upper": strings.ToUpper(id), "query": url.QueryEscape(id), "HTML": html.EscapeString(id),
 		} {
@@ -80,7 +81,7 @@ func TestUnusualEndUsersAreHidden(t *testing.T) {
 			for _, body := range []string{`{"message":` + string(quoted) + `}`, "broken " + string(quoted)} {
 				request := validRequest()
 				request.EndUserClientID = id
-				server := serve(t, says(400, body))
+				server := serve(t, respond(400, body))
 				_, err = newClient(t, server.URL, newTokens(), interaction.ClientOptions{}).MessagingSession(t.Context(), request)
 				require.ErrorContains(t, err, "[redacted]", "%s, %s", id, form)
 				require.NotContains(t, err.Error(), echo, "%s, %s", id, form)
@@ -89,7 +90,7 @@ func TestUnusualEndUsersAreHidden(t *testing.T) {
 	}
 }
 
-func TestServersEchoShowsNoToken(t *testing.T) {
+func TestErrorHidesTheTokenInAResponse(t *testing.T) {
 	const (
 		first  = "00D000000000001!AQEAQFakeSessionIdOfTheOrg.x_y"
 		second = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl"
@@ -97,23 +98,24 @@ func TestServersEchoShowsNoToken(t *testing.T) {
 	)
 	for _, token := range []string{first, second, opaque} {
 		forms := map[string]string{"plain": token, "query": url.QueryEscape(token)}
-		if token != opaque { // nothing tells a piece of it from any other word
+		if token != opaque { // a part of it looks like any other word
 			forms["cut off"] = token[:20]
 		}
 		for form, echo := range forms {
-			server := serve(t, says(401, `{"message":"bad token `+echo+`"}`))
+			server := serve(t, respond(401, `{"message":"bad token `+echo+`"}`))
 			tokens := &scriptedTokens{first: token, renewals: []string{"another"}}
-			failure := fails(t, newClient(t, server.URL, tokens, interaction.ClientOptions{}))
+			failure := callError(t, newClient(t, server.URL, tokens, interaction.ClientOptions{}))
 			require.Equal(t, "bad token [redacted]", failure.Message, form)
-			require.NotContains(t, everyForm(failure), echo)
+			require.NotContains(t, allFormats(failure), echo)
 		}
 	}
 }
 
-func TestKnownNamesSurviveShortIdentifiers(t *testing.T) {
+func TestKnownReasonsAndCodesAreNotRedacted(t *testing.T) {
 	request := validRequest()
 	request.EndUserClientID = "1"
-	server := serve(t, says(400, `{"code":10071,"message":"session 1"}`), says(200, `{"success":false,"errorReason":"SESSION_NOT_FOUND"}`))
+	server := serve(t, respond(400, `{"code":10071,"message":"session 1"}`),
+		respond(200, `{"success":false,"errorReason":"SESSION_NOT_FOUND"}`))
 	client := newClient(t, server.URL, newTokens(), interaction.ClientOptions{})
 	var failure *interaction.Error
 	_, err := client.MessagingSession(t.Context(), request)
@@ -131,7 +133,8 @@ func BenchmarkFailureWithRedaction(b *testing.B) {
 	token := "00D000000000001!" + strings.Repeat("AQEAQ.x_", 12)
 	client, err := interaction.NewClient("https://example.com", &scriptedTokens{first: token}, interaction.ClientOptions{
 		Transport: roundTripper(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 429, Header: http.Header{}, Body: readCloser{strings.NewReader(`{"message":"rate limit exceeded"}`)}}, nil
+			return &http.Response{StatusCode: 429, Header: http.Header{},
+				Body: readCloser{strings.NewReader(`{"message":"rate limit exceeded"}`)}}, nil
 		}),
 	})
 	require.NoError(b, err)

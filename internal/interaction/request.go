@@ -13,21 +13,21 @@ import (
 	"github.com/google/uuid"
 )
 
-// Operation is what shall happen to the messaging session.
+// Operation is an operation on a messaging session.
 type Operation string
 
 // The operations that Salesforce documents.
 const (
-	// End closes the session.
+	// End ends the session.
 	End Operation = "End"
-	// Inactivate marks the session as having gone quiet.
+	// Inactivate marks the session as Inactive.
 	Inactivate Operation = "Inactivate"
 )
 
-// OperationBy says on whose behalf the operation happens. It may be empty.
+// OperationBy says who caused the operation. It may be empty.
 type OperationBy string
 
-// The parties that Salesforce documents.
+// The values of OperationBy that Salesforce documents.
 const (
 	// ByEndUser is an operation caused by the end user, such as a hang-up.
 	ByEndUser OperationBy = "EndUser"
@@ -35,15 +35,15 @@ const (
 	BySystem OperationBy = "System"
 )
 
-// ErrInvalidRequest is wrapped by the error of every [Request] that was
-// rejected before anything was sent. Sending it again cannot help.
+// ErrInvalidRequest is wrapped by the error of a [Request] that is invalid and was
+// not sent. A retry cannot help.
 var ErrInvalidRequest = errors.New("invalid request")
 
 // Request is one call of POST /api/v1/messagingSession.
 //
-// EndUserClientID may be a phone number or another personal identifier, so a
-// Request shows it neither when formatted (with any verb) nor when logged with
-// slog, and leaves it out of its own JSON form: a Request is not for storing.
+// EndUserClientID may be a phone number or another personal identifier. So it is
+// hidden when a Request is formatted (with any verb) or logged with slog, and it is
+// not in the JSON form of a Request. Do not store a Request.
 type Request struct {
 	// OrgID is the org's 15-character id (header OrgId). Required.
 	OrgID string
@@ -54,13 +54,13 @@ type Request struct {
 	// ChannelAddressIdentifier is MessagingChannel.ChannelAddressIdentifier,
 	// at most 240 characters. Required.
 	ChannelAddressIdentifier string
-	// EndUserClientID identifies the end user in the partner's system, at most
-	// 240 characters. Required.
+	// EndUserClientID is the id of the end user in the partner's system, at most 240
+	// characters. Required.
 	EndUserClientID string `json:"-"`
 	// ConversationIdentifier is Salesforce's identifier of the conversation.
 	// Required.
 	ConversationIdentifier string
-	// SessionID is the id of the MessagingSession record. It may be empty here;
+	// SessionID is the id of the MessagingSession record. Optional here. But
 	// Salesforce answers an Inactivate without it with error 10106.
 	SessionID string
 
@@ -69,26 +69,26 @@ type Request struct {
 	// OperationBy is [ByEndUser], [BySystem] or empty.
 	OperationBy OperationBy
 
-	// RequestID is the RequestId header of the first HTTP request of this call.
-	// Required. A second request, sent when the access token was rejected, has
-	// the id [ResendID] of this one.
+	// RequestID is the header RequestId of the first HTTP request of this call. If
+	// the access token is rejected, the second request has the [ResendID] of it.
+	// Required.
 	RequestID uuid.UUID
 }
 
-// ResendID is the RequestId of the second HTTP request of a call whose first
-// one had the given id: unique to that request, and reproducible.
+// ResendID returns the RequestId of the second HTTP request of a call. It is always
+// the same for the same first id.
 func ResendID(first uuid.UUID) uuid.UUID {
 	return uuid.NewSHA1(first, []byte("2"))
 }
 
-// Salesforce documents 240 for two of the body fields. The same bound holds
-// here for all text, so that a mistake is named instead of sent.
+// maxFieldLength is Salesforce's documented limit for two fields of the body, in
+// characters. We use the same limit for every text.
 const maxFieldLength = 240
 
-// Validate names every wrong field at once, in an error that wraps
-// [ErrInvalidRequest] and contains no field's value.
+// Validate checks every field. The error wraps [ErrInvalidRequest], names every
+// wrong field and contains no value.
 func (r Request) Validate() error {
-	wrong := inOneLine(
+	err := joinErrors(
 		fieldError("OrgID", checkOrgID(r.OrgID)),
 		fieldError("AuthorizationContext", checkHeader(r.AuthorizationContext)),
 		fieldError("ChannelAddressIdentifier", checkRequired(r.ChannelAddressIdentifier)),
@@ -99,10 +99,10 @@ func (r Request) Validate() error {
 		fieldError("OperationBy", checkOneOf(r.OperationBy, "", ByEndUser, BySystem)),
 		fieldError("RequestID", checkRequestID(r.RequestID)),
 	)
-	if wrong == nil {
+	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrInvalidRequest, wrong)
+	return fmt.Errorf("%w: %w", ErrInvalidRequest, err)
 }
 
 func checkOrgID(id string) error {
@@ -114,8 +114,8 @@ func checkOrgID(id string) error {
 	return nil
 }
 
-// checkHeader refuses all but visible ASCII: nothing else can be sent in a
-// header unchanged, and a line break would start another header.
+// checkHeader accepts only visible ASCII. Other characters cannot be sent in a header
+// without a change, and a line break would start another header.
 func checkHeader(value string) error {
 	if err := checkRequired(value); err != nil {
 		return err
@@ -160,13 +160,13 @@ func checkRequestID(id uuid.UUID) error {
 	return errorIf(id == uuid.Nil, "is required")
 }
 
-// isVisibleASCII reports whether the text is not empty and has neither spaces,
-// control characters nor anything beyond ASCII.
+// isVisibleASCII reports whether the text is not empty and has only ASCII characters
+// that are neither spaces nor control characters.
 func isVisibleASCII(text string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// body is the JSON that Salesforce documents, and nothing else.
+// body returns the JSON body that Salesforce documents.
 func (r Request) body() ([]byte, error) {
 	return json.Marshal(struct {
 		ChannelAddressIdentifier string      `json:"channelAddressIdentifier"`
@@ -181,7 +181,7 @@ func (r Request) body() ([]byte, error) {
 	})
 }
 
-// LogValue shows every field but EndUserClientID.
+// LogValue returns every field. EndUserClientID is hidden.
 func (r Request) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("operation", string(r.Operation)),
@@ -189,14 +189,14 @@ func (r Request) LogValue() slog.Value {
 		slog.String("orgId", r.OrgID),
 		slog.String("authorizationContext", r.AuthorizationContext),
 		slog.String("channelAddressIdentifier", r.ChannelAddressIdentifier),
-		slog.String("endUserClientId", concealed(r.EndUserClientID)),
+		slog.String("endUserClientId", mask(r.EndUserClientID)),
 		slog.String("conversationIdentifier", r.ConversationIdentifier),
 		slog.String("sessionId", r.SessionID),
 		slog.String("requestId", r.RequestID.String()),
 	)
 }
 
-// Format writes the same as LogValue, whatever the verb.
+// Format writes the same as LogValue, for every verb.
 func (r Request) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "interaction.Request%v", r.LogValue().Group())
 }

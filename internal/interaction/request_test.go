@@ -20,7 +20,7 @@ func TestValidRequests(t *testing.T) {
 
 	longest := validRequest()
 	longest.EndUserClientID = strings.Repeat("ü", 240)
-	require.NoError(t, longest.Validate(), "characters count, not bytes")
+	require.NoError(t, longest.Validate(), "the limit counts characters, not bytes")
 }
 
 func TestValidationNamesEveryWrongField(t *testing.T) {
@@ -37,22 +37,34 @@ func TestValidationNamesEveryWrongField(t *testing.T) {
 	require.NotContains(t, err.Error(), "\n")
 }
 
-func TestWrongFields(t *testing.T) {
+func TestInvalidFields(t *testing.T) {
 	for name, test := range map[string]struct {
-		spoil func(*interaction.Request)
-		field string
+		change func(*interaction.Request)
+		field  string
 	}{
-		"18-character org id":       {func(r *interaction.Request) { r.OrgID = "00D000000000001AAA" }, "OrgID"},
-		"line break in org id":      {func(r *interaction.Request) { r.OrgID = "00D0000\r\nX: 01" }, "OrgID"},
-		"header injection":          {func(r *interaction.Request) { r.AuthorizationContext = "A\r\nX-Evil: 1" }, "AuthorizationContext"},
-		"space in header":           {func(r *interaction.Request) { r.AuthorizationContext = "A B" }, "AuthorizationContext"},
-		"non-ASCII header":          {func(r *interaction.Request) { r.AuthorizationContext = "Ä" }, "AuthorizationContext"},
-		"long header":               {func(r *interaction.Request) { r.AuthorizationContext = strings.Repeat("A", 241) }, "AuthorizationContext"},
-		"long channel":              {func(r *interaction.Request) { r.ChannelAddressIdentifier = strings.Repeat("a", 241) }, "ChannelAddressIdentifier"},
-		"blank end user":            {func(r *interaction.Request) { r.EndUserClientID = "  " }, "EndUserClientID"},
-		"long end user":             {func(r *interaction.Request) { r.EndUserClientID = strings.Repeat("7", 241) }, "EndUserClientID"},
-		"end user no UTF-8":         {func(r *interaction.Request) { r.EndUserClientID = "secret\xff" }, "EndUserClientID"},
-		"line break":                {func(r *interaction.Request) { r.ConversationIdentifier = "conversation\n" }, "ConversationIdentifier"},
+		"18-character org id":  {func(r *interaction.Request) { r.OrgID = "00D000000000001AAA" }, "OrgID"},
+		"line break in org id": {func(r *interaction.Request) { r.OrgID = "00D0000\r\nX: 01" }, "OrgID"},
+		"header injection": {
+			func(r *interaction.Request) { r.AuthorizationContext = "A\r\nX-Evil: 1" }, "AuthorizationContext",
+		},
+		"space in header": {
+			func(r *interaction.Request) { r.AuthorizationContext = "A B" }, "AuthorizationContext",
+		},
+		"non-ASCII header": {func(r *interaction.Request) { r.AuthorizationContext = "Ä" }, "AuthorizationContext"},
+		"long header": {
+			func(r *interaction.Request) { r.AuthorizationContext = strings.Repeat("A", 241) }, "AuthorizationContext",
+		},
+		"long channel": {
+			func(r *interaction.Request) { r.ChannelAddressIdentifier = strings.Repeat("a", 241) }, "ChannelAddressIdentifier",
+		},
+		"blank end user": {func(r *interaction.Request) { r.EndUserClientID = "  " }, "EndUserClientID"},
+		"long end user": {
+			func(r *interaction.Request) { r.EndUserClientID = strings.Repeat("7", 241) }, "EndUserClientID",
+		},
+		"end user not UTF-8": {func(r *interaction.Request) { r.EndUserClientID = "secret\xff" }, "EndUserClientID"},
+		"line break": {
+			func(r *interaction.Request) { r.ConversationIdentifier = "conversation\n" }, "ConversationIdentifier",
+		},
 		"long session":              {func(r *interaction.Request) { r.SessionID = strings.Repeat("a", 241) }, "SessionID"},
 		"operation of another case": {func(r *interaction.Request) { r.Operation = "end" }, "Operation"},
 		"unknown party":             {func(r *interaction.Request) { r.OperationBy = "Agent" }, "OperationBy"},
@@ -60,18 +72,18 @@ func TestWrongFields(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			request := validRequest()
-			test.spoil(&request)
+			test.change(&request)
 			err := request.Validate()
 			require.ErrorIs(t, err, interaction.ErrInvalidRequest)
 			require.Contains(t, err.Error(), test.field+" ")
-			require.NotContains(t, err.Error(), ";", "the other fields are right")
+			require.NotContains(t, err.Error(), ";", "the other fields are valid")
 			require.NotContains(t, err.Error(), "secret")
 		})
 	}
 }
 
 func TestInvalidRequestIsNeverSent(t *testing.T) {
-	server := serve(t, succeeds)
+	server := serve(t, success)
 	request := validRequest()
 	request.Operation = "Pause"
 	_, err := newClient(t, server.URL, newTokens(), interaction.ClientOptions{}).MessagingSession(t.Context(), request)
@@ -83,10 +95,10 @@ func TestInvalidRequestIsNeverSent(t *testing.T) {
 	require.Empty(t, server.requests())
 }
 
-func TestRequestShowsNoEndUser(t *testing.T) {
+func TestFormattedRequestHidesTheEndUser(t *testing.T) {
 	request := validRequest()
 	for _, value := range []any{request, &request} {
-		shown := everyForm(value)
+		shown := allFormats(value)
 		require.NotContains(t, shown, "900123")
 		require.Contains(t, shown, "[redacted]")
 		require.Contains(t, shown, "conversation-1")
@@ -96,7 +108,7 @@ func TestRequestShowsNoEndUser(t *testing.T) {
 	require.NotContains(t, string(encoded), "900123")
 }
 
-func TestResendIDIsReproducibleAndOwn(t *testing.T) {
+func TestResendIDDependsOnlyOnTheFirstID(t *testing.T) {
 	first := validRequest().RequestID
 	require.Equal(t, "f82ab26e-3332-5925-8c0a-997180c2c505", interaction.ResendID(first).String())
 	require.NotEqual(t, first, interaction.ResendID(first))

@@ -16,18 +16,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// Response is the answer to a call that succeeded.
+// Response is the result of a call that succeeded.
 type Response struct {
-	// RequestID is the RequestId of the HTTP request that got the answer.
+	// RequestID is the RequestId of the HTTP request that succeeded.
 	RequestID uuid.UUID
-	// HTTPStatus is the status of the answer, a 2xx.
+	// HTTPStatus is the status of the response, a 2xx.
 	HTTPStatus int
-	// Requests is the number of HTTP requests made: 2 when the first was
-	// rejected because of its access token, else 1.
+	// Requests is the number of HTTP requests: 2 if the access token of the first
+	// one was rejected, else 1.
 	Requests int
 }
 
-// What is read of an answer, and shown of it.
+// Limits for the size of a response, and for the parts of it that are shown.
 const (
 	maxBodyBytes    = 64 << 10
 	maxMessageRunes = 500
@@ -35,82 +35,83 @@ const (
 	maxRetryAfter   = time.Hour
 )
 
-// answer is an HTTP response that has been read.
-type answer struct {
+// httpResponse is an HTTP response that was read.
+type httpResponse struct {
 	status int
 	header http.Header
 	body   []byte
-	err    error // why body is incomplete, nil when it is complete
+	err    error // why body is incomplete; nil if it is complete
 }
 
-// readAnswer reads the response to its end, so that the connection can be used
-// again, unless it is longer than any answer of Salesforce.
-func readAnswer(resp *http.Response) answer {
-	a := answer{status: resp.StatusCode, header: resp.Header}
+// readResponse reads the response to its end, so that the connection can be used
+// again. It stops after maxBodyBytes.
+func readResponse(resp *http.Response) httpResponse {
+	r := httpResponse{status: resp.StatusCode, header: resp.Header}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return a // what follows is no body and may never end
+		return r // the data that follows is not a body and may have no end
 	}
-	a.body, a.err = io.ReadAll(io.LimitReader(resp.Body, maxBodyBytes+1))
+	r.body, r.err = io.ReadAll(io.LimitReader(resp.Body, maxBodyBytes+1))
 	switch {
-	case errors.Is(a.err, io.ErrUnexpectedEOF):
-		a.err = fmt.Errorf("%w: cut off after %d bytes: %w", ErrMalformedResponse, len(a.body), a.err)
-	case a.err != nil:
-		a.err = fmt.Errorf("reading the answer: %w", a.err)
-	case len(a.body) > maxBodyBytes:
-		a.err = fmt.Errorf("%w: longer than %d bytes", ErrMalformedResponse, maxBodyBytes)
+	case errors.Is(r.err, io.ErrUnexpectedEOF):
+		r.err = fmt.Errorf("%w: cut off after %d bytes: %w", ErrMalformedResponse, len(r.body), r.err)
+	case r.err != nil:
+		r.err = fmt.Errorf("read the response: %w", r.err)
+	case len(r.body) > maxBodyBytes:
+		r.err = fmt.Errorf("%w: longer than %d bytes", ErrMalformedResponse, maxBodyBytes)
 	}
-	return a
+	return r
 }
 
-// succeeded reports whether the operation was done: by a status of success and
-// by the word of the body.
-func (a answer) succeeded() bool {
-	said, err := parseStatement(a.body)
-	return isSuccess(a.status) && a.err == nil && err == nil && string(said.Success) == "true"
+// succeeded reports whether the operation was done: the status is 2xx and the body
+// has success:true.
+func (r httpResponse) succeeded() bool {
+	body, err := parseBody(r.body)
+	return IsSuccess(r.status) && r.err == nil && err == nil && string(body.Success) == "true"
 }
 
-// failure says what an answer that did not succeed says. The caller adds what
-// it knows of the request.
-func (a answer) failure(redact redactor) *Error {
-	said, parseErr := parseStatement(a.body)
+// toError returns the error of a response that did not succeed. The caller adds the
+// data of the request.
+func (r httpResponse) toError(redact redactor) *Error {
+	body, parseErr := parseBody(r.body)
 	e := &Error{
-		HTTPStatus: a.status,
-		Reason:     ErrorReason(redact.name(said.reason())),
-		Code:       redact.name(said.code()),
-		Message:    oneShortLine(redact.text(said.message()), maxMessageRunes),
-		RetryAfter: retryAfter(a.header, time.Now()),
+		HTTPStatus: r.status,
+		Reason:     ErrorReason(redact.name(body.reason())),
+		Code:       redact.name(body.code()),
+		Message:    oneShortLine(redact.text(body.message()), maxMessageRunes),
+		RetryAfter: retryAfter(r.header, time.Now()),
 	}
 	switch {
-	case e.Message == "" && isRedirect(a.status):
+	case e.Message == "" && isRedirect(r.status):
 		e.Message = "redirects are not followed"
-	case e.Message == "" && e.Code == "" && e.Reason == "" && string(said.Success) != "false":
-		e.Message = oneShortLine(redact.text(string(a.body)), maxMessageRunes)
+	case e.Message == "" && e.Code == "" && e.Reason == "" && string(body.Success) != "false":
+		e.Message = oneShortLine(redact.text(string(r.body)), maxMessageRunes)
 	}
-	if isSuccess(a.status) {
-		e.Err = a.unreadable(said, parseErr, redact)
+	if IsSuccess(r.status) {
+		e.Err = r.malformed(body, parseErr, redact)
 	}
 	return e
 }
 
-// unreadable says why a 2xx cannot be understood, nil when it can.
-func (a answer) unreadable(said statement, parseErr error, redact redactor) error {
+// malformed returns why a response with a 2xx status cannot be used. It returns nil
+// if the response is well formed.
+func (r httpResponse) malformed(body responseBody, parseErr error, redact redactor) error {
 	switch {
-	case a.err != nil:
-		return redact.error(a.err)
-	case len(a.body) == 0:
+	case r.err != nil:
+		return redact.error(r.err)
+	case len(r.body) == 0:
 		return fmt.Errorf("%w: empty body", ErrMalformedResponse)
 	case parseErr != nil:
 		return redact.error(fmt.Errorf("%w: %w", ErrMalformedResponse, parseErr))
-	case string(said.Success) != "false":
-		return fmt.Errorf("%w: field success is missing or no boolean", ErrMalformedResponse)
+	case string(body.Success) != "false":
+		return fmt.Errorf("%w: field success is missing or not a boolean", ErrMalformedResponse)
 	}
 	return nil
 }
 
-// statement is the union of the documented bodies, with the spellings that
-// differ between Salesforce's page, its OpenAPI file and older releases. What
-// is missing or of another type than expected must not hide the rest.
-type statement struct {
+// responseBody has the fields of all documented bodies. Salesforce's page, its
+// OpenAPI file and older releases use different names. The values are raw JSON, so
+// that a value of an unexpected type does not hide the others.
+type responseBody struct {
 	Success         json.RawMessage `json:"success"`
 	ErrorReason     json.RawMessage `json:"errorReason"`
 	PageErrorReason json.RawMessage `json:"ErrorReason"`
@@ -119,28 +120,28 @@ type statement struct {
 	Message         json.RawMessage `json:"message"`
 }
 
-// parseStatement accepts an object, and a list of them like those of
-// Salesforce's REST API, of which the first counts.
-func parseStatement(body []byte) (statement, error) {
-	var one statement
-	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) {
-		err := json.Unmarshal(body, &one)
-		return one, err
+// parseBody accepts an object. It also accepts a list of objects, as Salesforce's
+// REST API answers, and returns the first one.
+func parseBody(text []byte) (responseBody, error) {
+	var body responseBody
+	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
+		err := json.Unmarshal(text, &body)
+		return body, err
 	}
-	var list []statement
-	if err := json.Unmarshal(body, &list); err != nil || len(list) == 0 {
-		return one, cmp.Or(err, errors.New("an empty list"))
+	var list []responseBody
+	if err := json.Unmarshal(text, &list); err != nil || len(list) == 0 {
+		return body, cmp.Or(err, errors.New("an empty list"))
 	}
 	return list[0], nil
 }
 
-func (s statement) reason() string {
-	return cmp.Or(scalar(s.ErrorReason), scalar(s.PageErrorReason))
+func (b responseBody) reason() string {
+	return cmp.Or(scalar(b.ErrorReason), scalar(b.PageErrorReason))
 }
-func (s statement) code() string    { return cmp.Or(scalar(s.Code), scalar(s.ErrorCode)) }
-func (s statement) message() string { return scalar(s.Message) }
+func (b responseBody) code() string    { return cmp.Or(scalar(b.Code), scalar(b.ErrorCode)) }
+func (b responseBody) message() string { return scalar(b.Message) }
 
-// scalar is the text of a JSON string or number, empty for anything else.
+// scalar returns the text of a JSON string or number, and "" for other values.
 func scalar(value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) == nil {
@@ -153,8 +154,8 @@ func scalar(value json.RawMessage) string {
 	return ""
 }
 
-// name redacts an enum's name or a code. The documented ones pass unchanged,
-// even where a short personal identifier happens to be a part of them.
+// name redacts a reason or a code. Documented reasons and numeric codes stay as they
+// are, even if they contain a short personal identifier by chance.
 func (r redactor) name(text string) string {
 	if ErrorReason(text).Known() || isErrorCode(text) {
 		return text
@@ -162,14 +163,15 @@ func (r redactor) name(text string) string {
 	return oneShortLine(r.text(text), maxNameRunes)
 }
 
-// isErrorCode reports whether the text has the form of Salesforce's numeric
-// codes, which have up to five digits.
+// isErrorCode reports whether the text looks like a numeric code of Salesforce, which
+// has at most five digits.
 func isErrorCode(text string) bool {
 	_, err := strconv.ParseUint(text, 10, 64)
 	return err == nil && len(text) <= 5
 }
 
-// oneShortLine makes text from elsewhere fit to be shown in one line.
+// oneShortLine makes one line of printable characters from a text of a server, with
+// at most maxRunes characters.
 func oneShortLine(text string, maxRunes int) string {
 	line := strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsPrint(r)
@@ -184,8 +186,8 @@ func oneShortLine(text string, maxRunes int) string {
 	return line
 }
 
-// retryAfter reads the header's two forms, seconds and a date (RFC 9110), and
-// returns 0 when there is none or it makes no sense.
+// retryAfter reads the header Retry-After, which has seconds or a date (RFC 9110). It
+// returns 0 if the header is absent or invalid.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
 	seconds, err := strconv.ParseUint(value, 10, 64)
@@ -202,5 +204,7 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	return min(max(date.Sub(now), 0), maxRetryAfter)
 }
 
-func isSuccess(status int) bool  { return status >= 200 && status <= 299 }
+// IsSuccess reports whether an HTTP status is a 2xx.
+func IsSuccess(status int) bool { return status >= 200 && status <= 299 }
+
 func isRedirect(status int) bool { return status >= 300 && status <= 399 }

@@ -15,7 +15,7 @@ import (
 	"sessionkeeper/internal/interaction"
 )
 
-func TestEverySuccessfulForm(t *testing.T) {
+func TestSuccess(t *testing.T) {
 	for _, answer := range []struct {
 		status int
 		body   string
@@ -24,7 +24,7 @@ func TestEverySuccessfulForm(t *testing.T) {
 		{201, `{"success":true,"errorReason":null}`},
 		{202, ` {"Success" : true, "unknown": [1]} ` + "\n"},
 	} {
-		server := serve(t, says(answer.status, answer.body))
+		server := serve(t, respond(answer.status, answer.body))
 		response, err := newClient(t, server.URL, newTokens(), interaction.ClientOptions{}).
 			MessagingSession(t.Context(), validRequest())
 		require.NoError(t, err, answer.body)
@@ -32,15 +32,15 @@ func TestEverySuccessfulForm(t *testing.T) {
 	}
 }
 
-func TestEveryReasonInEitherSpelling(t *testing.T) {
+func TestEveryReasonInBothSpellings(t *testing.T) {
 	require.Len(t, interaction.Reasons(), 13)
 	for _, reason := range append(interaction.Reasons(), "NEXT_YEARS_REASON") {
 		for _, spelling := range []string{"errorReason", "ErrorReason"} {
 			for _, status := range []int{200, 202} {
-				failure := failsWith(t, says(status, `{"success":false,"`+spelling+`":"`+string(reason)+`"}`))
+				failure := responseError(t, respond(status, `{"success":false,"`+spelling+`":"`+string(reason)+`"}`))
 				require.Equal(t, reason, failure.Reason)
 				require.Equal(t, status, failure.HTTPStatus)
-				require.NoError(t, failure.Err, "a complete answer")
+				require.NoError(t, failure.Err, "a well-formed response")
 				require.False(t, failure.OutcomeUnknown())
 				require.ErrorContains(t, failure, string(reason))
 			}
@@ -57,7 +57,7 @@ func TestBothSpellingsAtOnce(t *testing.T) {
 		`{"success":false,"errorReason":null,"ErrorReason":"NO_ACCESS"}`,
 		`{"ErrorReason":"NO_ACCESS","errorReason":"","success":false}`,
 	} {
-		require.Equal(t, interaction.ReasonNoAccess, failsWith(t, says(200, body)).Reason, body)
+		require.Equal(t, interaction.ReasonNoAccess, responseError(t, respond(200, body)).Reason, body)
 	}
 }
 
@@ -65,15 +65,15 @@ func TestFailureWithoutAReason(t *testing.T) {
 	for _, body := range []string{
 		`{"success":false}`, `{"success":false,"errorReason":null}`, `{"success":false,"errorReason":{}}`,
 	} {
-		failure := failsWith(t, says(200, body))
+		failure := responseError(t, respond(200, body))
 		require.Empty(t, failure.Reason)
 		require.Empty(t, failure.Message)
 		require.NoError(t, failure.Err)
-		require.ErrorContains(t, failure, "no reason was given")
+		require.ErrorContains(t, failure, "without a reason")
 	}
 }
 
-func TestMalformedSuccess(t *testing.T) {
+func TestMalformedBodyWithStatus200(t *testing.T) {
 	for name, body := range map[string]string{
 		"empty":             ``,
 		"blank":             "\n",
@@ -82,7 +82,7 @@ func TestMalformedSuccess(t *testing.T) {
 		"garbage after":     `{"success":true}}`,
 		"two values":        `{"success":true}{"success":true}`,
 		"HTML":              `<html><body>Maintenance</body></html>`,
-		"no object":         `true`,
+		"not an object":     `true`,
 		"null":              `null`,
 		"empty object":      `{}`,
 		"missing success":   `{"errorReason":"END_SESSION_FAILED"}`,
@@ -95,39 +95,40 @@ func TestMalformedSuccess(t *testing.T) {
 		"endless blanks":    `{"success":true}` + strings.Repeat(" ", 1<<20),
 	} {
 		t.Run(name, func(t *testing.T) {
-			failure := failsWith(t, says(200, body))
+			failure := responseError(t, respond(200, body))
 			require.ErrorIs(t, failure, interaction.ErrMalformedResponse)
 			require.Equal(t, 200, failure.HTTPStatus)
 			require.True(t, failure.OutcomeUnknown())
 		})
 	}
-	require.ErrorIs(t, failsWith(t, says(204, "")), interaction.ErrMalformedResponse)
+	require.ErrorIs(t, responseError(t, respond(204, "")), interaction.ErrMalformedResponse)
 	require.Equal(t, interaction.ReasonEndSessionFailed,
-		failsWith(t, says(200, `{"errorReason":"END_SESSION_FAILED"}`)).Reason, "what there is, is kept")
+		responseError(t, respond(200, `{"errorReason":"END_SESSION_FAILED"}`)).Reason, "the reason is still returned")
 }
 
 func TestTruncatedBody(t *testing.T) {
 	url, _ := rawServer(t, "HTTP/1.1 200 OK\r\nContent-Length: 160\r\n\r\n{\"success\":true}")
-	failure := fails(t, newClient(t, url, newTokens(), interaction.ClientOptions{}))
+	failure := callError(t, newClient(t, url, newTokens(), interaction.ClientOptions{}))
 	require.ErrorIs(t, failure, interaction.ErrMalformedResponse)
 	require.True(t, failure.OutcomeUnknown())
 
 	url, _ = rawServer(t, "HTTP/1.1 403 Forbidden\r\nContent-Length: 160\r\n\r\n{\"code\":10")
-	failure = fails(t, newClient(t, url, &scriptedTokens{first: "a", err: http.ErrServerClosed}, interaction.ClientOptions{}))
+	failure = callError(t, newClient(t, url, &scriptedTokens{first: "a", err: http.ErrServerClosed},
+		interaction.ClientOptions{}))
 	require.Equal(t, 403, failure.HTTPStatus)
-	require.NoError(t, failure.Err, "the status is the answer")
+	require.NoError(t, failure.Err, "a cut-off body matters only with a 2xx status")
 }
 
-// endless is a body that never ends; read counts what was taken of it.
+// endless is a body without an end. read counts the bytes that were read.
 type endless struct{ read int }
 
 func (e *endless) Read(p []byte) (int, error) { e.read += len(p); return len(p), nil }
 func (*endless) Close() error                 { return nil }
 
-func TestEndlessBodiesAreLeft(t *testing.T) {
+func TestEndlessBodyIsNotReadToItsEnd(t *testing.T) {
 	for status, most := range map[int]int{101: 0, 200: 128 << 10, 500: 128 << 10} {
 		body := &endless{}
-		failure := fails(t, newClient(t, "https://example.com", newTokens(), interaction.ClientOptions{
+		failure := callError(t, newClient(t, "https://example.com", newTokens(), interaction.ClientOptions{
 			Transport: roundTripper(func(*http.Request) (*http.Response, error) {
 				return &http.Response{StatusCode: status, Header: http.Header{}, Body: body}, nil
 			}),
@@ -137,23 +138,25 @@ func TestEndlessBodiesAreLeft(t *testing.T) {
 	}
 }
 
-func TestOtherStatuses(t *testing.T) {
+func TestBodiesWithStatus404(t *testing.T) {
 	for body, want := range map[string]struct{ code, message string }{
-		`{"code":10071,"message":"Session not found"}`:                {"10071", "Session not found"},
-		`{"code":"10071","message":"Session not found"}`:              {"10071", "Session not found"},
-		`{"code":"SESSION_NOT_FOUND","message":""}`:                   {"SESSION_NOT_FOUND", ""},
-		`{"message":"only text"}`:                                     {"", "only text"},
-		`{"code":10071}`:                                              {"10071", ""},
-		`{"code":10071,"message":{"deep":1}}`:                         {"10071", ""},
-		`{"code":null,"message":"x"}`:                                 {"", "x"},
-		`[{"errorCode":"NOT_FOUND","message":"no such resource"}]`:    {"NOT_FOUND", "no such resource"},
-		`{"code":10071,"message":"two\nlines\tand \u0000 control"}`:   {"10071", "two lines and control"},
-		`{"code":99999999999999999999999999,"message":"big"}`:         {"99999999999999999999999999", "big"},
-		`<html>  <h1>Not\n Found</h1>`:                                {"", `<html> <h1>Not\n Found</h1>`},
-		`{"timestamp":"2026-01-01","status":404,"error":"Not Found"}`: {"", `{"timestamp":"2026-01-01","status":404,"error":"Not Found"}`},
+		`{"code":10071,"message":"Session not found"}`:              {"10071", "Session not found"},
+		`{"code":"10071","message":"Session not found"}`:            {"10071", "Session not found"},
+		`{"code":"SESSION_NOT_FOUND","message":""}`:                 {"SESSION_NOT_FOUND", ""},
+		`{"message":"only text"}`:                                   {"", "only text"},
+		`{"code":10071}`:                                            {"10071", ""},
+		`{"code":10071,"message":{"deep":1}}`:                       {"10071", ""},
+		`{"code":null,"message":"x"}`:                               {"", "x"},
+		`[{"errorCode":"NOT_FOUND","message":"no such resource"}]`:  {"NOT_FOUND", "no such resource"},
+		`{"code":10071,"message":"two\nlines\tand \u0000 control"}`: {"10071", "two lines and control"},
+		`{"code":99999999999999999999999999,"message":"big"}`:       {"99999999999999999999999999", "big"},
+		`<html>  <h1>Not\n Found</h1>`:                              {"", `<html> <h1>Not\n Found</h1>`},
+		`{"timestamp":"2026-01-01","status":404,"error":"Not Found"}`: {
+			"", `{"timestamp":"2026-01-01","status":404,"error":"Not Found"}`,
+		},
 		``: {"", ""},
 	} {
-		failure := failsWith(t, says(404, body))
+		failure := responseError(t, respond(404, body))
 		require.Equal(t, 404, failure.HTTPStatus)
 		require.Equal(t, want.code, failure.Code, body)
 		require.Equal(t, want.message, failure.Message, body)
@@ -162,56 +165,57 @@ func TestOtherStatuses(t *testing.T) {
 		require.ErrorContains(t, failure, "404")
 		require.ErrorContains(t, failure, validRequest().RequestID.String())
 	}
-	require.Equal(t, interaction.ReasonNoAccess, failsWith(t, says(404, `{"success":true,"errorReason":"NO_ACCESS"}`)).Reason,
-		"another status than 2xx is never a success")
+	require.Equal(t, interaction.ReasonNoAccess,
+		responseError(t, respond(404, `{"success":true,"errorReason":"NO_ACCESS"}`)).Reason,
+		"only a 2xx status is a success")
 }
 
-func TestLongMessagesAreCut(t *testing.T) {
+func TestLongTextsAreShortened(t *testing.T) {
 	body, err := json.Marshal(map[string]any{
 		"code": strings.Repeat("C", 5000), "message": strings.Repeat("ü", 5000), "errorReason": strings.Repeat("R", 5000),
 	})
 	require.NoError(t, err)
-	failure := failsWith(t, says(400, string(body)))
+	failure := responseError(t, respond(400, string(body)))
 	require.Equal(t, 501, utf8.RuneCountInString(failure.Message))
 	require.Len(t, failure.Code, 100+len("…"))
 	require.Len(t, failure.Reason, 100+len("…"))
 	require.True(t, utf8.ValidString(failure.Error()))
-	failure = failsWith(t, says(502, strings.Repeat("x", 10<<20)))
+	failure = responseError(t, respond(502, strings.Repeat("x", 10<<20)))
 	require.Equal(t, 502, failure.HTTPStatus)
 	require.Equal(t, 501, utf8.RuneCountInString(failure.Message))
 }
 
-func TestRateLimit(t *testing.T) {
+func TestRateLimited(t *testing.T) {
 	const message = `"Interaction request rate limit exceeded"`
 	for name, handler := range map[string]http.HandlerFunc{
-		"429":                    says(429, ``),
-		"message under 400":      says(400, `{"code":500,"message":`+message+`}`),
-		"message under 503":      says(503, `{"message":`+strings.ToUpper(message)+`}`),
-		"text":                   says(500, `Interaction request rate limit exceeded`),
-		"message under 200":      says(200, `{"success":false,"message":`+message+`}`),
-		"no success, but reason": says(200, `{"message":`+message+`}`),
+		"429":                    respond(429, ``),
+		"message under 400":      respond(400, `{"code":500,"message":`+message+`}`),
+		"message under 503":      respond(503, `{"message":`+strings.ToUpper(message)+`}`),
+		"text":                   respond(500, `Interaction request rate limit exceeded`),
+		"message under 200":      respond(200, `{"success":false,"message":`+message+`}`),
+		"no success, but reason": respond(200, `{"message":`+message+`}`),
 	} {
-		failure := failsWith(t, handler)
+		failure := responseError(t, handler)
 		require.True(t, failure.RateLimited(), name)
 		require.False(t, failure.OutcomeUnknown(), name)
 	}
-	require.False(t, failsWith(t, says(503, `{"message":"unavailable"}`)).RateLimited())
+	require.False(t, responseError(t, respond(503, `{"message":"unavailable"}`)).RateLimited())
 }
 
-func TestOutcomeUnknownByAnswer(t *testing.T) {
+func TestOutcomeUnknownByStatus(t *testing.T) {
 	for status, unknown := range map[int]bool{
 		400: false, 404: false, 408: true, 409: false, 500: true, 502: true, 503: true, 504: true,
 	} {
-		require.Equal(t, unknown, failsWith(t, says(status, `{}`)).OutcomeUnknown(), status)
+		require.Equal(t, unknown, responseError(t, respond(status, `{}`)).OutcomeUnknown(), status)
 	}
-	require.True(t, failsWith(t, says(400, `{"code":10094,"message":"downstream timeout"}`)).OutcomeUnknown())
+	require.True(t, responseError(t, respond(400, `{"code":10094,"message":"downstream timeout"}`)).OutcomeUnknown())
 }
 
 func TestRetryAfter(t *testing.T) {
 	after := func(value string) time.Duration {
-		return failsWith(t, func(w http.ResponseWriter, r *http.Request) {
+		return responseError(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", value)
-			says(503, ``)(w, r)
+			respond(503, ``)(w, r)
 		}).RetryAfter
 	}
 	for value, want := range map[string]time.Duration{
@@ -235,16 +239,16 @@ func TestRetryAfter(t *testing.T) {
 	require.InDelta(t, time.Minute, inAMinute, float64(5*time.Second))
 }
 
-func TestRetryAfterOfASuccessfulStatus(t *testing.T) {
-	failure := failsWith(t, func(w http.ResponseWriter, r *http.Request) {
+func TestRetryAfterWithStatus200(t *testing.T) {
+	failure := responseError(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "3")
-		says(200, `{"success":false,"errorReason":"CONVERSATION_PROCESSING_ABORTED"}`)(w, r)
+		respond(200, `{"success":false,"errorReason":"CONVERSATION_PROCESSING_ABORTED"}`)(w, r)
 	})
 	require.Equal(t, 3*time.Second, failure.RetryAfter)
 	require.ErrorContains(t, failure, "retry after 3s")
 }
 
-func FuzzAnswer(f *testing.F) {
+func FuzzResponse(f *testing.F) {
 	for _, body := range []string{
 		``, `{"success":true}`, `{"success":false,"errorReason":"NO_ACCESS"}`, `{"code":10071,"message":"x"}`,
 		`[{"errorCode":"X","message":"+44 7700\"900123"}]`, `{"message":"%2B44%207700%22900123"}`, `<html>`, "\xff\x00",
@@ -255,11 +259,12 @@ func FuzzAnswer(f *testing.F) {
 	}
 	var status int
 	var body string
-	client, err := interaction.NewClient("https://example.com", &scriptedTokens{first: "a-token"}, interaction.ClientOptions{
-		Transport: roundTripper(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: status, Header: http.Header{}, Body: readCloser{strings.NewReader(body)}}, nil
-		}),
-	})
+	client, err := interaction.NewClient("https://example.com", &scriptedTokens{first: "a-token"},
+		interaction.ClientOptions{
+			Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: status, Header: http.Header{}, Body: readCloser{strings.NewReader(body)}}, nil
+			}),
+		})
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, fuzzedStatus int, fuzzedBody string) {
 		status, body = fuzzedStatus, fuzzedBody
@@ -268,10 +273,11 @@ func FuzzAnswer(f *testing.F) {
 		}
 		_, err := client.MessagingSession(t.Context(), validRequest())
 		if err == nil {
-			var said map[string]any
-			require.NoError(t, json.Unmarshal([]byte(body), &said), "a success is JSON")
+			var object map[string]any
+			require.NoError(t, json.Unmarshal([]byte(body), &object), "a success is JSON")
 			require.True(t, status >= 200 && status <= 299)
-			require.True(t, slices.ContainsFunc([]any{said["success"], said["Success"]}, func(v any) bool { return v == true }) ||
+			require.True(t, slices.ContainsFunc([]any{object["success"], object["Success"]},
+				func(v any) bool { return v == true }) ||
 				strings.Contains(strings.ToLower(body), "success") || strings.Contains(body, `\u`))
 			return
 		}

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// NewTransport returns the HTTP transport that clients and token sources use
-// by default: TLS 1.2 or newer, HTTP/2 where the server speaks it, proxies from
-// the environment, and up to 64 idle connections per host kept for 90 seconds.
-// Change it before its first use to add, for instance, a company's root
-// certificates. Several clients and token sources may share one.
+// NewTransport returns the default HTTP transport of clients and token sources. It
+// uses TLS 1.2 or newer, HTTP/2 if the server supports it, the proxies of the
+// environment, and at most 64 idle connections per host for 90 seconds. Clients and
+// token sources may share a transport. To change it, for example to add root
+// certificates, do so before its first use.
 func NewTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
@@ -23,12 +23,12 @@ func NewTransport() *http.Transport {
 		MaxIdleConnsPerHost:    64,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-		// Answers are small, and without compression a request has no other
-		// headers than the documented ones.
+		// Responses are small. And without compression a request has only the
+		// headers that Salesforce documents.
 		DisableCompression: true,
 		ForceAttemptHTTP2:  true,
-		// An HTTP/2 connection that a network has silently dropped is found by
-		// a ping, not by every request on it timing out.
+		// A network may drop an HTTP/2 connection without notice. A ping finds that
+		// before all requests on the connection time out.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
 }

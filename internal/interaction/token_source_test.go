@@ -15,35 +15,35 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// grants counts the grants, of which each takes a second and returns what next
-// says.
-type grants struct {
+// endpoint counts the token requests. Each takes one second and returns the result
+// of next.
+type endpoint struct {
 	count atomic.Int32
 	next  func(n int32) (*oauth2.Token, error)
 }
 
-func (g *grants) grant(ctx context.Context) (*oauth2.Token, error) {
-	n := g.count.Add(1)
+func (e *endpoint) fetch(ctx context.Context) (*oauth2.Token, error) {
+	n := e.count.Add(1)
 	select {
 	case <-time.After(time.Second):
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return g.next(n)
+	return e.next(n)
 }
 
 func numbered(n int32) (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: "token-" + strconv.Itoa(int(n))}, nil
 }
 
-func newCache(next func(int32) (*oauth2.Token, error)) (*cachedTokens, *grants) {
-	g := &grants{next: next}
-	return &cachedTokens{grant: g.grant, lifetime: 10 * time.Minute, timeout: 5 * time.Second}, g
+func newCache(next func(int32) (*oauth2.Token, error)) (*tokenCache, *endpoint) {
+	e := &endpoint{next: next}
+	return &tokenCache{fetch: e.fetch, lifetime: 10 * time.Minute, timeout: 5 * time.Second}, e
 }
 
-// together runs f in a thousand goroutines, of which half begin once the others
-// have their answer or wait for it.
-func together(f func() (string, error)) map[string]int {
+// callManyTimes runs f in 1,000 goroutines and counts the results. The second half
+// starts when each of the first half has its result or waits for it.
+func callManyTimes(f func() (string, error)) map[string]int {
 	const callers = 1000
 	var (
 		all  sync.WaitGroup
@@ -68,50 +68,51 @@ func together(f func() (string, error)) map[string]int {
 	return seen
 }
 
-func TestTokenStormCausesOneGrant(t *testing.T) {
+func TestManyCallersCauseOneTokenRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cache, grants := newCache(numbered)
-		require.Equal(t, map[string]int{"token-1": 1000}, together(func() (string, error) { return cache.Token(t.Context()) }))
-		require.EqualValues(t, 1, grants.count.Load())
+		cache, endpoint := newCache(numbered)
+		require.Equal(t, map[string]int{"token-1": 1000},
+			callManyTimes(func() (string, error) { return cache.Token(t.Context()) }))
+		require.EqualValues(t, 1, endpoint.count.Load())
 	})
 }
 
-func TestRejectionStormCausesOneGrant(t *testing.T) {
+func TestManyRejectionsCauseOneTokenRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cache, grants := newCache(numbered)
+		cache, endpoint := newCache(numbered)
 		first, err := cache.Token(t.Context())
 		require.NoError(t, err)
 		renew := func() (string, error) { return cache.Renew(t.Context(), first) }
-		require.Equal(t, map[string]int{"token-2": 1000}, together(renew))
-		require.Equal(t, map[string]int{"token-2": 1000}, together(renew), "who comes late gets the new token")
-		require.EqualValues(t, 2, grants.count.Load())
+		require.Equal(t, map[string]int{"token-2": 1000}, callManyTimes(renew))
+		require.Equal(t, map[string]int{"token-2": 1000}, callManyTimes(renew), "later callers get the new token")
+		require.EqualValues(t, 2, endpoint.count.Load())
 
 		next, err := cache.Renew(t.Context(), "token-2")
 		require.NoError(t, err)
-		require.Equal(t, "token-3", next, "a fresh token can be rejected too")
+		require.Equal(t, "token-3", next, "a new token can be rejected too")
 	})
 }
 
-func TestRejectionStormOfATokenGrantedAgain(t *testing.T) {
+func TestRejectedTokenIsReusedIfFetchedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cache, grants := newCache(func(int32) (*oauth2.Token, error) { return &oauth2.Token{AccessToken: "same"}, nil })
+		cache, endpoint := newCache(func(int32) (*oauth2.Token, error) { return &oauth2.Token{AccessToken: "same"}, nil })
 		_, err := cache.Token(t.Context())
 		require.NoError(t, err)
 		renew := func() (string, error) { return cache.Renew(t.Context(), "same") }
-		require.Equal(t, map[string]int{"same": 1000}, together(renew))
-		require.Equal(t, map[string]int{"same": 1000}, together(renew))
-		require.EqualValues(t, 2, grants.count.Load())
+		require.Equal(t, map[string]int{"same": 1000}, callManyTimes(renew))
+		require.Equal(t, map[string]int{"same": 1000}, callManyTimes(renew))
+		require.EqualValues(t, 2, endpoint.count.Load())
 
-		<-time.After(confirmedFor)
+		<-time.After(reuseRejectedFor)
 		_, err = renew()
 		require.NoError(t, err)
-		require.EqualValues(t, 3, grants.count.Load(), "later it is asked for again")
+		require.EqualValues(t, 3, endpoint.count.Load(), "later it is fetched again")
 	})
 }
 
-func TestTokenLifetime(t *testing.T) {
+func TestTokenIsFetchedAgainAfterItsLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cache, grants := newCache(numbered)
+		cache, endpoint := newCache(numbered)
 		use := func() string {
 			token, err := cache.Token(t.Context())
 			require.NoError(t, err)
@@ -122,11 +123,11 @@ func TestTokenLifetime(t *testing.T) {
 		require.Equal(t, "token-1", use())
 		<-time.After(time.Nanosecond)
 		require.Equal(t, "token-2", use())
-		require.EqualValues(t, 2, grants.count.Load())
+		require.EqualValues(t, 2, endpoint.count.Load())
 	})
 }
 
-func TestStatedExpiryShortensTheLifetime(t *testing.T) {
+func TestExpiryInTheResponseShortensTheLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cache, _ := newCache(func(n int32) (*oauth2.Token, error) {
 			token, _ := numbered(n)
@@ -142,16 +143,16 @@ func TestStatedExpiryShortensTheLifetime(t *testing.T) {
 	})
 }
 
-func TestImpatientCallerLeavesTheGrantToTheOthers(t *testing.T) {
+func TestCancelledCallerDoesNotCancelTheTokenRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cache, grants := newCache(numbered)
-		impatient, cancel := context.WithCancel(t.Context())
+		cache, endpoint := newCache(numbered)
+		cancelled, cancel := context.WithCancel(t.Context())
 		errs := make(chan error, 1)
 		go func() {
-			_, err := cache.Token(impatient)
+			_, err := cache.Token(cancelled)
 			errs <- err
 		}()
-		synctest.Wait() // the impatient one has begun the grant
+		synctest.Wait() // the token request is in flight
 		tokens := make(chan string, 1)
 		go func() {
 			token, err := cache.Token(t.Context())
@@ -161,38 +162,39 @@ func TestImpatientCallerLeavesTheGrantToTheOthers(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, <-errs, context.Canceled)
 		require.Equal(t, "token-1<nil>", <-tokens)
-		require.EqualValues(t, 1, grants.count.Load())
+		require.EqualValues(t, 1, endpoint.count.Load())
 	})
 }
 
-func TestFailedGrant(t *testing.T) {
+func TestFailedTokenRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
-		cache, grants := newCache(func(n int32) (*oauth2.Token, error) {
+		cache, endpoint := newCache(func(n int32) (*oauth2.Token, error) {
 			if n == 1 || n == 3 {
 				return nil, broken
 			}
 			return numbered(n)
 		})
-		require.Equal(t, map[string]int{"broken": 1000}, together(func() (string, error) { return cache.Token(t.Context()) }))
-		require.EqualValues(t, 1, grants.count.Load())
+		require.Equal(t, map[string]int{"broken": 1000},
+			callManyTimes(func() (string, error) { return cache.Token(t.Context()) }))
+		require.EqualValues(t, 1, endpoint.count.Load())
 
 		token, err := cache.Token(t.Context())
-		require.NoError(t, err, "a failure is not kept")
+		require.NoError(t, err, "a failure is not cached")
 		require.Equal(t, "token-2", token)
 
 		_, err = cache.Renew(t.Context(), token)
 		require.ErrorIs(t, err, broken)
 		token, err = cache.Token(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, "token-2", token, "the old token may still serve others")
+		require.Equal(t, "token-2", token, "the old token may still be valid")
 	})
 }
 
-func TestHangingGrantEnds(t *testing.T) {
+func TestTokenRequestTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cache := &cachedTokens{
-			grant: func(ctx context.Context) (*oauth2.Token, error) {
+		cache := &tokenCache{
+			fetch: func(ctx context.Context) (*oauth2.Token, error) {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			},
@@ -205,7 +207,7 @@ func TestHangingGrantEnds(t *testing.T) {
 	})
 }
 
-func TestCacheShowsNoToken(t *testing.T) {
-	cache := &cachedTokens{token: "hunter2"}
+func TestFormattedTokenCacheHidesTheToken(t *testing.T) {
+	cache := &tokenCache{token: "hunter2"}
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v %s", cache, cache, cache, struct{ S TokenSource }{cache}), "hunter2")
 }

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// parseEndpoint accepts an absolute URL to which an access token may be sent:
-// https, or http where nobody can listen (this machine) or it was allowed. Its
-// errors leave the URL out, which may hold a password when it is a wrong one.
+// parseEndpoint accepts an absolute URL to which an access token may be sent. That
+// is https, or http to this machine, or http if plainHTTP allows it. The errors do
+// not contain the URL, because a wrong URL may contain a password.
 func parseEndpoint(raw string, plainHTTP bool) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if parseErr, ok := errors.AsType[*url.Error](err); ok {
-		return nil, fmt.Errorf("is no URL: %w", parseErr.Err)
+		return nil, fmt.Errorf("is not a URL: %w", parseErr.Err)
 	}
 	switch {
 	case err != nil:

@@ -2,8 +2,8 @@ package interaction
 
 import "slices"
 
-// ErrorReason is Salesforce's name for why an operation failed. The list of
-// names is open: Salesforce has extended it before, so any text can appear.
+// ErrorReason is Salesforce's errorReason: why an operation failed. Salesforce has
+// added reasons before, so there may be values that are not listed here.
 type ErrorReason string
 
 // The reasons that Salesforce documents.
@@ -42,5 +42,5 @@ var knownReasons = []ErrorReason{
 // Reasons returns every documented reason, in alphabetical order.
 func Reasons() []ErrorReason { return slices.Clone(knownReasons) }
 
-// Known reports whether the reason is a documented one.
+// Known reports whether Salesforce documents the reason.
 func (r ErrorReason) Known() bool { return slices.Contains(knownReasons, r) }

@@ -46,11 +46,11 @@ func pkcs8(t *testing.T, key any) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// grantForm is what a Salesforce token endpoint answers.
-const grantForm = `{"access_token":"00D000000000001!AQ.x_y","scope":"interaction_api",
+// tokenResponse is the body of a Salesforce token endpoint.
+const tokenResponse = `{"access_token":"00D000000000001!AQ.x_y","scope":"interaction_api",
 	"instance_url":"https://acme.my.salesforce.com","id":"https://login.salesforce.com/id/1/2","token_type":"Bearer"}`
 
-// flows are the two token sources against the same endpoint.
+// flows returns the token sources of both flows for the same endpoint.
 func flows(t *testing.T, tokenURL string, timeout time.Duration) map[string]interaction.TokenSource {
 	t.Helper()
 	bearer, err := interaction.NewJWTBearer(interaction.JWTBearerConfig{
@@ -64,8 +64,8 @@ func flows(t *testing.T, tokenURL string, timeout time.Duration) map[string]inte
 	return map[string]interaction.TokenSource{"JWT bearer": bearer, "client credentials": credentials}
 }
 
-// capture returns a token endpoint and the forms that it receives.
-func capture(t *testing.T) (tokenURL string, forms <-chan url.Values) {
+// newTokenEndpoint returns a token endpoint and the forms that it receives.
+func newTokenEndpoint(t *testing.T) (tokenURL string, forms <-chan url.Values) {
 	t.Helper()
 	received := make(chan url.Values, 10)
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -74,12 +74,12 @@ func capture(t *testing.T) (tokenURL string, forms <-chan url.Values) {
 			return
 		}
 		received <- r.PostForm
-		says(200, grantForm)(w, r)
+		respond(200, tokenResponse)(w, r)
 	})
 	return server.URL + "/services/oauth2/token", received
 }
 
-func TestAssertion(t *testing.T) {
+func TestJWTBearerSendsAnAssertion(t *testing.T) {
 	withCertificate := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("any")}), pkcs1()...)
 	for name, config := range map[string]interaction.JWTBearerConfig{
 		"defaults":        {PrivateKey: pkcs1()},
@@ -89,7 +89,7 @@ func TestAssertion(t *testing.T) {
 		"sandbox, 3 mins": {PrivateKey: pkcs1(), Audience: interaction.SandboxLogin, AssertionLifetime: 3 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tokenURL, forms := capture(t)
+			tokenURL, forms := newTokenEndpoint(t)
 			config.ConsumerKey, config.Username, config.TokenURL = "consumer", "user@example.com", tokenURL
 			source, err := interaction.NewJWTBearer(config)
 			require.NoError(t, err)
@@ -118,23 +118,23 @@ func TestAssertion(t *testing.T) {
 	}
 }
 
-func TestDefaultTokenURLIsTheAudiences(t *testing.T) {
-	asked := make(chan string, 1)
+func TestDefaultTokenURLBelongsToTheAudience(t *testing.T) {
+	requested := make(chan string, 1)
 	source, err := interaction.NewJWTBearer(interaction.JWTBearerConfig{
 		ConsumerKey: "consumer", Username: "user", PrivateKey: pkcs1(), Audience: interaction.SandboxLogin,
 		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-			asked <- r.URL.String()
+			requested <- r.URL.String()
 			return nil, io.EOF
 		}),
 	})
 	require.NoError(t, err)
 	_, err = source.Token(t.Context())
 	require.ErrorIs(t, err, io.EOF)
-	require.Equal(t, "https://test.salesforce.com/services/oauth2/token", receive(t, asked))
+	require.Equal(t, "https://test.salesforce.com/services/oauth2/token", receive(t, requested))
 }
 
-func TestClientCredentials(t *testing.T) {
-	tokenURL, forms := capture(t)
+func TestClientCredentialsSendsTheSecretInTheBody(t *testing.T) {
+	tokenURL, forms := newTokenEndpoint(t)
 	token, err := flows(t, tokenURL, 0)["client credentials"].Token(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "00D000000000001!AQ.x_y", token)
@@ -143,8 +143,9 @@ func TestClientCredentials(t *testing.T) {
 	}, receive(t, forms))
 }
 
-// noToken asks both flows and hands over what they report.
-func noToken(t *testing.T, tokenURL string, timeout time.Duration, check func(flow string, err *interaction.TokenError)) {
+// requireTokenErrors requests a token by both flows and calls check with each error.
+func requireTokenErrors(t *testing.T, tokenURL string, timeout time.Duration,
+	check func(flow string, err *interaction.TokenError)) {
 	t.Helper()
 	for flow, source := range flows(t, tokenURL, timeout) {
 		_, err := source.Token(t.Context())
@@ -154,19 +155,20 @@ func noToken(t *testing.T, tokenURL string, timeout time.Duration, check func(fl
 	}
 }
 
-func TestTokenRefused(t *testing.T) {
+func TestTokenEndpointRejectsTheRequest(t *testing.T) {
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Retry-After", "7")
-		says(400, `{"error":"invalid_grant","error_description":"user hasn't approved this consumer"}`)(w, r)
+		respond(400, `{"error":"invalid_grant","error_description":"user hasn't approved this consumer"}`)(w, r)
 	})
-	noToken(t, server.URL, 0, func(flow string, err *interaction.TokenError) {
+	requireTokenErrors(t, server.URL, 0, func(flow string, err *interaction.TokenError) {
 		require.Equal(t, &interaction.TokenError{
-			HTTPStatus: 400, Code: "invalid_grant", Description: "user hasn't approved this consumer", RetryAfter: 7 * time.Second,
+			HTTPStatus: 400, Code: "invalid_grant", Description: "user hasn't approved this consumer",
+			RetryAfter: 7 * time.Second,
 		}, err, flow)
 		require.EqualError(t, err, "access token: HTTP 400, invalid_grant, user hasn't approved this consumer")
 	})
-	require.Len(t, server.requests(), 2, "one per flow")
+	require.Len(t, server.requests(), 2, "one request per flow")
 }
 
 func TestTokenEndpointFailures(t *testing.T) {
@@ -176,8 +178,8 @@ func TestTokenEndpointFailures(t *testing.T) {
 		malformed bool
 		text      string
 	}{
-		"outage": {says(503, `<html>down</html>`), 503, false, "no OAuth error"},
-		"empty":  {says(500, ``), 500, false, "no OAuth error"},
+		"outage": {respond(503, `<html>down</html>`), 503, false, "no OAuth error"},
+		"empty":  {respond(500, ``), 500, false, "no OAuth error"},
 		"redirect": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 		}, 307, false, "redirects are not followed"},
@@ -185,21 +187,21 @@ func TestTokenEndpointFailures(t *testing.T) {
 			w.Header().Set("Location", "http://[::1")
 			w.WriteHeader(302)
 		}, 302, false, "redirects"},
-		"error under 200":  {says(200, `{"error":"invalid_client_id"}`), 200, false, "invalid_client_id"},
-		"200, empty":       {says(200, ``), 200, true, "no JSON"},
-		"200, HTML":        {says(200, `<html>login</html>`), 200, true, "no JSON"},
-		"200, no token":    {says(200, `{"token_type":"Bearer"}`), 200, true, "access_token"},
-		"200, empty token": {says(200, `{"access_token":""}`), 200, true, "access_token"},
-		"200, bad token":   {says(200, `{"access_token":"a\r\nX-Evil: 1"}`), 200, true, "access_token"},
-		"200, too long":    {says(200, `{"access_token":"`+strings.Repeat("a", 70<<10)+`"}`), 200, true, "longer than"},
+		"error under 200":  {respond(200, `{"error":"invalid_client_id"}`), 200, false, "invalid_client_id"},
+		"200, empty":       {respond(200, ``), 200, true, "not JSON"},
+		"200, HTML":        {respond(200, `<html>login</html>`), 200, true, "not JSON"},
+		"200, no token":    {respond(200, `{"token_type":"Bearer"}`), 200, true, "access_token"},
+		"200, empty token": {respond(200, `{"access_token":""}`), 200, true, "access_token"},
+		"200, bad token":   {respond(200, `{"access_token":"a\r\nX-Evil: 1"}`), 200, true, "access_token"},
+		"200, too long":    {respond(200, `{"access_token":"`+strings.Repeat("a", 70<<10)+`"}`), 200, true, "longer than"},
 		"200, cut off": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "900")
-			says(200, grantForm)(w, r)
+			respond(200, tokenResponse)(w, r)
 		}, 200, true, "cut off"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := serve(t, test.answer)
-			noToken(t, server.URL, 0, func(flow string, err *interaction.TokenError) {
+			requireTokenErrors(t, server.URL, 0, func(flow string, err *interaction.TokenError) {
 				require.Equal(t, test.status, err.HTTPStatus, flow)
 				require.Equal(t, test.malformed, err.Err != nil, flow)
 				if test.malformed {
@@ -209,15 +211,15 @@ func TestTokenEndpointFailures(t *testing.T) {
 				require.NotContains(t, err.Error(), "\n")
 				require.NotContains(t, err.Error(), "aaaa")
 			})
-			require.Len(t, server.requests(), 2, "one per flow, no redirect followed")
+			require.Len(t, server.requests(), 2, "one request per flow, and no redirect followed")
 		})
 	}
 }
 
 func TestTokenEndpointUnreachable(t *testing.T) {
-	server := serve(t, succeeds)
+	server := serve(t, success)
 	server.Close()
-	noToken(t, server.URL, 0, func(flow string, err *interaction.TokenError) {
+	requireTokenErrors(t, server.URL, 0, func(flow string, err *interaction.TokenError) {
 		require.Zero(t, err.HTTPStatus, flow)
 		var opErr *net.OpError
 		require.ErrorAs(t, err, &opErr, flow)
@@ -227,19 +229,19 @@ func TestTokenEndpointUnreachable(t *testing.T) {
 func TestTokenEndpointTimeout(t *testing.T) {
 	begun := make(chan struct{}, 2)
 	server := serve(t, hang(t, begun))
-	noToken(t, server.URL, 50*time.Millisecond, func(flow string, err *interaction.TokenError) {
+	requireTokenErrors(t, server.URL, 50*time.Millisecond, func(flow string, err *interaction.TokenError) {
 		require.ErrorIs(t, err, context.DeadlineExceeded, flow)
 		require.Zero(t, err.HTTPStatus, flow)
 		receive(t, begun)
 	})
 }
 
-func TestTokenErrorsShowNoSecret(t *testing.T) {
-	shownSecrets := make(chan string, 10)
+func TestTokenErrorHidesSecrets(t *testing.T) {
+	secrets := make(chan string, 10)
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		secret := r.PostForm.Get("assertion") + r.PostForm.Get("client_secret")
-		shownSecrets <- secret
+		secrets <- secret
 		body, _ := json.Marshal(map[string]string{
 			"error":             "bad " + secret,
 			"error_description": "got " + secret + " or " + url.QueryEscape(secret) + " or " + secret[:len(secret)-1],
@@ -247,9 +249,9 @@ func TestTokenErrorsShowNoSecret(t *testing.T) {
 		w.WriteHeader(400)
 		_, _ = w.Write(body)
 	})
-	noToken(t, server.URL, 0, func(flow string, err *interaction.TokenError) {
-		secret := receive(t, shownSecrets)
-		shown := everyForm(err)
+	requireTokenErrors(t, server.URL, 0, func(flow string, err *interaction.TokenError) {
+		secret := receive(t, secrets)
+		shown := allFormats(err)
 		require.NotContains(t, shown, secret, flow)
 		require.NotContains(t, shown, url.QueryEscape(secret), flow)
 		require.Contains(t, shown, "[redacted]", flow)
@@ -261,11 +263,11 @@ func TestTokenErrorsShowNoSecret(t *testing.T) {
 	})
 }
 
-func TestConfigsShowNoSecret(t *testing.T) {
+func TestFormattedConfigHidesSecrets(t *testing.T) {
 	bearer := interaction.JWTBearerConfig{ConsumerKey: "consumer", PrivateKey: []byte("hunter2")}
 	credentials := interaction.ClientCredentialsConfig{ClientID: "consumer", ClientSecret: "hunter2"}
 	for _, config := range []any{bearer, &bearer, credentials, &credentials} {
-		shown := everyForm(config)
+		shown := allFormats(config)
 		require.NotContains(t, shown, "hunter2")
 		require.NotContains(t, shown, "104 117 110", "as bytes")
 		require.NotContains(t, shown, "aHVudGVyMg", "as base64")
@@ -277,11 +279,12 @@ func TestConfigsShowNoSecret(t *testing.T) {
 	}
 }
 
-func TestTokenSourcesNameEveryWrongSetting(t *testing.T) {
+func TestNewTokenSourceNamesEveryWrongSetting(t *testing.T) {
 	_, err := interaction.NewJWTBearer(interaction.JWTBearerConfig{
 		TokenURL: "http://login.example.com", AssertionLifetime: 4 * time.Minute, TokenLifetime: -1, Timeout: -1,
 	})
-	for _, field := range []string{"ConsumerKey", "Username", "PrivateKey", "TokenURL", "AssertionLifetime", "TokenLifetime", "Timeout"} {
+	for _, field := range []string{"ConsumerKey", "Username", "PrivateKey", "TokenURL", "AssertionLifetime",
+		"TokenLifetime", "Timeout"} {
 		require.ErrorContains(t, err, field)
 	}
 	_, err = interaction.NewClientCredentials(interaction.ClientCredentialsConfig{TokenLifetime: -1, Timeout: -1})
@@ -290,42 +293,44 @@ func TestTokenSourcesNameEveryWrongSetting(t *testing.T) {
 	}
 }
 
-func TestWrongPrivateKeys(t *testing.T) {
+func TestInvalidPrivateKeys(t *testing.T) {
 	elliptic, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	for reason, key := range map[string][]byte{
-		"is required":     nil,
-		"no PEM block":    []byte("hunter2"),
-		"has no PEM":      pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("hunter2")}),
-		"cannot be read":  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("hunter2")}),
-		"is encrypted":    pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("hunter2")}),
-		"is encrypted: a": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Headers: map[string]string{"DEK-Info": "AES"}, Bytes: []byte("x")}),
-		"is no RSA key":   pkcs8(t, elliptic),
+		"is required":    nil,
+		"no PEM block":   []byte("hunter2"),
+		"has no PEM":     pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("hunter2")}),
+		"cannot be read": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("hunter2")}),
+		"is encrypted":   pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("hunter2")}),
+		"is encrypted: w": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY",
+			Headers: map[string]string{"DEK-Info": "AES"}, Bytes: []byte("x")}),
+		"is not an RSA key": pkcs8(t, elliptic),
 	} {
-		_, err := interaction.NewJWTBearer(interaction.JWTBearerConfig{ConsumerKey: "consumer", Username: "user", PrivateKey: key})
+		_, err := interaction.NewJWTBearer(interaction.JWTBearerConfig{ConsumerKey: "consumer", Username: "user",
+			PrivateKey: key})
 		require.ErrorContains(t, err, reason)
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }
 
-func TestClientAndTokenSourceTogether(t *testing.T) {
-	var grants, calls atomic.Int32
+func TestRevokedTokenIsFetchedOnceForManyCalls(t *testing.T) {
+	var tokenRequests, calls atomic.Int32
 	var valid atomic.Value
 	valid.Store("")
 	tokenServer := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		token := "token-" + strconv.Itoa(int(grants.Add(1)))
+		token := "token-" + strconv.Itoa(int(tokenRequests.Add(1)))
 		valid.Store(token)
-		says(200, `{"access_token":"`+token+`","token_type":"Bearer"}`)(w, r)
+		respond(200, `{"access_token":"`+token+`","token_type":"Bearer"}`)(w, r)
 	})
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if calls.Add(1); r.Header.Get("Authorization") != "Bearer "+valid.Load().(string) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		succeeds(w, r)
+		success(w, r)
 	})
 	client := newClient(t, server.URL, flows(t, tokenServer.URL, 0)["JWT bearer"], interaction.ClientOptions{})
-	storm := func(callers int) {
+	callConcurrently := func(callers int) {
 		var all sync.WaitGroup
 		for range callers {
 			all.Go(func() {
@@ -336,10 +341,10 @@ func TestClientAndTokenSourceTogether(t *testing.T) {
 		}
 		all.Wait()
 	}
-	storm(200)
-	require.EqualValues(t, 1, grants.Load())
+	callConcurrently(200)
+	require.EqualValues(t, 1, tokenRequests.Load())
 	require.EqualValues(t, 200, calls.Load())
 	valid.Store("") // the token is revoked
-	storm(200)
-	require.EqualValues(t, 2, grants.Load(), "200 rejections, one refresh")
+	callConcurrently(200)
+	require.EqualValues(t, 2, tokenRequests.Load(), "one token request for 200 rejections")
 }

@@ -17,22 +17,21 @@ import (
 	"golang.org/x/oauth2/jwt"
 )
 
-// ProductionLogin is the audience of production orgs, and SandboxLogin that of
-// sandbox orgs.
+// Audiences of Salesforce orgs.
 const (
-	ProductionLogin = "https://login.salesforce.com"
-	SandboxLogin    = "https://test.salesforce.com"
+	ProductionLogin = "https://login.salesforce.com" // production orgs
+	SandboxLogin    = "https://test.salesforce.com"  // sandbox orgs
 )
 
 const (
 	maxAssertionLifetime     = 3 * time.Minute
 	defaultAssertionLifetime = 2 * time.Minute
-	tokenPath                = "/services/oauth2/token" //nolint:gosec // a path, no credential
+	tokenPath                = "/services/oauth2/token" //nolint:gosec // a path, not a credential
 )
 
-// JWTBearerConfig describes the OAuth 2.0 JWT bearer flow, which the guides of
-// the Interaction Service name. It does not show its key when formatted or
-// logged.
+// JWTBearerConfig has the settings of the OAuth 2.0 JWT bearer flow, which the
+// guides of the Interaction Service use. When it is formatted or logged, the key is
+// hidden.
 type JWTBearerConfig struct {
 	// ConsumerKey of the connected app: the assertion's iss. Required.
 	ConsumerKey string
@@ -46,32 +45,30 @@ type JWTBearerConfig struct {
 	// TokenURL is the token endpoint. Default: the audience followed by
 	// /services/oauth2/token.
 	TokenURL string
-	// AssertionLifetime is how far ahead the assertion's exp is, at most the 3
-	// minutes that Salesforce allows. Default: 2 minutes, to leave room for
-	// clocks that differ.
+	// AssertionLifetime is the time from now to the assertion's exp. Salesforce
+	// allows at most 3 minutes. Default: 2 minutes, because clocks may differ.
 	AssertionLifetime time.Duration
-	// TokenLifetime is how long an access token is used, as Salesforce does not
-	// say when it expires. Default: 10 minutes.
+	// TokenLifetime is how long an access token is used. Salesforce's response does
+	// not say when the token expires. Default: 10 minutes.
 	TokenLifetime time.Duration
-	// Timeout bounds one token request. Default: 10 seconds.
+	// Timeout limits one token request. Default: 10 seconds.
 	Timeout time.Duration
-	// Transport sends the token requests. Default: a [NewTransport] of the
-	// source's own.
+	// Transport sends the token requests. Default: a new [NewTransport].
 	Transport http.RoundTripper
-	// PlainHTTP allows a token endpoint with http on another machine than this
-	// one: only for a simulator in a network of its own.
+	// PlainHTTP allows a token endpoint with http on another machine. Use it only
+	// for a simulator in a private network.
 	PlainHTTP bool
 }
 
-// NewJWTBearer returns a caching token source for the JWT bearer flow. Its
-// errors are [*TokenError], or that of a context that ended while waiting. The
-// error of NewJWTBearer names every wrong setting.
+// NewJWTBearer returns a token source for the JWT bearer flow. It caches the token.
+// Its errors are a [*TokenError], or the error of a context that ended. The error of
+// NewJWTBearer names every wrong setting.
 func NewJWTBearer(config JWTBearerConfig) (TokenSource, error) {
 	audience := cmp.Or(config.Audience, ProductionLogin)
 	tokenURL := cmp.Or(config.TokenURL, strings.TrimSuffix(audience, "/")+tokenPath)
 	key, keyErr := parsePrivateKey(config.PrivateKey)
 	_, urlErr := parseEndpoint(tokenURL, config.PlainHTTP)
-	wrong := inOneLine(
+	err := joinErrors(
 		errorIf(config.ConsumerKey == "", "ConsumerKey is required"),
 		errorIf(config.Username == "", "Username is required"),
 		fieldError("PrivateKey", keyErr),
@@ -82,8 +79,8 @@ func NewJWTBearer(config JWTBearerConfig) (TokenSource, error) {
 		errorIf(config.TokenLifetime < 0, "TokenLifetime must not be negative"),
 		errorIf(config.Timeout < 0, "Timeout must not be negative"),
 	)
-	if wrong != nil {
-		return nil, fmt.Errorf("JWT bearer flow: %w", wrong)
+	if err != nil {
+		return nil, fmt.Errorf("JWT bearer flow: %w", err)
 	}
 	flow := &jwt.Config{
 		Email:      config.ConsumerKey,
@@ -93,19 +90,19 @@ func NewJWTBearer(config JWTBearerConfig) (TokenSource, error) {
 		TokenURL:   tokenURL,
 		Expires:    cmp.Or(config.AssertionLifetime, defaultAssertionLifetime),
 	}
-	granter := granter{
+	requester := tokenRequester{
 		flow:      func(ctx context.Context) (*oauth2.Token, error) { return flow.TokenSource(ctx).Token() },
 		transport: transportOr(config.Transport),
 	}
-	return &cachedTokens{
-		grant:    granter.grant,
+	return &tokenCache{
+		fetch:    requester.request,
 		lifetime: cmp.Or(config.TokenLifetime, defaultTokenLifetime),
 		timeout:  cmp.Or(config.Timeout, defaultTimeout),
 	}, nil
 }
 
-// parsePrivateKey finds the first private key in the PEM text, which may hold
-// the certificate as well.
+// parsePrivateKey returns the first private key of the PEM text. The text may also
+// contain a certificate.
 func parsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
 	if len(text) == 0 {
 		return nil, errors.New("is required")
@@ -116,14 +113,14 @@ func parsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
 			if block.Headers["DEK-Info"] != "" {
 				return nil, errEncryptedKey
 			}
-			return readKey(x509.ParsePKCS1PrivateKey(block.Bytes))
+			return orUnreadable(x509.ParsePKCS1PrivateKey(block.Bytes))
 		case "PRIVATE KEY":
 			key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			rsaKey, ok := key.(*rsa.PrivateKey)
 			if err == nil && !ok {
 				return nil, errors.New("is not an RSA key; RS256 needs one")
 			}
-			return readKey(rsaKey, err)
+			return orUnreadable(rsaKey, err)
 		case "ENCRYPTED PRIVATE KEY":
 			return nil, errEncryptedKey
 		}
@@ -131,27 +128,27 @@ func parsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
 	return nil, errors.New("has no PEM block with a private key")
 }
 
-var errEncryptedKey = errors.New("is encrypted: a key without a passphrase is needed")
+var errEncryptedKey = errors.New("is encrypted: want a key without a passphrase")
 
-func readKey(key *rsa.PrivateKey, err error) (*rsa.PrivateKey, error) {
+func orUnreadable(key *rsa.PrivateKey, err error) (*rsa.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
 	return key, nil
 }
 
-// LogValue shows what is no secret.
+// LogValue returns the settings without the private key.
 func (c JWTBearerConfig) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("consumerKey", c.ConsumerKey),
 		slog.String("username", c.Username),
-		slog.String("privateKey", concealed(string(c.PrivateKey))),
+		slog.String("privateKey", mask(string(c.PrivateKey))),
 		slog.String("audience", c.Audience),
 		slog.String("tokenUrl", c.TokenURL),
 	)
 }
 
-// Format writes the same as LogValue, whatever the verb.
+// Format writes the same as LogValue, for every verb.
 func (c JWTBearerConfig) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "interaction.JWTBearerConfig%v", c.LogValue().Group())
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// ClientCredentialsConfig describes the OAuth 2.0 client credentials flow. It
-// does not show its secret when formatted or logged.
+// ClientCredentialsConfig has the settings of the OAuth 2.0 client credentials flow.
+// When it is formatted or logged, the secret is hidden.
 type ClientCredentialsConfig struct {
 	// ClientID is the connected app's consumer key. Required.
 	ClientID string
@@ -22,60 +22,58 @@ type ClientCredentialsConfig struct {
 	// TokenURL is the token endpoint of the org's My Domain, such as
 	// https://<MyDomain>.my.salesforce.com/services/oauth2/token. Required.
 	TokenURL string
-	// TokenLifetime is how long an access token is used, as Salesforce does not
-	// say when it expires. Default: 10 minutes.
+	// TokenLifetime is how long an access token is used. Salesforce's response does
+	// not say when the token expires. Default: 10 minutes.
 	TokenLifetime time.Duration
-	// Timeout bounds one token request. Default: 10 seconds.
+	// Timeout limits one token request. Default: 10 seconds.
 	Timeout time.Duration
-	// Transport sends the token requests. Default: a [NewTransport] of the
-	// source's own.
+	// Transport sends the token requests. Default: a new [NewTransport].
 	Transport http.RoundTripper
-	// PlainHTTP allows a token endpoint with http on another machine than this
-	// one: only for a simulator in a network of its own.
+	// PlainHTTP allows a token endpoint with http on another machine. Use it only
+	// for a simulator in a private network.
 	PlainHTTP bool
 }
 
-// NewClientCredentials returns a caching token source for the client
-// credentials flow. Its errors are [*TokenError], or that of a context that
-// ended while waiting. The error of NewClientCredentials names every wrong
-// setting.
+// NewClientCredentials returns a token source for the client credentials flow. It
+// caches the token. Its errors are a [*TokenError], or the error of a context that
+// ended. The error of NewClientCredentials names every wrong setting.
 func NewClientCredentials(config ClientCredentialsConfig) (TokenSource, error) {
 	_, urlErr := parseEndpoint(config.TokenURL, config.PlainHTTP)
-	wrong := inOneLine(
+	err := joinErrors(
 		errorIf(config.ClientID == "", "ClientID is required"),
 		errorIf(config.ClientSecret == "", "ClientSecret is required"),
 		fieldError("TokenURL", urlErr),
 		errorIf(config.TokenLifetime < 0, "TokenLifetime must not be negative"),
 		errorIf(config.Timeout < 0, "Timeout must not be negative"),
 	)
-	if wrong != nil {
-		return nil, fmt.Errorf("client credentials flow: %w", wrong)
+	if err != nil {
+		return nil, fmt.Errorf("client credentials flow: %w", err)
 	}
 	flow := &clientcredentials.Config{
 		ClientID:     config.ClientID,
 		ClientSecret: config.ClientSecret,
 		TokenURL:     config.TokenURL,
-		// Named, because oauth2 would otherwise try both ways on every error.
+		// Without this, oauth2 tries both styles after every error.
 		AuthStyle: oauth2.AuthStyleInParams,
 	}
-	granter := granter{flow: flow.Token, transport: transportOr(config.Transport)}
-	return &cachedTokens{
-		grant:    granter.grant,
+	requester := tokenRequester{flow: flow.Token, transport: transportOr(config.Transport)}
+	return &tokenCache{
+		fetch:    requester.request,
 		lifetime: cmp.Or(config.TokenLifetime, defaultTokenLifetime),
 		timeout:  cmp.Or(config.Timeout, defaultTimeout),
 	}, nil
 }
 
-// LogValue shows what is no secret.
+// LogValue returns the settings without the secret.
 func (c ClientCredentialsConfig) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("clientId", c.ClientID),
-		slog.String("clientSecret", concealed(c.ClientSecret)),
+		slog.String("clientSecret", mask(c.ClientSecret)),
 		slog.String("tokenUrl", c.TokenURL),
 	)
 }
 
-// Format writes the same as LogValue, whatever the verb.
+// Format writes the same as LogValue, for every verb.
 func (c ClientCredentialsConfig) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "interaction.ClientCredentialsConfig%v", c.LogValue().Group())
 }
