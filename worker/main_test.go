@@ -56,7 +56,8 @@ func TestCheckConfig(t *testing.T) {
 	path := writeConfig(t, validKey(t))
 	out, err := runWorker(t, "-check-config", "-config", path)
 	require.NoError(t, err)
-	require.Equal(t, path+" is valid: task queue sessionkeeper\n  org 00D000000000001 at https://example.my.salesforce-scrt.com\n", out)
+	require.Equal(t, path+" is valid: task queue sessionkeeper\n"+
+		"  org 00D000000000001 at https://example.my.salesforce-scrt.com\n", out)
 
 	t.Setenv("SESSIONKEEPER_CONFIG", path)
 	_, err = runWorker(t, "-check-config")
@@ -66,7 +67,8 @@ func TestCheckConfig(t *testing.T) {
 func TestCheckConfigReportsAnInvalidKey(t *testing.T) {
 	path := writeConfig(t, "no key")
 	out, err := runWorker(t, "-check-config", "-config", path)
-	require.EqualError(t, err, "configuration "+path+":\n  line 4: orgs[0].jwtBearer.key: has no PEM block with a private key")
+	require.EqualError(t, err, "configuration "+path+":\n"+
+		"  line 4: orgs[0].jwtBearer.key: has no PEM block with a private key")
 	require.Empty(t, out)
 }
 

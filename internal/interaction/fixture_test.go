@@ -103,8 +103,9 @@ func respond(status int, body string) http.HandlerFunc {
 
 func success(w http.ResponseWriter, r *http.Request) { respond(200, `{"success":true}`)(w, r) }
 
-func newClient(t *testing.T, url string, tokens interaction.TokenSource,
-	options interaction.ClientOptions) *interaction.Client {
+func newClient(
+	t *testing.T, url string, tokens interaction.TokenSource, options interaction.ClientOptions,
+) *interaction.Client {
 	t.Helper()
 	client, err := interaction.NewClient(url, tokens, options)
 	require.NoError(t, err)

@@ -144,8 +144,9 @@ func TestClientCredentialsSendsTheSecretInTheBody(t *testing.T) {
 }
 
 // requireTokenErrors requests a token by both flows and calls check with each error.
-func requireTokenErrors(t *testing.T, tokenURL string, timeout time.Duration,
-	check func(flow string, err *interaction.TokenError)) {
+func requireTokenErrors(
+	t *testing.T, tokenURL string, timeout time.Duration, check func(flow string, err *interaction.TokenError),
+) {
 	t.Helper()
 	for flow, source := range flows(t, tokenURL, timeout) {
 		_, err := source.Token(t.Context())

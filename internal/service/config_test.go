@@ -174,7 +174,8 @@ deployment: {buildId: x}
 		},
 		"http to another machine": {
 			strings.Replace(validConfig, "https://", "http://", 1),
-			`  line 3: orgs[0].apiBaseUrl: must begin with https://, because http would send the credentials to example.my.salesforce-scrt.com unencrypted`,
+			`  line 3: orgs[0].apiBaseUrl: must begin with https://, ` +
+				`because http would send the credentials to example.my.salesforce-scrt.com unencrypted`,
 		},
 		"URL with a password, which must not be in the error": {
 			strings.Replace(validConfig, "https://", "https://me:hunter2@",
@@ -239,7 +240,8 @@ deployment: {buildId: x}
 }
 
 func TestLineOfAProblemBelowAYAMLAnchor(t *testing.T) {
-	_, err := ParseConfig([]byte("orgs:\n  - &first\n    orgId: 00D000000000001\n  - <<: *first\n    orgId: 00D000000000002\n"))
+	text := "orgs:\n  - &first\n    orgId: 00D000000000001\n  - <<: *first\n    orgId: 00D000000000002\n"
+	_, err := ParseConfig([]byte(text))
 	require.ErrorContains(t, err, "  line 4: orgs[1].apiBaseUrl: is missing")
 }
 

@@ -74,8 +74,9 @@ func (f *frontend) serve(t *testing.T, address string) {
 }
 
 // withErrorDetails converts errors to gRPC errors as Temporal does.
-func withErrorDetails(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any,
-	error) {
+func withErrorDetails(
+	ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
+) (any, error) {
 	response, err := handle(ctx, request)
 	return response, serviceerror.ToStatus(err).Err()
 }
@@ -93,29 +94,34 @@ func (f *frontend) connect(t *testing.T) client.Client {
 	return temporal
 }
 
-func (f *frontend) GetSystemInfo(context.Context,
-	*workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
+func (f *frontend) GetSystemInfo(
+	context.Context, *workflowservice.GetSystemInfoRequest,
+) (*workflowservice.GetSystemInfoResponse, error) {
 	return &workflowservice.GetSystemInfoResponse{}, nil
 }
 
-func (f *frontend) DescribeNamespace(context.Context,
-	*workflowservice.DescribeNamespaceRequest) (*workflowservice.DescribeNamespaceResponse, error) {
+func (f *frontend) DescribeNamespace(
+	context.Context, *workflowservice.DescribeNamespaceRequest,
+) (*workflowservice.DescribeNamespaceResponse, error) {
 	return &workflowservice.DescribeNamespaceResponse{}, f.describeError
 }
 
-func (f *frontend) ListSearchAttributes(context.Context,
-	*operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
+func (f *frontend) ListSearchAttributes(
+	context.Context, *operatorservice.ListSearchAttributesRequest,
+) (*operatorservice.ListSearchAttributesResponse, error) {
 	return &operatorservice.ListSearchAttributesResponse{CustomAttributes: f.attributes}, f.listError
 }
 
-func (f *frontend) PollWorkflowTaskQueue(ctx context.Context,
-	_ *workflowservice.PollWorkflowTaskQueueRequest) (*workflowservice.PollWorkflowTaskQueueResponse, error) {
+func (f *frontend) PollWorkflowTaskQueue(
+	ctx context.Context, _ *workflowservice.PollWorkflowTaskQueueRequest,
+) (*workflowservice.PollWorkflowTaskQueueResponse, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-func (f *frontend) PollActivityTaskQueue(ctx context.Context,
-	r *workflowservice.PollActivityTaskQueueRequest) (*workflowservice.PollActivityTaskQueueResponse, error) {
+func (f *frontend) PollActivityTaskQueue(
+	ctx context.Context, r *workflowservice.PollActivityTaskQueueRequest,
+) (*workflowservice.PollActivityTaskQueueResponse, error) {
 	select {
 	case f.polls <- r:
 	default:
@@ -128,26 +134,29 @@ func (f *frontend) PollActivityTaskQueue(ctx context.Context,
 	}
 }
 
-func (f *frontend) RecordActivityTaskHeartbeat(context.Context,
-	*workflowservice.RecordActivityTaskHeartbeatRequest) (*workflowservice.RecordActivityTaskHeartbeatResponse, error) {
+func (f *frontend) RecordActivityTaskHeartbeat(
+	context.Context, *workflowservice.RecordActivityTaskHeartbeatRequest,
+) (*workflowservice.RecordActivityTaskHeartbeatResponse, error) {
 	return &workflowservice.RecordActivityTaskHeartbeatResponse{}, nil
 }
 
-func (f *frontend) RespondActivityTaskFailed(_ context.Context,
-	r *workflowservice.RespondActivityTaskFailedRequest) (*workflowservice.RespondActivityTaskFailedResponse, error) {
+func (f *frontend) RespondActivityTaskFailed(
+	_ context.Context, r *workflowservice.RespondActivityTaskFailedRequest,
+) (*workflowservice.RespondActivityTaskFailedResponse, error) {
 	f.failed <- r
 	return &workflowservice.RespondActivityTaskFailedResponse{}, nil
 }
 
-func (f *frontend) RespondActivityTaskCompleted(_ context.Context,
-	r *workflowservice.RespondActivityTaskCompletedRequest) (*workflowservice.RespondActivityTaskCompletedResponse,
-	error) {
+func (f *frontend) RespondActivityTaskCompleted(
+	_ context.Context, r *workflowservice.RespondActivityTaskCompletedRequest,
+) (*workflowservice.RespondActivityTaskCompletedResponse, error) {
 	f.completed <- r
 	return &workflowservice.RespondActivityTaskCompletedResponse{}, nil
 }
 
-func (f *frontend) ShutdownWorker(_ context.Context,
-	r *workflowservice.ShutdownWorkerRequest) (*workflowservice.ShutdownWorkerResponse, error) {
+func (f *frontend) ShutdownWorker(
+	_ context.Context, r *workflowservice.ShutdownWorkerRequest,
+) (*workflowservice.ShutdownWorkerResponse, error) {
 	select {
 	case f.shutdowns <- r:
 	default:

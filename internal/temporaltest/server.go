@@ -1,6 +1,6 @@
-// Package temporaltest is a stand-in for Temporal's front end on loopback: it
-// knows as much of it as a sender of events uses, so that senders are tested
-// over the wire, without workers, and can lose their server.
+// Package temporaltest is a fake Temporal server on a loopback address. It has the
+// methods that a sender of events uses. So a sender can be tested over gRPC without
+// a worker, and the server can be stopped during a test.
 package temporaltest
 
 import (
@@ -27,36 +27,37 @@ import (
 	"sessionkeeper/conversation"
 )
 
-// Run is the last run of a workflow. One without an end is running.
+// Run is the last run of a workflow.
 type Run struct {
 	WorkflowID string
-	// Status counts for a run that has ended. Default Completed.
+	// Status is the status of a run that has ended. Default Completed.
 	Status enumspb.WorkflowExecutionStatus
-	Ended  time.Time
+	// Ended is zero while the workflow runs.
+	Ended time.Time
 	// Outcome is the result of a completed run.
 	Outcome *conversation.Outcome
 
 	id string
 }
 
-// Call is one call of a sender.
+// Call is one request of a sender.
 type Call struct {
 	// Method is the name of the gRPC method.
 	Method     string
 	WorkflowID string
-	// Name is that of the signal, update or query. A start alone is named like
-	// the signal of the same payload.
+	// Name is the name of the signal, update or query. For StartWorkflowExecution
+	// it is [conversation.SignalStart].
 	Name  string
 	Reuse enumspb.WorkflowIdReusePolicy
-	// Payload is what the signal or update carries, and Input what a workflow
-	// is started with, as JSON.
+	// Payload is the payload of the signal or update, and Input the input of the
+	// workflow, both as JSON.
 	Payload, Input json.RawMessage
-	// Start is the request of a call that may start the workflow.
-	Start Starts
+	// Start is the request, if it may start a workflow.
+	Start StartRequest
 }
 
-// Starts is what requests that may start a workflow have in common.
-type Starts interface {
+// StartRequest has the common methods of the requests that may start a workflow.
+type StartRequest interface {
 	GetWorkflowType() *commonpb.WorkflowType
 	GetTaskQueue() *taskqueuepb.TaskQueue
 	GetSearchAttributes() *commonpb.SearchAttributes
@@ -66,30 +67,30 @@ type Starts interface {
 	GetPriority() *commonpb.Priority
 }
 
-// Server is the stand-in. Its methods are safe for concurrent use.
+// Server is the fake server. Its methods are safe for concurrent use.
 type Server struct {
 	workflowservice.UnimplementedWorkflowServiceServer
 
-	// Addr is where it listens.
+	// Addr is the address on which it listens.
 	Addr string
 
-	mu     sync.Mutex
-	grpc   *grpc.Server
-	runs   map[string]*Run
-	calls  []Call
-	heard  chan struct{}
-	fail   func(method string) error
-	closed func(workflowID string) (conversation.Outcome, error)
-	status conversation.Status
+	mu          sync.Mutex
+	grpc        *grpc.Server
+	runs        map[string]*Run
+	calls       []Call
+	nextCall    chan struct{}
+	fail        func(method string) error
+	closeResult func(workflowID string) (conversation.Outcome, error)
+	status      conversation.Status
 }
 
 // Start returns a server that listens until the test ends.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{
-		Addr: "127.0.0.1:0", runs: map[string]*Run{}, heard: make(chan struct{}),
+		Addr: "127.0.0.1:0", runs: map[string]*Run{}, nextCall: make(chan struct{}),
 		fail: func(string) error { return nil },
-		closed: func(string) (conversation.Outcome, error) {
+		closeResult: func(string) (conversation.Outcome, error) {
 			return conversation.Outcome{Why: conversation.Closed}, nil
 		},
 	}
@@ -98,7 +99,7 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// Resume listens again after a stop, at the same address.
+// Resume listens again after [Server.Stop], on the same address.
 func (s *Server) Resume(t testing.TB) {
 	t.Helper()
 	var config net.ListenConfig
@@ -120,22 +121,22 @@ func (s *Server) Stop() {
 	server.Stop()
 }
 
-// Client returns a client that connects with its first call.
+// Client returns a client that connects with its first request.
 func (s *Server) Client(t testing.TB) client.Client {
 	t.Helper()
-	c, err := client.NewLazyClient(client.Options{HostPort: s.Addr, Logger: quiet{}})
+	c, err := client.NewLazyClient(client.Options{HostPort: s.Addr, Logger: discard{}})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
 }
 
-// quiet keeps the client's log out of the tests.
-type quiet struct{}
+// discard is a logger without output.
+type discard struct{}
 
-func (quiet) Debug(string, ...any) {}
-func (quiet) Info(string, ...any)  {}
-func (quiet) Warn(string, ...any)  {}
-func (quiet) Error(string, ...any) {}
+func (discard) Debug(string, ...any) {}
+func (discard) Info(string, ...any)  {}
+func (discard) Warn(string, ...any)  {}
+func (discard) Error(string, ...any) {}
 
 // Ran sets the last run of a workflow.
 func (s *Server) Ran(run Run) {
@@ -148,46 +149,49 @@ func (s *Server) Ran(run Run) {
 	s.runs[run.WorkflowID] = &run
 }
 
-// Fail has calls fail with what fails returns for the method, if not nil.
-func (s *Server) Fail(fails func(method string) error) {
+// Fail sets a function that is called with the method of each request. If it returns
+// an error, the request fails with it.
+func (s *Server) Fail(errorOf func(method string) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fail = fails
+	s.fail = errorOf
 }
 
-// Answer sets what the update "close" answers.
-func (s *Server) Answer(closed func(workflowID string) (conversation.Outcome, error)) {
+// Answer sets the result of the update "close".
+func (s *Server) Answer(result func(workflowID string) (conversation.Outcome, error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = closed
+	s.closeResult = result
 }
 
-// Stands sets what the query "status" answers.
+// Stands sets the answer to the query "status".
 func (s *Server) Stands(status conversation.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status = status
 }
 
-// Calls are those that arrived so far, in order, without the client's greeting.
+// Calls returns the requests so far, in order, without GetSystemInfo.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Call(nil), s.calls...)
 }
 
-// Heard is closed when the next call arrives.
+// Heard returns a channel that is closed when the next request arrives.
 func (s *Server) Heard() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.heard
+	return s.nextCall
 }
 
-func (s *Server) intercept(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+func (s *Server) intercept(
+	ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
+) (any, error) {
 	s.mu.Lock()
 	err := s.fail(path.Base(info.FullMethod))
-	close(s.heard)
-	s.heard = make(chan struct{})
+	close(s.nextCall)
+	s.nextCall = make(chan struct{})
 	s.mu.Unlock()
 	if err != nil {
 		return nil, serviceerror.ToStatus(err).Err()
@@ -199,8 +203,8 @@ func (s *Server) intercept(ctx context.Context, request any, info *grpc.UnarySer
 	return response, nil
 }
 
-// running is the run that takes a signal or update; with a start it begins one,
-// if the reuse policy allows it.
+// running returns the run that is running. If none is and start is true, it starts a
+// run, unless the reuse policy forbids it.
 func (s *Server) running(workflowID string, start bool, reuse enumspb.WorkflowIdReusePolicy) (*Run, error) {
 	last := s.runs[workflowID]
 	switch {
@@ -211,23 +215,31 @@ func (s *Server) running(workflowID string, start bool, reuse enumspb.WorkflowId
 	case last != nil && reuse == enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE:
 		return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("Workflow execution already finished", "", last.id)
 	default:
-		begun := &Run{WorkflowID: workflowID, id: fmt.Sprintf("run-%d", len(s.calls)), Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING}
-		s.runs[workflowID] = begun
-		return begun, nil
+		run := &Run{
+			WorkflowID: workflowID, id: fmt.Sprintf("run-%d", len(s.calls)),
+			Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+		}
+		s.runs[workflowID] = run
+		return run, nil
 	}
 }
 
-// GetSystemInfo implements the client's greeting.
-func (s *Server) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
+// GetSystemInfo answers the request that a client sends when it connects.
+func (s *Server) GetSystemInfo(
+	context.Context, *workflowservice.GetSystemInfoRequest,
+) (*workflowservice.GetSystemInfoResponse, error) {
 	return &workflowservice.GetSystemInfoResponse{Capabilities: &workflowservice.GetSystemInfoResponse_Capabilities{}}, nil
 }
 
-// SignalWithStartWorkflowExecution signals the run or begins one.
-func (s *Server) SignalWithStartWorkflowExecution(_ context.Context, r *workflowservice.SignalWithStartWorkflowExecutionRequest) (*workflowservice.SignalWithStartWorkflowExecutionResponse, error) {
+// SignalWithStartWorkflowExecution signals the run or starts one.
+func (s *Server) SignalWithStartWorkflowExecution(
+	_ context.Context, r *workflowservice.SignalWithStartWorkflowExecutionRequest,
+) (*workflowservice.SignalWithStartWorkflowExecutionResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, Call{
-		Method: "SignalWithStartWorkflowExecution", WorkflowID: r.GetWorkflowId(), Name: r.GetSignalName(), Reuse: r.GetWorkflowIdReusePolicy(),
+		Method: "SignalWithStartWorkflowExecution", WorkflowID: r.GetWorkflowId(), Name: r.GetSignalName(),
+		Reuse:   r.GetWorkflowIdReusePolicy(),
 		Payload: first(r.GetSignalInput()), Input: first(r.GetInput()), Start: r,
 	})
 	run, err := s.running(r.GetWorkflowId(), true, r.GetWorkflowIdReusePolicy())
@@ -237,13 +249,16 @@ func (s *Server) SignalWithStartWorkflowExecution(_ context.Context, r *workflow
 	return &workflowservice.SignalWithStartWorkflowExecutionResponse{RunId: run.id}, nil
 }
 
-// StartWorkflowExecution begins a run, unless one runs or the reuse policy
+// StartWorkflowExecution starts a run, unless one is running or the reuse policy
 // forbids it.
-func (s *Server) StartWorkflowExecution(_ context.Context, r *workflowservice.StartWorkflowExecutionRequest) (*workflowservice.StartWorkflowExecutionResponse, error) {
+func (s *Server) StartWorkflowExecution(
+	_ context.Context, r *workflowservice.StartWorkflowExecutionRequest,
+) (*workflowservice.StartWorkflowExecutionResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, Call{
-		Method: "StartWorkflowExecution", WorkflowID: r.GetWorkflowId(), Name: conversation.SignalStart, Reuse: r.GetWorkflowIdReusePolicy(),
+		Method: "StartWorkflowExecution", WorkflowID: r.GetWorkflowId(), Name: conversation.SignalStart,
+		Reuse:   r.GetWorkflowIdReusePolicy(),
 		Payload: first(r.GetInput()), Input: first(r.GetInput()), Start: r,
 	})
 	if last := s.runs[r.GetWorkflowId()]; last != nil && last.Ended.IsZero() {
@@ -257,11 +272,14 @@ func (s *Server) StartWorkflowExecution(_ context.Context, r *workflowservice.St
 }
 
 // SignalWorkflowExecution signals the run.
-func (s *Server) SignalWorkflowExecution(_ context.Context, r *workflowservice.SignalWorkflowExecutionRequest) (*workflowservice.SignalWorkflowExecutionResponse, error) {
+func (s *Server) SignalWorkflowExecution(
+	_ context.Context, r *workflowservice.SignalWorkflowExecutionRequest,
+) (*workflowservice.SignalWorkflowExecutionResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := r.GetWorkflowExecution().GetWorkflowId()
-	s.calls = append(s.calls, Call{Method: "SignalWorkflowExecution", WorkflowID: id, Name: r.GetSignalName(), Payload: first(r.GetInput())})
+	s.calls = append(s.calls, Call{Method: "SignalWorkflowExecution", WorkflowID: id, Name: r.GetSignalName(),
+		Payload: first(r.GetInput())})
 	if _, err := s.running(id, false, 0); err != nil {
 		return nil, err
 	}

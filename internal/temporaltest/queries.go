@@ -1,0 +1,157 @@
+package temporaltest
+
+import (
+	"context"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
+	updatepb "go.temporal.io/api/update/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// DescribeWorkflowExecution returns the status of the last run.
+func (s *Server) DescribeWorkflowExecution(
+	_ context.Context, r *workflowservice.DescribeWorkflowExecutionRequest,
+) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := r.GetExecution().GetWorkflowId()
+	s.calls = append(s.calls, Call{Method: "DescribeWorkflowExecution", WorkflowID: id})
+	run := s.runs[id]
+	if run == nil {
+		return nil, serviceerror.NewNotFound("workflow not found")
+	}
+	info := &workflowpb.WorkflowExecutionInfo{Execution: run.execution(),
+		Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING}
+	if !run.Ended.IsZero() {
+		info.Status, info.CloseTime = run.Status, timestamppb.New(run.Ended)
+	}
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: info}, nil
+}
+
+func (r *Run) execution() *commonpb.WorkflowExecution {
+	return &commonpb.WorkflowExecution{WorkflowId: r.WorkflowID, RunId: r.id}
+}
+
+// GetWorkflowExecutionHistory returns the event that ended the last run.
+func (s *Server) GetWorkflowExecutionHistory(
+	_ context.Context, r *workflowservice.GetWorkflowExecutionHistoryRequest,
+) (*workflowservice.GetWorkflowExecutionHistoryResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	run := s.runs[r.GetExecution().GetWorkflowId()]
+	if run == nil || run.Ended.IsZero() {
+		return nil, serviceerror.NewNotFound("workflow not found")
+	}
+	completed := &historypb.HistoryEvent{
+		EventId: 9, EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+		Attributes: &historypb.HistoryEvent_WorkflowExecutionCompletedEventAttributes{
+			WorkflowExecutionCompletedEventAttributes: &historypb.WorkflowExecutionCompletedEventAttributes{
+				Result: encode(run.Outcome),
+			},
+		},
+	}
+	return &workflowservice.GetWorkflowExecutionHistoryResponse{
+		History: &historypb.History{Events: []*historypb.HistoryEvent{completed}},
+	}, nil
+}
+
+// QueryWorkflow answers with the status that [Server.Stands] set.
+func (s *Server) QueryWorkflow(
+	_ context.Context, r *workflowservice.QueryWorkflowRequest,
+) (*workflowservice.QueryWorkflowResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := r.GetExecution().GetWorkflowId()
+	s.calls = append(s.calls, Call{Method: "QueryWorkflow", WorkflowID: id, Name: r.GetQuery().GetQueryType()})
+	if s.runs[id] == nil {
+		return nil, serviceerror.NewNotFound("workflow not found")
+	}
+	return &workflowservice.QueryWorkflowResponse{QueryResult: encode(s.status)}, nil
+}
+
+// ListWorkflowExecutions returns every run, ended or not, one per page.
+func (s *Server) ListWorkflowExecutions(
+	_ context.Context, r *workflowservice.ListWorkflowExecutionsRequest,
+) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, Call{Method: "ListWorkflowExecutions", Name: r.GetQuery()})
+	listed := &workflowservice.ListWorkflowExecutionsResponse{}
+	for id, run := range s.runs {
+		if id <= string(r.GetNextPageToken()) {
+			continue
+		}
+		if len(listed.Executions) == 0 || id < listed.GetExecutions()[0].GetExecution().GetWorkflowId() {
+			listed.Executions = []*workflowpb.WorkflowExecutionInfo{{Execution: run.execution()}}
+			listed.NextPageToken = []byte(id)
+		}
+	}
+	return listed, nil
+}
+
+// UpdateWorkflowExecution answers the update "close".
+func (s *Server) UpdateWorkflowExecution(
+	_ context.Context, r *workflowservice.UpdateWorkflowExecutionRequest,
+) (*workflowservice.UpdateWorkflowExecutionResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recordUpdate("UpdateWorkflowExecution", r, 0)
+	run, err := s.running(r.GetWorkflowExecution().GetWorkflowId(), false, 0)
+	if err != nil {
+		return nil, err
+	}
+	return s.updateResponse(r, run), nil
+}
+
+// ExecuteMultiOperation answers the update "close" with start.
+func (s *Server) ExecuteMultiOperation(
+	_ context.Context, r *workflowservice.ExecuteMultiOperationRequest,
+) (*workflowservice.ExecuteMultiOperationResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	start, update := r.GetOperations()[0].GetStartWorkflow(), r.GetOperations()[1].GetUpdateWorkflow()
+	s.recordUpdate("ExecuteMultiOperation", update, start.GetWorkflowIdReusePolicy())
+	run, err := s.running(start.GetWorkflowId(), true, start.GetWorkflowIdReusePolicy())
+	if err != nil {
+		return nil, serviceerror.NewMultiOperationExecution("Update-with-Start could not be executed.",
+			[]error{err, serviceerror.NewMultiOperationAborted("Operation was aborted.")})
+	}
+	type response = workflowservice.ExecuteMultiOperationResponse_Response
+	started := &response{Response: &workflowservice.ExecuteMultiOperationResponse_Response_StartWorkflow{
+		StartWorkflow: &workflowservice.StartWorkflowExecutionResponse{RunId: run.id, Started: true},
+	}}
+	updated := &response{Response: &workflowservice.ExecuteMultiOperationResponse_Response_UpdateWorkflow{
+		UpdateWorkflow: s.updateResponse(update, run),
+	}}
+	return &workflowservice.ExecuteMultiOperationResponse{Responses: []*response{started, updated}}, nil
+}
+
+func (s *Server) recordUpdate(
+	method string, r *workflowservice.UpdateWorkflowExecutionRequest, reuse enumspb.WorkflowIdReusePolicy,
+) {
+	s.calls = append(s.calls, Call{
+		Method: method, WorkflowID: r.GetWorkflowExecution().GetWorkflowId(), Name: r.GetRequest().GetInput().GetName(),
+		Reuse: reuse, Payload: first(r.GetRequest().GetInput().GetArgs()),
+	})
+}
+
+func (s *Server) updateResponse(
+	r *workflowservice.UpdateWorkflowExecutionRequest, run *Run,
+) *workflowservice.UpdateWorkflowExecutionResponse {
+	result := &updatepb.Outcome{}
+	if outcome, err := s.closeResult(run.WorkflowID); err == nil {
+		result.Value = &updatepb.Outcome_Success{Success: encode(outcome)}
+	} else {
+		result.Value = &updatepb.Outcome_Failure{Failure: temporal.GetDefaultFailureConverter().ErrorToFailure(err)}
+	}
+	return &workflowservice.UpdateWorkflowExecutionResponse{
+		UpdateRef: &updatepb.UpdateRef{WorkflowExecution: run.execution(), UpdateId: r.GetRequest().GetMeta().GetUpdateId()},
+		Outcome:   result, Stage: enumspb.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED,
+	}
+}
