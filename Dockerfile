@@ -19,9 +19,9 @@ LABEL org.opencontainers.image.title="sessionkeeper" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=build /src/LICENSE /licenses/LICENSE
 COPY --from=build /out/ /usr/local/bin/
-# A new volume mounted here takes over the owner, so that the sandbox may write its key.
+# A new volume that is mounted here has the same owner, so the sandbox can write its key.
 COPY --from=build --chown=nonroot:nonroot /sandbox/ /run/sandbox/
 EXPOSE 9090
-# The worker asks itself, at SESSIONKEEPER_LISTEN: the image has no shell.
+# The image has no shell, so the worker program makes the request, to SESSIONKEEPER_LISTEN.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["/usr/local/bin/worker", "-healthcheck"]
 ENTRYPOINT ["/usr/local/bin/worker"]

@@ -178,8 +178,10 @@ func TestParseWorkflowIDReversesWorkflowID(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "a:b"}, id)
 	require.Equal(t, "00D000000000001:a:b", id.WorkflowID())
-	for _, workflowID := range []string{"", ":", "c1", ":c1", "00D000000000001", "00D000000000001:",
-		"00D000000000001AAA:c1"} {
+	for _, workflowID := range []string{
+		"", ":", "c1", ":c1", "00D000000000001", "00D000000000001:",
+		"00D000000000001AAA:c1",
+	} {
 		_, err := conversation.ParseWorkflowID(workflowID)
 		require.ErrorContains(t, err, "workflow id: want", workflowID)
 	}

@@ -63,8 +63,10 @@ func TestTimestampFromJSON(t *testing.T) {
 
 // A time that was read can be written, and is the same when it is read again.
 func FuzzTimestamp(f *testing.F) {
-	for _, seed := range []string{`"2026-03-01T12:00:00Z"`, `"2026-03-01T12:00:00.000+0000"`, `1772366400000`, `null`,
-		`-1`, `253402300800000`} {
+	for _, seed := range []string{
+		`"2026-03-01T12:00:00Z"`, `"2026-03-01T12:00:00.000+0000"`, `1772366400000`, `null`,
+		`-1`, `253402300800000`,
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -23,7 +23,8 @@ import (
 
 const root = ".."
 
-// options reads docker-compose.yml with these variables and nothing of the machine's own.
+// options reads docker-compose.yml with these variables, and without those of the
+// environment.
 func options(t *testing.T, env ...string) *cli.ProjectOptions {
 	t.Helper()
 	o, err := cli.NewProjectOptions(
@@ -35,7 +36,7 @@ func options(t *testing.T, env ...string) *cli.ProjectOptions {
 	return o
 }
 
-// project is the whole stack, every profile included, checked against the Compose schema.
+// project returns the services of all profiles, checked against the Compose schema.
 func project(t *testing.T) *types.Project {
 	t.Helper()
 	p, err := options(t, "POSTGRES_PASSWORD=example").LoadProject(t.Context())
@@ -43,7 +44,7 @@ func project(t *testing.T) *types.Project {
 	return p
 }
 
-// model is the file as written, before variables are filled in.
+// model returns the file before variables are replaced.
 func model(t *testing.T) map[string]any {
 	t.Helper()
 	o := options(t)
@@ -53,13 +54,13 @@ func model(t *testing.T) map[string]any {
 	return m
 }
 
-func TestComposeNamesTheMissingPassword(t *testing.T) {
+func TestComposeErrorNamesTheMissingPassword(t *testing.T) {
 	_, err := options(t).LoadProject(t.Context())
 	require.ErrorContains(t, err, "POSTGRES_PASSWORD")
 	require.ErrorContains(t, err, ".env")
 }
 
-func TestComposeVariablesHaveADefaultOrAreRequiredAndAreInTheExample(t *testing.T) {
+func TestComposeVariablesAreInTheEnvExample(t *testing.T) {
 	example, err := os.ReadFile(filepath.Join(root, ".env.example"))
 	require.NoError(t, err)
 	commentedOut := regexp.MustCompile(`(?m)^#([A-Z_]+=)`)
@@ -75,14 +76,14 @@ func TestComposeVariablesHaveADefaultOrAreRequiredAndAreInTheExample(t *testing.
 		}
 	}
 	for name := range documented {
-		require.Containsf(t, used, name, "%s of .env.example is used nowhere", name)
+		require.Containsf(t, used, name, "%s of .env.example is not used", name)
 	}
 }
 
-func TestComposeDefaultProfileLeavesOptionsOut(t *testing.T) {
-	whole := project(t)
-	require.Contains(t, whole.ServiceNames(), "sandbox")
-	standard, err := whole.WithProfiles(nil)
+func TestComposeDefaultProfileHasNoOptionalServices(t *testing.T) {
+	all := project(t)
+	require.Contains(t, all.ServiceNames(), "sandbox")
+	standard, err := all.WithProfiles(nil)
 	require.NoError(t, err)
 	require.NotContains(t, standard.ServiceNames(), "sandbox")
 	require.NotContains(t, standard.ServiceNames(), "serve")
@@ -107,14 +108,14 @@ func TestComposePortsAreOnTheLoopbackAddress(t *testing.T) {
 }
 
 func TestComposeMountsExistAndAreReadOnly(t *testing.T) {
-	own := []string{"secrets", "tokens"}
+	madeByOperator := []string{"secrets", "tokens"}
 	for _, s := range project(t).Services {
 		for _, v := range s.Volumes {
 			if v.Type != types.VolumeTypeBind {
 				continue
 			}
 			require.Truef(t, v.ReadOnly, "%s of %s", v.Source, s.Name)
-			if !slices.Contains(own, filepath.Base(v.Source)) {
+			if !slices.Contains(madeByOperator, filepath.Base(v.Source)) {
 				_, err := os.Stat(v.Source)
 				require.NoErrorf(t, err, "mount of %s", s.Name)
 			}
@@ -122,7 +123,7 @@ func TestComposeMountsExistAndAreReadOnly(t *testing.T) {
 	}
 }
 
-func TestComposeHoldsNoSecret(t *testing.T) {
+func TestComposeContainsNoSecret(t *testing.T) {
 	secret := regexp.MustCompile(`(?i)(password|pwd|secret|token|api_?key)$`)
 	services, ok := model(t)["services"].(map[string]any)
 	require.True(t, ok)
@@ -160,8 +161,8 @@ func TestDeploymentFilesParse(t *testing.T) {
 	require.Positive(t, seen)
 }
 
-// The sandbox's key and address are in three files, which must agree.
-func TestComposeSandboxIsTheOneOfTheWorkersConfiguration(t *testing.T) {
+// The key and the address of the sandbox are in three places, which must agree.
+func TestComposeSandboxMatchesTheWorkerConfiguration(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "deploy", "worker.sandbox.yaml"))
 	require.NoError(t, err)
 	var config struct {
@@ -179,8 +180,9 @@ func TestComposeSandboxIsTheOneOfTheWorkersConfiguration(t *testing.T) {
 
 	p := project(t)
 	sandbox := p.Services["sandbox"]
-	require.Equal(t, types.ShellCommand{"/usr/local/bin/sandbox", "--listen", ":8787", "--key-out", key, "--adopt-unknown"}, sandbox.Entrypoint,
-		"its key is the one the worker reads; a starter begins conversations that it has not seen")
+	require.Equal(t, types.ShellCommand{"/usr/local/bin/sandbox", "--listen", ":8787", "--key-out", key,
+		"--adopt-unknown"}, sandbox.Entrypoint,
+		"the worker reads this key; a starter sends events of conversations that the sandbox does not know")
 	require.Equal(t, "http://sandbox:8787", org.APIBaseURL)
 	require.Equal(t, "http://sandbox:8787/services/oauth2/token", org.JWTBearer.TokenURL)
 	volume := func(service, target string) types.ServiceVolumeConfig {
@@ -194,30 +196,32 @@ func TestComposeSandboxIsTheOneOfTheWorkersConfiguration(t *testing.T) {
 	require.False(t, written.ReadOnly)
 	require.True(t, read.ReadOnly)
 
-	// Its health is that of the configuration with the key.
+	// The sandbox is healthy when the worker could read the configuration and the key.
 	check := sandbox.HealthCheck.Test
 	require.Equal(t, "-check-config", check[len(check)-1])
-	require.True(t, strings.HasSuffix(volume("sandbox", check[slices.Index(check, "-config")+1]).Source, "deploy/worker.sandbox.yaml"))
-	require.True(t, p.Services["worker"].DependsOn["sandbox"].Restart, "a new key is read by a new worker only")
+	require.True(t, strings.HasSuffix(volume("sandbox", check[slices.Index(check, "-config")+1]).Source,
+		"deploy/worker.sandbox.yaml"))
+	require.True(t, p.Services["worker"].DependsOn["sandbox"].Restart, "the worker reads the key only when it starts")
 }
 
-func TestWorkerIsAskedForItsHealth(t *testing.T) {
+func TestComposeWorkerHasAHealthcheck(t *testing.T) {
 	worker := project(t).Services["worker"]
 	require.Equal(t, types.HealthCheckTest{"CMD", "/usr/local/bin/worker", "-healthcheck"}, worker.HealthCheck.Test)
-	require.Equal(t, ":9090", *worker.Environment["SESSIONKEEPER_LISTEN"], "where it asks")
+	require.Equal(t, ":9090", *worker.Environment["SESSIONKEEPER_LISTEN"], "the address that the health check uses")
 	dockerfile, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)^HEALTHCHECK .* CMD \["/usr/local/bin/worker", "-healthcheck"\]$`, string(dockerfile))
 	require.Contains(t, string(dockerfile), "-X main.version=${VERSION}")
 }
 
-func TestServeIsAskedForItsHealthAndMayDrain(t *testing.T) {
+func TestComposeServeHasAHealthcheckAndTimeToDrain(t *testing.T) {
 	serve := project(t).Services["serve"]
 	require.Equal(t, types.HealthCheckTest{"CMD", "/usr/local/bin/worker", "-healthcheck"}, serve.HealthCheck.Test)
-	require.Equal(t, ":9091", *serve.Environment["SESSIONKEEPER_LISTEN"], "where it asks")
+	require.Equal(t, ":9091", *serve.Environment["SESSIONKEEPER_LISTEN"], "the address that the health check uses")
 	require.Contains(t, serve.Entrypoint, "--metrics-listen=:9091")
 	require.Len(t, serve.Volumes, 1)
-	require.True(t, strings.HasSuffix(serve.Volumes[0].Source, "deploy/tokens"), "the worker's secrets are not its business")
+	require.True(t, strings.HasSuffix(serve.Volumes[0].Source, "deploy/tokens"),
+		"serve must not have the worker's secrets")
 	kubernetes, err := os.ReadFile(filepath.Join(root, "deploy", "kubernetes", "serve.yaml"))
 	require.NoError(t, err)
 	var drain time.Duration
@@ -232,7 +236,7 @@ func TestServeIsAskedForItsHealthAndMayDrain(t *testing.T) {
 	require.Greater(t, time.Duration(*serve.StopGracePeriod), drain)
 }
 
-func TestComposeWaitsForWhatItCanWaitFor(t *testing.T) {
+func TestComposeDependenciesHaveAConditionThatCanBeMet(t *testing.T) {
 	p := project(t)
 	for _, s := range p.Services {
 		for name, dependency := range s.DependsOn {
@@ -242,11 +246,11 @@ func TestComposeWaitsForWhatItCanWaitFor(t *testing.T) {
 				require.NotNilf(t, on.HealthCheck, "%s waits for the health of %s", s.Name, name)
 				require.NotEmptyf(t, on.HealthCheck.Test, "%s waits for the health of %s", s.Name, name)
 			case types.ServiceConditionStarted:
-				require.Falsef(t, dependency.Required, "%s needs %s, whose state it does not wait for", s.Name, name)
+				require.Falsef(t, dependency.Required, "%s requires %s, but does not wait until it is ready", s.Name, name)
 			case types.ServiceConditionCompletedSuccessfully:
 				require.Containsf(t, []string{"", "no", "on-failure:5"}, on.Restart, "%s waits for the end of %s", s.Name, name)
 			default:
-				t.Errorf("%s does not wait for %s to be ready", s.Name, name)
+				t.Errorf("%s does not wait until %s is ready", s.Name, name)
 			}
 		}
 	}

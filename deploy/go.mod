@@ -1,5 +1,5 @@
-// The test of docker-compose.yml, in a module of its own: nothing that is
-// deployed needs the Compose library.
+// The test of docker-compose.yml. It is a separate module, so that the programs do
+// not depend on the Compose library.
 module sessionkeeper/deploy
 
 go 1.26.0

@@ -112,8 +112,10 @@ func TestHelpAndVersion(t *testing.T) {
 	out, err := runWorker(t, "-help")
 	require.NoError(t, err)
 	require.Contains(t, out, "Example:\n      worker -config deploy/worker.example.yaml -check-config")
-	for _, word := range []string{"--healthcheck", "--check-config", "--listen", "SESSIONKEEPER_LISTEN",
-		"TEMPORAL_ADDRESS", "SIGTERM"} {
+	for _, word := range []string{
+		"--healthcheck", "--check-config", "--listen", "SESSIONKEEPER_LISTEN",
+		"TEMPORAL_ADDRESS", "SIGTERM",
+	} {
 		require.Contains(t, out, word)
 	}
 	out, err = runWorker(t, "-version")

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Creates the namespace and registers the worker's search attributes. Doing it again changes nothing.
-# The server is named by TEMPORAL_ADDRESS, the namespace by TEMPORAL_NAMESPACE.
+# Creates the namespace and registers the search attributes. It may run again without harm.
+# TEMPORAL_ADDRESS is the server, TEMPORAL_NAMESPACE the namespace.
 set -eu
 
-# A new namespace takes some seconds to reach every cache of the server.
+# The server needs some seconds until all its caches have a new namespace.
 retry() {
   attempt=1
   until "$@"; do

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Creates or updates the two databases of the Temporal server. Doing it again changes nothing.
-# The connection comes from temporal-sql-tool's own variables (SQL_HOST, SQL_USER, …).
+# Creates or updates the two databases of the Temporal server. It may run again without harm.
+# temporal-sql-tool reads the connection from SQL_HOST, SQL_USER and others.
 set -eu
 
 schemas=/etc/temporal/schema/postgresql/v12

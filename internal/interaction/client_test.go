@@ -157,8 +157,10 @@ func TestOtherFailuresAreNotResent(t *testing.T) {
 }
 
 func TestTokenSourceFails(t *testing.T) {
-	rejected := &interaction.TokenError{HTTPStatus: 400, Code: "invalid_grant",
-		Description: "user hasn't approved this consumer"}
+	rejected := &interaction.TokenError{
+		HTTPStatus: 400, Code: "invalid_grant",
+		Description: "user hasn't approved this consumer",
+	}
 
 	t.Run("at first", func(t *testing.T) {
 		server := serve(t, success)

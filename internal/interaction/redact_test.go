@@ -71,8 +71,10 @@ func TestErrorHidesTheEndUserInAResponse(t *testing.T) {
 }
 
 func TestErrorHidesUnusualEndUsers(t *testing.T) {
-	for _, id := range []string{"anna.müller@example.com", `back\slash`, "a+b", "emoji-😀-id", "100%", "<tag>", ".*",
-		"(?i)x"} {
+	for _, id := range []string{
+		"anna.müller@example.com", `back\slash`, "a+b", "emoji-😀-id", "100%", "<tag>", ".*",
+		"(?i)x",
+	} {
 		for form, echo := range map[string]string{
 			"plain": id, "upper": strings.ToUpper(id), "query": url.QueryEscape(id), "HTML": html.EscapeString(id),
 		} {
@@ -133,8 +135,10 @@ func BenchmarkFailureWithRedaction(b *testing.B) {
 	token := "00D000000000001!" + strings.Repeat("AQEAQ.x_", 12)
 	client, err := interaction.NewClient("https://example.com", &scriptedTokens{first: token}, interaction.ClientOptions{
 		Transport: roundTripper(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 429, Header: http.Header{},
-				Body: readCloser{strings.NewReader(`{"message":"rate limit exceeded"}`)}}, nil
+			return &http.Response{
+				StatusCode: 429, Header: http.Header{},
+				Body: readCloser{strings.NewReader(`{"message":"rate limit exceeded"}`)},
+			}, nil
 		}),
 	})
 	require.NoError(b, err)

@@ -284,8 +284,10 @@ func TestNewTokenSourceNamesEveryWrongSetting(t *testing.T) {
 	_, err := interaction.NewJWTBearer(interaction.JWTBearerConfig{
 		TokenURL: "http://login.example.com", AssertionLifetime: 4 * time.Minute, TokenLifetime: -1, Timeout: -1,
 	})
-	for _, field := range []string{"ConsumerKey", "Username", "PrivateKey", "TokenURL", "AssertionLifetime",
-		"TokenLifetime", "Timeout"} {
+	for _, field := range []string{
+		"ConsumerKey", "Username", "PrivateKey", "TokenURL", "AssertionLifetime",
+		"TokenLifetime", "Timeout",
+	} {
 		require.ErrorContains(t, err, field)
 	}
 	_, err = interaction.NewClientCredentials(interaction.ClientCredentialsConfig{TokenLifetime: -1, Timeout: -1})
@@ -303,12 +305,16 @@ func TestInvalidPrivateKeys(t *testing.T) {
 		"has no PEM":     pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("hunter2")}),
 		"cannot be read": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("hunter2")}),
 		"is encrypted":   pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("hunter2")}),
-		"is encrypted: w": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY",
-			Headers: map[string]string{"DEK-Info": "AES"}, Bytes: []byte("x")}),
+		"is encrypted: w": pem.EncodeToMemory(&pem.Block{
+			Type:    "RSA PRIVATE KEY",
+			Headers: map[string]string{"DEK-Info": "AES"}, Bytes: []byte("x"),
+		}),
 		"is not an RSA key": pkcs8(t, elliptic),
 	} {
-		_, err := interaction.NewJWTBearer(interaction.JWTBearerConfig{ConsumerKey: "consumer", Username: "user",
-			PrivateKey: key})
+		_, err := interaction.NewJWTBearer(interaction.JWTBearerConfig{
+			ConsumerKey: "consumer", Username: "user",
+			PrivateKey: key,
+		})
 		require.ErrorContains(t, err, reason)
 		require.NotContains(t, err.Error(), "hunter2")
 	}

@@ -24,7 +24,8 @@ func connect(ctx context.Context, options client.Options, logger *zap.Logger) (c
 		}
 		return temporal, err
 	}, backoff.WithBackOff(interval), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error,
-		next time.Duration) {
+		next time.Duration,
+	) {
 		logger.Warn("Waiting for Temporal", zap.Error(err), zap.Duration("next", next))
 	}))
 }

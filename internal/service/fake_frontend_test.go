@@ -82,8 +82,10 @@ func withErrorDetails(
 }
 
 func (f *frontend) options() client.Options {
-	return client.Options{HostPort: f.address, Namespace: "default",
-		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}
+	return client.Options{
+		HostPort: f.address, Namespace: "default",
+		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	}
 }
 
 func (f *frontend) connect(t *testing.T) client.Client {

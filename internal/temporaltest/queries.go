@@ -26,8 +26,10 @@ func (s *Server) DescribeWorkflowExecution(
 	if run == nil {
 		return nil, serviceerror.NewNotFound("workflow not found")
 	}
-	info := &workflowpb.WorkflowExecutionInfo{Execution: run.execution(),
-		Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING}
+	info := &workflowpb.WorkflowExecutionInfo{
+		Execution: run.execution(),
+		Status:    enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+	}
 	if !run.Ended.IsZero() {
 		info.Status, info.CloseTime = run.Status, timestamppb.New(run.Ended)
 	}

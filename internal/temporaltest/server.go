@@ -278,8 +278,10 @@ func (s *Server) SignalWorkflowExecution(
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := r.GetWorkflowExecution().GetWorkflowId()
-	s.calls = append(s.calls, Call{Method: "SignalWorkflowExecution", WorkflowID: id, Name: r.GetSignalName(),
-		Payload: first(r.GetInput())})
+	s.calls = append(s.calls, Call{
+		Method: "SignalWorkflowExecution", WorkflowID: id, Name: r.GetSignalName(),
+		Payload: first(r.GetInput()),
+	})
 	if _, err := s.running(id, false, 0); err != nil {
 		return nil, err
 	}
