@@ -1,17 +1,15 @@
-// Package examples holds a routing system's event log to try things with, and
-// what has to come of it.
+// Package examples has the events of a demo, and the results that they must have.
 package examples
 
 import _ "embed"
 
-// RoutingEvents is a log of CloudEvents, one a line, of some twenty
-// conversations.
+// RoutingEvents has the CloudEvents of 22 conversations, one event per line.
 //
 //go:embed routing-events.ndjson
 var RoutingEvents []byte
 
-// Demo says, as YAML, what happens in Salesforce while [RoutingEvents] is
-// played and how every conversation must end.
+// Demo is a YAML file. It has what happens in Salesforce while [RoutingEvents] are
+// sent, and how each conversation must end.
 //
 //go:embed demo.yaml
 var Demo []byte
