@@ -121,9 +121,11 @@ func (r *reporter) log(s *send) {
 			r.logger.Info("Temporal takes reports again")
 		}
 	case r.lifetime.Err() != nil:
+	case !s.kept:
+		// The caller who has begun it gets the error.
 	case !IsRetryable(s.err):
 		if !r.rejected.Swap(true) {
-			r.logger.Error("Temporal rejects reports", "kept", s.kept, "error", s.err)
+			r.logger.Error("Temporal rejects reports; they are kept and tried again", "error", s.err)
 		}
 	case !r.unavailable.Swap(true):
 		r.logger.Warn("Temporal does not take reports; they are kept and tried again", "error", s.err)

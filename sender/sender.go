@@ -160,7 +160,7 @@ func (s *Sender) setWindow(start conversation.Start) {
 func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conversation.Message) (Receipt, error) {
 	m.SessionID = cmp.Or(m.SessionID, id.SessionID)
 	id.SessionID = m.SessionID
-	at := notAfter(m.At, time.Now())
+	at := conversation.EventTime(m.At, time.Now())
 	if m.Lease.Holder == "" && s.table.absorb(id, at) {
 		return Absorbed, nil
 	}
@@ -277,11 +277,4 @@ func (s *Sender) window(p conversation.Policy) time.Duration {
 		return most / 2
 	}
 	return max(0, min(most, time.Duration(*s.options.Window)))
-}
-
-func notAfter(at, now time.Time) time.Time {
-	if at.IsZero() || at.After(now) {
-		return now
-	}
-	return at
 }

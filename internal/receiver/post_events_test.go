@@ -15,16 +15,18 @@ func TestEventsOfConversationAreSentInOrder(t *testing.T) {
 	srv := startServer(t)
 	at := time.Now().Add(-time.Second)
 	var events []string
-	for _, kind := range []string{"started", "message", "closed"} {
+	for _, kind := range []string{"started", "message", "message", "closed"} {
 		for c := range 100 {
 			at = at.Add(time.Millisecond)
 			events = append(events, event(kind, fmt.Sprintf("c%d", c), at))
 		}
 	}
 	got := srv.post(t, batchType, batch(events...)).accepted(t)
-	require.Equal(t, accepted{300, map[sender.Receipt]int{sender.Sent: 200, sender.Absorbed: 100}}, got)
+	require.Equal(t, accepted{400, map[sender.Receipt]int{sender.Sent: 300, sender.Absorbed: 100}}, got)
 	for c := range 100 {
-		want := []string{conversation.SignalStart, conversation.SignalMessage, conversation.SignalClose}
+		want := []string{
+			conversation.SignalStart, conversation.SignalMessage, conversation.SignalMessage, conversation.SignalClose,
+		}
 		require.Equal(t, want, srv.signals(fmt.Sprintf("c%d", c)), "the absorbed message is reported before the close")
 	}
 }
