@@ -19,7 +19,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"sessionkeeper/conversation"
-	"sessionkeeper/local/demo"
+	"sessionkeeper/internal/demo"
 	"sessionkeeper/local/stack"
 	"sessionkeeper/sandbox/simulator"
 )
@@ -36,7 +36,7 @@ func TestDemo(t *testing.T) {
 	for _, run := range []string{"fresh", "again"} {
 		s := ownStack(t, stack.Options{DBFile: file, Logger: logger(&logs), Wrap: kept.learn})
 		var table bytes.Buffer
-		err := demo.Play(t.Context(), s, &table)
+		err := demo.Play(t.Context(), demo.Target{Temporal: s.Temporal, TaskQueue: s.Config.TaskQueue, Sandbox: s.Sandbox}, &table)
 		t.Logf("%s:\n%s", run, table.String())
 		require.NoError(t, err)
 		require.Empty(t, kept.leaks(table.String()))

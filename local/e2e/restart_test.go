@@ -16,7 +16,7 @@ import (
 // work runs a worker on a stack until stop, or the end of the test.
 func work(t *testing.T, s *stack.Stack) (stop func()) {
 	t.Helper()
-	_, end, err := s.Work(t.Context(), 0)
+	_, end, err := s.StartWorker(t.Context(), 0)
 	require.NoError(t, err)
 	stop = sync.OnceFunc(end)
 	t.Cleanup(stop)

@@ -16,8 +16,8 @@ import (
 	"google.golang.org/protobuf/reflect/protorange"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"sessionkeeper/examples"
 	"sessionkeeper/internal/cloudevent"
+	"sessionkeeper/internal/demo"
 	"sessionkeeper/sandbox/simulator"
 )
 
@@ -81,7 +81,7 @@ func exampleEndUsers(t *testing.T) []string {
 	t.Helper()
 	var users []string
 	seen := map[string]bool{}
-	for line := range bytes.Lines(examples.RoutingEvents) {
+	for line := range bytes.Lines(demo.Events()) {
 		event, err := cloudevent.Parse(bytes.TrimSpace(line))
 		require.NoError(t, err)
 		user := strings.TrimPrefix(event.Identity.EndUserClientID, "+")

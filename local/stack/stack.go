@@ -1,17 +1,14 @@
-// Package stack is everything in one process: a real Temporal server with its
+// Package stack runs everything in one process: a real Temporal server with its
 // Web UI, the sandbox in Salesforce's place, and our worker.
 package stack
 
 import (
 	"context"
 	"fmt"
-	"net"
+	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -19,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/inprocess"
 	"sessionkeeper/internal/service"
 	"sessionkeeper/local/embedded"
 	"sessionkeeper/sandbox/simulator"
@@ -37,7 +35,11 @@ type Options struct {
 	TemporalPort, UIPort, SandboxPort, MetricsPort int
 	// Logger is the worker's. Default: none.
 	Logger *zap.Logger
-	// Wrap, where set, stands between the worker and the sandbox.
+	// ServerLogger receives what the Temporal server and the client log. Default:
+	// the server's warnings and errors and the client's errors, to standard error.
+	ServerLogger *slog.Logger
+	// Wrap, where set, returns a handler that stands between the worker and the
+	// sandbox.
 	Wrap func(http.Handler) http.Handler
 	// Behaviour, where set, changes what the sandbox does where Salesforce's
 	// behaviour is not documented.
@@ -59,8 +61,9 @@ type Stack struct {
 	// Config is the worker's configuration.
 	Config service.Config
 
-	logger *zap.Logger
-	closed []func()
+	logger       *zap.Logger
+	serverLogger *slog.Logger
+	stops        []func()
 }
 
 // Start starts everything and returns once the worker takes work.
@@ -68,7 +71,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	s := &Stack{logger: o.Logger}
+	s := &Stack{logger: o.Logger, serverLogger: o.ServerLogger}
 	for _, step := range []func(context.Context, Options) error{s.startSandbox, s.startTemporal, s.startWorker} {
 		if err := step(ctx, o); err != nil {
 			s.Stop()
@@ -78,60 +81,23 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	return s, nil
 }
 
-// Stop stops everything, the worker first. Twice is harmless.
+// Stop stops everything, the worker first. A second call does nothing.
 func (s *Stack) Stop() {
-	for _, stop := range slices.Backward(s.closed) {
+	for _, stop := range slices.Backward(s.stops) {
 		stop()
 	}
-	s.closed = nil
+	s.stops = nil
 }
 
 func (s *Stack) startSandbox(ctx context.Context, o Options) error {
-	org, key, err := simulator.DemoOrg()
+	sandbox, err := inprocess.StartSandbox(ctx, inprocess.SandboxOptions{
+		Port: o.SandboxPort, Wrap: o.Wrap, Behaviour: o.Behaviour,
+	})
 	if err != nil {
 		return err
 	}
-	directory, err := os.MkdirTemp("", "sessionkeeper-")
-	if err != nil {
-		return fmt.Errorf("directory for the sandbox's key: %w", err)
-	}
-	s.closed = append(s.closed, func() { _ = os.RemoveAll(directory) })
-	keyFile := filepath.Join(directory, "key.pem")
-	if err := os.WriteFile(keyFile, key, 0o600); err != nil {
-		return fmt.Errorf("write the sandbox's key: %w", err)
-	}
-
-	listener, err := listen(ctx, "the sandbox", o.SandboxPort)
-	if err != nil {
-		return err
-	}
-	s.SandboxURL = "http://" + listener.Addr().String()
-	org.Audiences = []string{s.SandboxURL}
-	config := simulator.Config{Orgs: []simulator.Org{org}}
-	if o.Behaviour != nil {
-		o.Behaviour(&config)
-	}
-	if s.Sandbox, err = simulator.New(config); err != nil {
-		return fmt.Errorf("start the sandbox: %w", err)
-	}
-	var handler http.Handler = s.Sandbox
-	if o.Wrap != nil {
-		handler = o.Wrap(handler)
-	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = server.Serve(listener) }()
-	s.closed = append(s.closed, func() { _ = server.Close() })
-
-	s.Config = service.Config{
-		TaskQueue: conversation.DefaultTaskQueue, CachedConversations: 10_000, StopTimeout: 5 * time.Second,
-		Orgs: []service.Org{{
-			OrgID: org.OrgID, APIBaseURL: s.SandboxURL, CallTimeout: 5 * time.Second, TokenLifetime: 10 * time.Minute,
-			JWTBearer: &service.JWTBearer{
-				ConsumerKey: org.ConsumerKey, Username: org.Username, Audience: s.SandboxURL,
-				TokenURL: s.SandboxURL + "/services/oauth2/token", Key: service.Secret{File: keyFile},
-			},
-		}},
-	}
+	s.stops = append(s.stops, sandbox.Close)
+	s.Sandbox, s.SandboxURL, s.Config = sandbox.Simulator, sandbox.URL, sandbox.Config
 	return nil
 }
 
@@ -143,69 +109,53 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 	server, err := embedded.Start(ctx, embedded.Options{
 		Namespace: Namespace, DBFile: o.DBFile, UI: o.UI,
 		FrontendPort: o.TemporalPort, UIPort: o.UIPort,
-		SearchAttributes: attributes, DynamicConfig: o.DynamicConfig,
+		SearchAttributes: attributes, DynamicConfig: o.DynamicConfig, Logger: o.ServerLogger,
 	})
 	if err != nil {
 		return fmt.Errorf("start Temporal: %w", err)
 	}
-	s.closed = append(s.closed, server.Stop)
+	s.stops = append(s.stops, server.Stop)
 	s.TemporalAddress, s.UIAddress = server.FrontendAddress(), server.UIAddress()
 	if s.Temporal, err = client.DialContext(ctx, s.connection()); err != nil {
 		return fmt.Errorf("connect to Temporal at %s: %w", s.TemporalAddress, err)
 	}
-	s.closed = append(s.closed, s.Temporal.Close)
+	s.stops = append(s.stops, s.Temporal.Close)
 	return nil
 }
 
 func (s *Stack) connection() client.Options {
-	return client.Options{HostPort: s.TemporalAddress, Namespace: Namespace, Logger: log.NewStructuredLogger(quiet())}
+	logger := s.serverLogger
+	if logger == nil {
+		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	}
+	return client.Options{HostPort: s.TemporalAddress, Namespace: Namespace, Logger: log.NewStructuredLogger(logger)}
 }
 
 func (s *Stack) startWorker(ctx context.Context, o Options) error {
 	if o.NoWorker {
 		return nil
 	}
-	address, stop, err := s.Work(ctx, o.MetricsPort)
+	address, stop, err := s.StartWorker(ctx, o.MetricsPort)
 	if err != nil {
 		return err
 	}
 	s.MetricsURL = "http://" + address + "/metrics"
-	s.closed = append(s.closed, stop)
+	s.stops = append(s.stops, stop)
 	return nil
 }
 
-// Work runs one worker until stop is called. It returns once the worker takes
-// work, with the address of its health and metrics.
-func (s *Stack) Work(ctx context.Context, metricsPort int) (address string, stop func(), err error) {
-	// The worker outlives the call; stop ends it.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	started, ended := make(chan string, 1), make(chan error, 1)
-	go func() {
-		ended <- service.Run(ctx, service.Options{
-			Config: s.Config, Temporal: s.connection(), Logger: s.logger, Version: "local",
-			Listen:  net.JoinHostPort("127.0.0.1", strconv.Itoa(metricsPort)),
-			Started: func(address string) { started <- address },
-		})
-	}()
-	select {
-	case address := <-started:
-		return address, func() {
-			cancel()
-			if err := <-ended; err != nil {
-				s.logger.Error("Worker ended with an error", zap.Error(err))
-			}
-		}, nil
-	case err := <-ended:
-		cancel()
-		return "", nil, fmt.Errorf("start the worker: %w", err)
-	}
-}
-
-func listen(ctx context.Context, what string, port int) (net.Listener, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+// StartWorker starts one worker, which runs until stop is called. It returns once
+// the worker takes work, with the address of its health and metrics.
+func (s *Stack) StartWorker(ctx context.Context, metricsPort int) (address string, stop func(), err error) {
+	address, stopWorker, err := inprocess.StartWorker(ctx, metricsPort, service.Options{
+		Config: s.Config, Temporal: s.connection(), Logger: s.logger, Version: "local",
+	})
 	if err != nil {
-		return nil, fmt.Errorf("port %d for %s is taken: %w", port, what, err)
+		return "", nil, err
 	}
-	return listener, nil
+	return address, func() {
+		if err := stopWorker(); err != nil {
+			s.logger.Error("Worker ended with an error", zap.Error(err))
+		}
+	}, nil
 }
