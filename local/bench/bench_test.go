@@ -1,5 +1,6 @@
-// Package bench_test measures what a conversation costs and how fast a hang-up
-// reaches Salesforce, beside simpler designs on the same server.
+// Package bench_test measures what a conversation costs, how fast a hang-up
+// reaches Salesforce and how a burst is processed, compared with simpler designs on
+// the same server.
 package bench_test
 
 import (
@@ -17,6 +18,7 @@ import (
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
 	"sessionkeeper/local/billing"
+	"sessionkeeper/local/internal/testlog"
 	"sessionkeeper/local/stack"
 	"sessionkeeper/sandbox/simulator"
 	"sessionkeeper/sender"
@@ -32,9 +34,11 @@ type rig struct {
 
 func newRig(b *testing.B) rig {
 	b.Helper()
-	s, err := stack.Start(b.Context(), stack.Options{})
+	var tail testlog.Tail
+	s, err := stack.Start(b.Context(), stack.Options{ServerLogger: tail.Logger()})
 	require.NoError(b, err)
 	b.Cleanup(s.Stop)
+	tail.ShowOnFailure(b)
 	clients, err := s.Config.Clients("bench")
 	require.NoError(b, err)
 	w := worker.New(s.Temporal, baselineQueue, worker.Options{
@@ -51,7 +55,7 @@ func newRig(b *testing.B) rig {
 
 var counter atomic.Int64
 
-// next is a conversation with a session in the sandbox.
+// next returns the start of another conversation, with a session in the sandbox.
 func (r rig) next(b *testing.B) conversation.Start {
 	b.Helper()
 	n := counter.Add(1)
@@ -62,13 +66,14 @@ func (r rig) next(b *testing.B) conversation.Start {
 	}
 	_, err := r.Sandbox.CreateSession(id.OrgID, simulator.Session{
 		ID: id.SessionID, ConversationIdentifier: id.ConversationIdentifier,
-		ChannelAddressIdentifier: id.ChannelAddressIdentifier, EndUserClientID: id.EndUserClientID, Status: simulator.StatusActive,
+		ChannelAddressIdentifier: id.ChannelAddressIdentifier, EndUserClientID: id.EndUserClientID,
+		Status: simulator.StatusActive,
 	})
 	require.NoError(b, err)
 	return conversation.Start{Identity: id}
 }
 
-// design is a way to keep a conversation.
+// design is a workflow to measure.
 type design struct {
 	name  string
 	start func(ctx context.Context, r rig, s conversation.Start) error
@@ -85,9 +90,16 @@ var (
 
 func baseline(name string, workflow any) design {
 	return design{name, func(ctx context.Context, r rig, s conversation.Start) error {
-		_, err := r.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: s.WorkflowID(), TaskQueue: baselineQueue}, workflow, s)
+		options := client.StartWorkflowOptions{ID: s.WorkflowID(), TaskQueue: baselineQueue}
+		_, err := r.Temporal.ExecuteWorkflow(ctx, options, workflow, s)
 		return err
 	}}
+}
+
+// signal signals the workflow of a conversation.
+func (r rig) signal(b *testing.B, s conversation.Start, name string, payload any) {
+	b.Helper()
+	require.NoError(b, r.Temporal.SignalWorkflow(b.Context(), s.WorkflowID(), "", name, payload))
 }
 
 // BenchmarkHistory counts the history events and billable actions of one
@@ -99,7 +111,7 @@ func BenchmarkHistory(b *testing.B) {
 			b.Run(fmt.Sprintf("messages=%d/%s", messages, d.name), func(b *testing.B) {
 				var total billing.Cost
 				for b.Loop() {
-					total = r.keep(b, d, messages)
+					total = r.play(b, d, messages)
 				}
 				b.ReportMetric(float64(total.Events), "events/conversation")
 				b.ReportMetric(float64(total.Actions), "actions/conversation")
@@ -109,26 +121,26 @@ func BenchmarkHistory(b *testing.B) {
 	}
 }
 
-// keep plays one conversation. Every message waits until the workflow has taken
-// it in, as messages of people do.
-func (r rig) keep(b *testing.B, d design, messages int) billing.Cost {
+// play plays one conversation. Each message is sent after the workflow has
+// processed the one before, because people write slowly.
+func (r rig) play(b *testing.B, d design, messages int) billing.Cost {
 	b.Helper()
 	start := r.next(b)
 	require.NoError(b, d.start(b.Context(), r, start))
-	r.quiet(b, start.WorkflowID())
+	r.waitUntilProcessed(b, start.WorkflowID())
 	for range messages {
-		require.NoError(b, r.Temporal.SignalWorkflow(b.Context(), start.WorkflowID(), "", conversation.SignalMessage, conversation.Message{}))
-		r.quiet(b, start.WorkflowID())
+		r.signal(b, start, conversation.SignalMessage, conversation.Message{})
+		r.waitUntilProcessed(b, start.WorkflowID())
 	}
-	require.NoError(b, r.Temporal.SignalWorkflow(b.Context(), start.WorkflowID(), "", conversation.SignalClose, conversation.Close{By: conversation.EndUser}))
+	r.signal(b, start, conversation.SignalClose, conversation.Close{By: conversation.EndUser})
 	require.NoError(b, r.Temporal.GetWorkflow(b.Context(), start.WorkflowID(), "").Get(b.Context(), nil))
 	total, err := billing.Of(b.Context(), r.Temporal, start.WorkflowID())
 	require.NoError(b, err)
 	return total
 }
 
-// quiet waits until no workflow task is pending.
-func (r rig) quiet(b *testing.B, workflowID string) {
+// waitUntilProcessed waits until no workflow task is pending.
+func (r rig) waitUntilProcessed(b *testing.B, workflowID string) {
 	b.Helper()
 	require.Eventually(b, func() bool {
 		d, err := r.Temporal.DescribeWorkflowExecution(b.Context(), workflowID, "")
@@ -136,8 +148,8 @@ func (r rig) quiet(b *testing.B, workflowID string) {
 	}, 30*time.Second, 5*time.Millisecond)
 }
 
-// BenchmarkHangUp measures the time from a hang-up to the call at Salesforce's
-// door: from before the signal is sent until the sandbox has the request.
+// BenchmarkHangUp measures the time from a hang-up to the call: from before the
+// signal is sent until the sandbox has received the request.
 func BenchmarkHangUp(b *testing.B) {
 	r := newRig(b)
 	for _, d := range []design{simple, ours} {
@@ -161,10 +173,10 @@ func (r rig) hangUp(b *testing.B, d design) time.Duration {
 	b.Helper()
 	start := r.next(b)
 	require.NoError(b, d.start(b.Context(), r, start))
-	r.quiet(b, start.WorkflowID())
+	r.waitUntilProcessed(b, start.WorkflowID())
 	r.Sandbox.ClearJournal()
 	began := time.Now()
-	require.NoError(b, r.Temporal.SignalWorkflow(b.Context(), start.WorkflowID(), "", conversation.SignalClose, conversation.Close{By: conversation.EndUser}))
+	r.signal(b, start, conversation.SignalClose, conversation.Close{By: conversation.EndUser})
 	var received time.Time
 	require.NoError(b, r.Sandbox.Wait(b.Context(), func(journal []simulator.Entry) bool {
 		for _, e := range journal {

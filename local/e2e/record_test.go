@@ -93,7 +93,7 @@ func TestRecord(t *testing.T) {
 			k.start(conversation.Policy{InactivateAfter: new(conversation.Duration(time.Second))})
 			k.untilCalls(answered(1))
 			k.message()
-			until(k.t, "the call is taken back", func() bool { return k.status().Calling == "" })
+			until(k.t, "the call is canceled", func() bool { return k.status().Calling == "" })
 			k.hangUp()
 			k.ended()
 		},
@@ -119,7 +119,7 @@ func TestRecord(t *testing.T) {
 			k.untilCalls(func(calls []simulator.Entry) bool { return len(calls) == 1 })
 			old := k.runID()
 			k.message()
-			until(k.t, "the next life has begun", func() bool { return k.runID() != old })
+			until(k.t, "the next run has started", func() bool { return k.runID() != old })
 			k.newSession()
 			k.message()
 			k.hangUp()

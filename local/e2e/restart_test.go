@@ -13,8 +13,8 @@ import (
 	"sessionkeeper/sandbox/simulator"
 )
 
-// work runs a worker on a stack until stop, or the end of the test.
-func work(t *testing.T, s *stack.Stack) (stop func()) {
+// startWorker runs a worker on a stack until stop is called, or the test ends.
+func startWorker(t *testing.T, s *stack.Stack) (stop func()) {
 	t.Helper()
 	_, end, err := s.StartWorker(t.Context(), 0)
 	require.NoError(t, err)
@@ -23,11 +23,11 @@ func work(t *testing.T, s *stack.Stack) (stop func()) {
 	return stop
 }
 
-// Another worker goes on with the retries of one that has stopped.
-func TestWorkerReplacedWhileItRetries(t *testing.T) {
+// Another worker continues the retries of a worker that has stopped.
+func TestAnotherWorkerContinuesTheRetries(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, ownStack(t, stack.Options{NoWorker: true}))
-	stop := work(t, k.s)
+	stop := startWorker(t, k.s)
 	fault := k.answers(0, simulator.Answer{ErrorReason: "INTERNAL_ERROR"})
 	k.start(conversation.Policy{})
 	k.hangUp()
@@ -35,13 +35,13 @@ func TestWorkerReplacedWhileItRetries(t *testing.T) {
 	stop()
 	made := len(k.calls())
 
-	work(t, k.s)
+	startWorker(t, k.s)
 	k.untilCalls(answered(made + 1))
 	require.True(t, k.s.Sandbox.RemoveFault(fault))
 	outcome := k.ended()
 	require.Equal(t, conversation.Closed, outcome.Why)
 	calls := k.calls()
-	require.Len(t, calls, outcome.Attempts, "one call an attempt, whoever makes it")
+	require.Len(t, calls, outcome.Attempts, "one call an attempt, whichever worker makes it")
 	ids := map[string]bool{}
 	for _, call := range calls {
 		require.Empty(t, call.Violations)
@@ -50,11 +50,11 @@ func TestWorkerReplacedWhileItRetries(t *testing.T) {
 	require.Len(t, ids, len(calls))
 }
 
-// A worker that is told to stop lets the call under way finish and reports it.
-func TestGracefulStop(t *testing.T) {
+// A stopping worker lets the call under way finish and reports its result.
+func TestStoppingWorkerFinishesItsCall(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, ownStack(t, stack.Options{NoWorker: true}))
-	stop := work(t, k.s)
+	stop := startWorker(t, k.s)
 	k.fault(simulator.Fault{Times: 1, Latency: simulator.Duration(2 * time.Second)})
 	k.start(conversation.Policy{})
 	k.hangUp()
@@ -64,15 +64,15 @@ func TestGracefulStop(t *testing.T) {
 	require.True(t, k.calls()[0].Answered(), "it stopped before the answer")
 	require.True(t, k.calls()[0].Success)
 
-	work(t, k.s)
+	startWorker(t, k.s)
 	outcome := k.ended()
 	require.Equal(t, conversation.Closed, outcome.Why)
 	require.Equal(t, 1, outcome.Attempts)
 	require.Len(t, k.calls(), 1)
 }
 
-// Conversations of every phase go on when the server comes back on its file.
-func TestServerRestart(t *testing.T) {
+// Conversations of every phase continue when the server starts again on its file.
+func TestConversationsContinueAfterServerRestart(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "temporal.db")
 	before := ownStack(t, stack.Options{DBFile: file})

@@ -21,19 +21,19 @@ import (
 	"sessionkeeper/sandbox/simulator"
 )
 
-// secrets are what must not be seen: those of Salesforce's credentials nowhere,
-// the end users' only in the payloads of workflows, signals and activities.
+// secrets must not be visible: Salesforce's credentials nowhere, end users only in
+// the payloads of workflows, signals and activities.
 type secrets struct {
 	mu          sync.Mutex
 	credentials map[string]string
 	endUsers    []string
 }
 
-// learn reads the credentials that pass between the worker and the sandbox.
-func (s *secrets) learn(next http.Handler) http.Handler {
+// recordCredentials records the credentials that the worker sends to the sandbox.
+func (s *secrets) recordCredentials(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-			s.know("token", bearer)
+			s.add("token", bearer)
 		}
 		if r.URL.Path != "/services/oauth2/token" {
 			next.ServeHTTP(w, r)
@@ -43,8 +43,8 @@ func (s *secrets) learn(next http.Handler) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(form))
 		if values, err := url.ParseQuery(string(form)); err == nil {
 			assertion := values.Get("assertion")
-			s.know("assertion", assertion)
-			s.know("assertion's signature", assertion[strings.LastIndex(assertion, ".")+1:])
+			s.add("assertion", assertion)
+			s.add("assertion's signature", assertion[strings.LastIndex(assertion, ".")+1:])
 		}
 		answer := httptest.NewRecorder()
 		next.ServeHTTP(answer, r)
@@ -54,7 +54,7 @@ func (s *secrets) learn(next http.Handler) http.Handler {
 	})
 }
 
-func (s *secrets) know(kind, value string) {
+func (s *secrets) add(kind, value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.credentials == nil {
@@ -65,7 +65,7 @@ func (s *secrets) know(kind, value string) {
 	}
 }
 
-// kinds says how many credentials of each kind are known.
+// kinds returns how many credentials of each kind were recorded.
 func (s *secrets) kinds() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *secrets) kinds() map[string]int {
 	return n
 }
 
-// exampleEndUsers are the end users of the example, without the plus sign.
+// exampleEndUsers returns the end users of the example, without the plus sign.
 func exampleEndUsers(t *testing.T) []string {
 	t.Helper()
 	var users []string
@@ -94,7 +94,7 @@ func exampleEndUsers(t *testing.T) []string {
 	return users
 }
 
-// credentialIn names the credential that a text holds, if any.
+// credentialIn returns the kind of the credential that a text contains, if any.
 func (s *secrets) credentialIn(text string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,7 +115,7 @@ func (s *secrets) endUserIn(text string) string {
 	return ""
 }
 
-// leaks looks through a text.
+// leaks returns what a text contains that it must not, if anything.
 func (s *secrets) leaks(text string) string {
 	if kind := s.credentialIn(text); kind != "" {
 		return kind
@@ -123,12 +123,11 @@ func (s *secrets) leaks(text string) string {
 	return s.endUserIn(text)
 }
 
-// leaksOf looks through every string and byte of a message, its payloads
-// decoded, and calls back for what it finds with the path to it. End users are
-// reported with allowed when they are in an input.
-func (s *secrets) leaksOf(t *testing.T, message proto.Message, found func(path, secret string, allowed bool)) {
+// search searches every string and byte field of a message and calls found with
+// the path of each secret. allowed is true for an end user in an input.
+func (s *secrets) search(t *testing.T, message proto.Message, found func(path, secret string, allowed bool)) {
 	t.Helper()
-	look := func(p protopath.Values, text string) {
+	searchText := func(p protopath.Values, text string) {
 		path := p.Path.String()
 		if kind := s.credentialIn(text); kind != "" {
 			found(path, kind, false)
@@ -140,13 +139,13 @@ func (s *secrets) leaksOf(t *testing.T, message proto.Message, found func(path, 
 	require.NoError(t, protorange.Range(message.ProtoReflect(), func(p protopath.Values) error {
 		last := p.Index(-1)
 		if key := last.Step; key.Kind() == protopath.MapIndexStep {
-			look(p, key.MapIndex().String())
+			searchText(p, key.MapIndex().String())
 		}
 		switch value := last.Value.Interface().(type) {
 		case string:
-			look(p, value)
+			searchText(p, value)
 		case []byte:
-			look(p, string(value))
+			searchText(p, string(value))
 		case protoreflect.Message, protoreflect.List, protoreflect.Map:
 		default:
 		}
@@ -154,8 +153,7 @@ func (s *secrets) leaksOf(t *testing.T, message proto.Message, found func(path, 
 	}))
 }
 
-// The middleware itself must not spoil the sandbox's answers.
-func TestLearningChangesNothing(t *testing.T) {
+func TestRecordingCredentialsDoesNotChangeAnswers(t *testing.T) {
 	t.Parallel()
 	var s secrets
 	org, _, err := simulator.DemoOrg()
@@ -163,14 +161,15 @@ func TestLearningChangesNothing(t *testing.T) {
 	sandbox, err := simulator.New(simulator.Config{Orgs: []simulator.Org{org}})
 	require.NoError(t, err)
 	request := func(h http.Handler) *httptest.ResponseRecorder {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/services/oauth2/token", strings.NewReader("grant_type=x&assertion=a.b.c"))
+		form := strings.NewReader("grant_type=x&assertion=a.b.c")
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/services/oauth2/token", form)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		return w
 	}
-	plain, learned := request(sandbox), request(s.learn(sandbox))
-	require.Equal(t, plain.Code, learned.Code)
-	require.Equal(t, plain.Body.String(), learned.Body.String())
+	plain, recorded := request(sandbox), request(s.recordCredentials(sandbox))
+	require.Equal(t, plain.Code, recorded.Code)
+	require.Equal(t, plain.Body.String(), recorded.Body.String())
 	require.Equal(t, map[string]int{"assertion": 1, "assertion's signature": 1}, s.kinds())
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -24,8 +25,9 @@ import (
 	"sessionkeeper/sender"
 )
 
-// patience is how long a test waits for what has to happen.
-const patience = 2 * time.Minute
+// waitLimit is how long a test waits for what must happen. It only ends a test
+// that hangs: on a busy machine everything takes longer.
+const waitLimit = 5 * time.Minute
 
 // talk is one conversation of a test, with a session in the sandbox.
 type talk struct {
@@ -37,7 +39,7 @@ type talk struct {
 
 var talks atomic.Int64
 
-// newTalk makes the session of a new conversation; nobody has told of it yet.
+// newTalk creates the session of a new conversation. No event of it is sent yet.
 func newTalk(t *testing.T, s *stack.Stack, change ...func(*simulator.Session)) *talk {
 	t.Helper()
 	n := talks.Add(1)
@@ -52,7 +54,12 @@ func newTalk(t *testing.T, s *stack.Stack, change ...func(*simulator.Session)) *
 	}
 	session, err := s.Sandbox.CreateSession(simulator.DemoOrgID, session)
 	require.NoError(t, err)
-	return &talk{Sender: sender.New(s.Temporal, sender.Options{Window: new(conversation.Duration(0))}), t: t, s: s, id: identityOf(session)}
+	return &talk{Sender: plainSender(s), t: t, s: s, id: identityOf(session)}
+}
+
+// plainSender returns a sender that reports every message at once.
+func plainSender(s *stack.Stack) *sender.Sender {
+	return sender.New(s.Temporal, sender.Options{Window: new(conversation.Duration(0))})
 }
 
 func identityOf(session simulator.Session) conversation.Identity {
@@ -63,7 +70,8 @@ func identityOf(session simulator.Session) conversation.Identity {
 	}
 }
 
-// on is the same conversation on another stack, whose sandbox gets the session.
+// on returns the same conversation on another stack, and creates its session in
+// that stack's sandbox.
 func (k *talk) on(s *stack.Stack) *talk {
 	k.t.Helper()
 	_, err := s.Sandbox.CreateSession(k.id.OrgID, simulator.Session{
@@ -72,10 +80,11 @@ func (k *talk) on(s *stack.Stack) *talk {
 		Status: simulator.StatusActive,
 	})
 	require.NoError(k.t, err)
-	return &talk{Sender: sender.New(s.Temporal, sender.Options{Window: new(conversation.Duration(0))}), t: k.t, s: s, id: k.id}
+	return &talk{Sender: plainSender(s), t: k.t, s: s, id: k.id}
 }
 
-// newSession is what Salesforce does when the end user comes back later.
+// newSession creates another session of the conversation, as Salesforce does when
+// the end user comes back later.
 func (k *talk) newSession() {
 	k.t.Helper()
 	session, err := k.s.Sandbox.CreateSession(k.id.OrgID, simulator.Session{ConversationIdentifier: k.id.ConversationIdentifier})
@@ -83,8 +92,10 @@ func (k *talk) newSession() {
 	k.id.SessionID = session.ID
 }
 
-// quick is a policy under which a conversation is idle at once.
-var quick = conversation.Policy{InactivateAfter: new(conversation.Duration(time.Second)), EndAfter: new(conversation.Duration(time.Second))}
+// quick is a policy under which a conversation is made Inactive and ended soon.
+var quick = conversation.Policy{
+	InactivateAfter: new(conversation.Duration(time.Second)), EndAfter: new(conversation.Duration(time.Second)),
+}
 
 func (k *talk) start(p conversation.Policy) {
 	k.t.Helper()
@@ -93,26 +104,53 @@ func (k *talk) start(p conversation.Policy) {
 
 func (k *talk) startAt(at time.Time, p conversation.Policy) {
 	k.t.Helper()
-	receipt, err := k.Start(k.t.Context(), conversation.Start{Identity: k.id, Policy: p, At: at})
-	require.NoError(k.t, err)
-	require.Equal(k.t, sender.Sent, receipt)
+	k.send(func(ctx context.Context) (sender.Receipt, error) {
+		return k.Start(ctx, conversation.Start{Identity: k.id, Policy: p, At: at})
+	})
 }
 
 func (k *talk) message() {
 	k.t.Helper()
-	receipt, err := k.Message(k.t.Context(), k.id, conversation.Message{})
-	require.NoError(k.t, err)
-	require.Equal(k.t, sender.Sent, receipt)
+	k.send(func(ctx context.Context) (sender.Receipt, error) { return k.Message(ctx, k.id, conversation.Message{}) })
 }
 
 func (k *talk) hangUp() {
 	k.t.Helper()
-	receipt, err := k.CloseConversation(k.t.Context(), k.id, conversation.Close{By: conversation.EndUser})
+	k.send(func(ctx context.Context) (sender.Receipt, error) {
+		return k.CloseConversation(ctx, k.id, conversation.Close{By: conversation.EndUser})
+	})
+}
+
+// send sends an event that the conversation must accept.
+func (k *talk) send(event func(context.Context) (sender.Receipt, error)) {
+	k.t.Helper()
+	attempts := 0
+	receipt, err := retry(k.t.Context(), func(ctx context.Context) (sender.Receipt, error) {
+		attempts++
+		return event(ctx)
+	})
 	require.NoError(k.t, err)
+	if attempts > 1 && receipt == sender.AlreadyOver {
+		return // an attempt that seemed to fail had succeeded
+	}
 	require.Equal(k.t, sender.Sent, receipt)
 }
 
-// ended waits for the conversation's end.
+// retry does something again while its error is retryable, as senders of events
+// are expected to.
+func retry[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, waitLimit)
+	defer cancel()
+	return backoff.Retry(ctx, func() (T, error) {
+		result, err := do(ctx)
+		if err != nil && !sender.IsRetryable(err) {
+			return result, backoff.Permanent(err)
+		}
+		return result, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(100*time.Millisecond)), backoff.WithMaxElapsedTime(0))
+}
+
+// ended waits for the conversation's end and returns its outcome.
 func (k *talk) ended() conversation.Outcome {
 	k.t.Helper()
 	var outcome conversation.Outcome
@@ -120,16 +158,17 @@ func (k *talk) ended() conversation.Outcome {
 	return outcome
 }
 
-// result waits for the end, whatever it is. outcome may be nil.
+// result waits for the end of the last run and returns its error. outcome may be
+// nil.
 func (k *talk) result(outcome any) error {
-	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(k.t.Context(), waitLimit)
 	defer cancel()
 	return k.s.Temporal.GetWorkflow(ctx, k.id.WorkflowID(), "").Get(ctx, outcome)
 }
 
 func (k *talk) status() conversation.Status {
 	k.t.Helper()
-	status, err := k.Status(k.t.Context(), k.id)
+	status, err := retry(k.t.Context(), func(ctx context.Context) (conversation.Status, error) { return k.Status(ctx, k.id) })
 	require.NoError(k.t, err)
 	return status
 }
@@ -148,7 +187,7 @@ func (k *talk) untilPhase(phase conversation.Phase) conversation.Status {
 // forward moves the conversation's clock ahead.
 func (k *talk) forward(d time.Duration) {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(k.t.Context(), waitLimit)
 	defer cancel()
 	require.NoError(k.t, embedded.FastForward(ctx, k.s.Temporal, stack.Namespace, k.id.WorkflowID(), d))
 }
@@ -163,16 +202,17 @@ func (k *talk) fault(f simulator.Fault) (id string) {
 	return id
 }
 
-// answers makes so many calls for this conversation be answered so; 0 means all.
+// answers makes the sandbox answer this many calls of the conversation with a;
+// 0 means all.
 func (k *talk) answers(times int, a simulator.Answer) (id string) {
 	k.t.Helper()
 	return k.fault(simulator.Fault{Times: times, Answer: &a})
 }
 
-// calls are the calls that the sandbox saw for this conversation.
-func (k *talk) calls() []simulator.Entry { return k.among(k.s.Sandbox.Journal()) }
+// calls returns the calls that the sandbox received for this conversation.
+func (k *talk) calls() []simulator.Entry { return k.callsIn(k.s.Sandbox.Journal()) }
 
-func (k *talk) among(entries []simulator.Entry) []simulator.Entry {
+func (k *talk) callsIn(entries []simulator.Entry) []simulator.Entry {
 	var calls []simulator.Entry
 	for _, e := range entries {
 		if e.Operation != "" && e.ConversationIdentifier == k.id.ConversationIdentifier {
@@ -182,7 +222,7 @@ func (k *talk) among(entries []simulator.Entry) []simulator.Entry {
 	return calls
 }
 
-// operations are those calls as words.
+// operations returns the names of those calls.
 func (k *talk) operations() string {
 	var words []string
 	for _, e := range k.calls() {
@@ -194,17 +234,17 @@ func (k *talk) operations() string {
 // untilCalls waits until the sandbox's calls for this conversation are as wanted.
 func (k *talk) untilCalls(done func([]simulator.Entry) bool) {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(k.t.Context(), waitLimit)
 	defer cancel()
-	require.NoError(k.t, k.s.Sandbox.Wait(ctx, func(entries []simulator.Entry) bool { return done(k.among(entries)) }))
+	require.NoError(k.t, k.s.Sandbox.Wait(ctx, func(entries []simulator.Entry) bool { return done(k.callsIn(entries)) }))
 }
 
-// answered is true once so many calls have been answered.
+// answered is true once n calls have been answered.
 func answered(n int) func([]simulator.Entry) bool {
 	return func(calls []simulator.Entry) bool { return len(calls) >= n && calls[n-1].Answered() }
 }
 
-// history is that of a run, of the latest without an id.
+// history returns the history of a run; "" is the last run.
 func (k *talk) history(runID string) []*historypb.HistoryEvent {
 	k.t.Helper()
 	return history(k.t, k.s.Temporal, k.id.WorkflowID(), runID)
@@ -222,7 +262,7 @@ func history(t *testing.T, c client.Client, workflowID, runID string) []*history
 	return events
 }
 
-// phases are the values that the search attribute SessionPhase had in a run.
+// phases returns the values that the search attribute SessionPhase had in a run.
 func (k *talk) phases(runID string) string {
 	k.t.Helper()
 	var phases []string
@@ -234,7 +274,7 @@ func (k *talk) phases(runID string) string {
 	return strings.Join(phases, " ")
 }
 
-// attribute is the value that an event gives a search attribute, if any.
+// attribute returns the value that an event gives to a search attribute, if any.
 func attribute(t *testing.T, event *historypb.HistoryEvent, name string) string {
 	t.Helper()
 	attributes := event.GetWorkflowExecutionStartedEventAttributes().GetSearchAttributes()
@@ -250,10 +290,13 @@ func attribute(t *testing.T, event *historypb.HistoryEvent, name string) string 
 	return value
 }
 
-// describe is what Temporal knows of the latest run.
+// describe returns Temporal's description of the last run.
 func (k *talk) describe() *workflowservice.DescribeWorkflowExecutionResponse {
 	k.t.Helper()
-	described, err := k.s.Temporal.DescribeWorkflowExecution(k.t.Context(), k.id.WorkflowID(), "")
+	described, err := retry(k.t.Context(),
+		func(ctx context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+			return k.s.Temporal.DescribeWorkflowExecution(ctx, k.id.WorkflowID(), "")
+		})
 	require.NoError(k.t, err)
 	return described
 }
@@ -263,13 +306,15 @@ func (k *talk) runID() string {
 	return k.describe().GetWorkflowExecutionInfo().GetExecution().GetRunId()
 }
 
-// visible are the executions that a visibility query finds.
+// visible returns the executions that a visibility query finds.
 func visible(t *testing.T, c client.Client, query string) []*commonpb.WorkflowExecution {
 	t.Helper()
 	var found []*commonpb.WorkflowExecution
 	var page []byte
 	for {
-		list, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query, NextPageToken: page})
+		list, err := retry(t.Context(), func(ctx context.Context) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+			return c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: query, NextPageToken: page})
+		})
 		require.NoError(t, err)
 		for _, info := range list.GetExecutions() {
 			found = append(found, info.GetExecution())
@@ -280,7 +325,7 @@ func visible(t *testing.T, c client.Client, query string) []*commonpb.WorkflowEx
 	}
 }
 
-// count is how many events of a type a history has.
+// count returns how many events of a type a history has.
 func count(events []*historypb.HistoryEvent, kind enumspb.EventType) int {
 	n := 0
 	for _, e := range events {
@@ -291,7 +336,7 @@ func count(events []*historypb.HistoryEvent, kind enumspb.EventType) int {
 	return n
 }
 
-// first is the first event that matches.
+// first returns the first event that matches.
 func first(t *testing.T, events []*historypb.HistoryEvent, matches func(*historypb.HistoryEvent) bool) *historypb.HistoryEvent {
 	t.Helper()
 	for _, e := range events {
@@ -303,25 +348,25 @@ func first(t *testing.T, events []*historypb.HistoryEvent, matches func(*history
 	return nil
 }
 
-// scheduled matches the event with which a call was asked for.
+// scheduled matches the event that scheduled a call.
 func scheduled(op conversation.Operation) func(*historypb.HistoryEvent) bool {
 	return func(e *historypb.HistoryEvent) bool {
 		return e.GetActivityTaskScheduledEventAttributes().GetActivityType().GetName() == string(op)
 	}
 }
 
-// until asks again and again whether something is so.
-func until(t *testing.T, what string, so func() bool) {
+// until waits until a condition is true.
+func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errors.New("too late"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), waitLimit, errors.New("the time for it is over"))
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !so() {
+	for !condition() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			require.FailNow(t, "waited in vain until "+what, context.Cause(ctx))
+			require.FailNow(t, "waited without success until "+what, context.Cause(ctx))
 		}
 	}
 }

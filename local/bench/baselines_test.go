@@ -9,10 +9,9 @@ import (
 	"sessionkeeper/conversation"
 )
 
-// resetPerMessage is the design of every public sample: cancel the timer and
-// start another one for each message.
+// resetPerMessage is the design of the public samples: each message cancels the
+// timer and starts another one.
 func resetPerMessage(ctx workflow.Context, start conversation.Start) error {
-	var do *activities.Activities
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
 	messages := workflow.GetSignalChannel(ctx, conversation.SignalMessage)
 	closes := workflow.GetSignalChannel(ctx, conversation.SignalClose)
@@ -25,11 +24,13 @@ func resetPerMessage(ctx workflow.Context, start conversation.Start) error {
 			AddReceive(closes, func(c workflow.ReceiveChannel, _ bool) {
 				c.Receive(ctx, nil)
 				open = false
-				err = workflow.ExecuteActivity(ctx, do.End, activities.Request{Identity: start.Identity, By: conversation.EndUser}).Get(ctx, nil)
+				err = end(ctx, start)
 			}).
 			AddFuture(workflow.NewTimer(timerCtx, idle), func(f workflow.Future) {
 				if err = f.Get(ctx, nil); err == nil {
-					err = workflow.ExecuteActivity(ctx, do.Inactivate, activities.Request{Identity: start.Identity, By: conversation.System}).Get(ctx, nil)
+					request := activities.Request{Identity: start.Identity, By: conversation.System}
+					var activity *activities.Activities
+					err = workflow.ExecuteActivity(ctx, activity.Inactivate, request).Get(ctx, nil)
 				}
 			}).
 			Select(ctx)
@@ -41,10 +42,15 @@ func resetPerMessage(ctx workflow.Context, start conversation.Start) error {
 	return nil
 }
 
-// smallest is the least workflow that makes the call on a hang-up.
+// smallest is the smallest workflow that makes the call on a hang-up.
 func smallest(ctx workflow.Context, start conversation.Start) error {
-	var do *activities.Activities
 	workflow.GetSignalChannel(ctx, conversation.SignalClose).Receive(ctx, nil)
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
-	return workflow.ExecuteActivity(ctx, do.End, activities.Request{Identity: start.Identity, By: conversation.EndUser}).Get(ctx, nil)
+	return end(ctx, start)
+}
+
+func end(ctx workflow.Context, start conversation.Start) error {
+	var activity *activities.Activities
+	request := activities.Request{Identity: start.Identity, By: conversation.EndUser}
+	return workflow.ExecuteActivity(ctx, activity.End, request).Get(ctx, nil)
 }
