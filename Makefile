@@ -1,48 +1,49 @@
-# Every tool is pinned in tools/go.mod and built by Go: nothing to install.
+# Every tool is pinned in tools/go.mod and built by Go. Nothing is installed.
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 
-# The vulnerability database; a mirror or file:///path works as well.
+# The vulnerability database: its address, a mirror's or file:///path.
 VULN_DB ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-local test-compare compare bench fmt lint tidy-check vuln compose-check examples-check ci
+.PHONY: help demo test test-unit test-local test-race test-compare compare bench fmt lint tidy-check vuln compose-check examples-check ci
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Play the example conversations on an embedded Temporal server, and go on serving
+demo: ## Play the example conversations on an embedded Temporal server, then keep serving
 	go run -C local .
 
-test: test-unit test-local test-compare ## Run every test with the race detector
+test: test-unit test-local test-compare ## Run every test
 
-test-unit: ## Test the packages a deployment is built from
+test-unit: ## Test the root module, with the race detector
 	go test -race ./...
 	go test -run TestNeverEarly ./workflows -rapid.checks=10000
 
-# The race detector stays out of SQLite, which it makes a hundred times slower,
-# and the tests that load the server run without it.
 test-local: ## Test end to end on an embedded Temporal server
-	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m ./...
-	go test -C local -run TestBurst -timeout 10m ./e2e
-	go test -C local -run 'TestActions|TestKilled' -timeout 10m ./e2e
+	go test -C local -timeout 30m ./...
 
-# Those of its stores that are not installed are left out.
-test-compare: ## Test the comparison with the alternatives
+# Building the Temporal server with the race detector takes minutes of its own. It
+# leaves SQLite out, because that would be a hundred times slower.
+test-race: ## Test end to end with the race detector
+	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m ./...
+
+# Stores that are not installed are left out.
+test-compare: ## Test the comparison with other schedulers
 	go test -C compare -timeout 15m ./...
 
-compare: ## Run the same job on ours and on the alternatives (about five minutes)
+compare: ## Run the same job on sessionkeeper and on other schedulers (about five minutes)
 	go run -C compare . -short
 
-bench: ## Print cost and latency per message and conversation
+bench: ## Measure cost, latency and bursts
 	go test -run '^$$' -bench Absorb ./sender
 	go test -run '^$$' -bench Events -benchtime 10s ./internal/receiver
-	go test -C local -run '^$$' -bench History -benchtime 1x -timeout 60m ./bench
+	go test -C local -run '^$$' -bench 'History|Burst' -benchtime 1x -timeout 60m ./bench
 	go test -C local -run '^$$' -bench HangUp -benchtime 300x -timeout 60m ./bench
 
 fmt: ## Format every Go file
 	$(TOOL) golangci-lint fmt
 
-lint: ## Check format, vet, linters and workflow determinism
+lint: ## Check the format, vet, the linters and that workflows are deterministic
 	$(TOOL) golangci-lint fmt --diff
 	go vet ./...
 	go vet -C local ./...
@@ -60,7 +61,7 @@ tidy-check: ## Check that go mod tidy would change nothing
 	go -C deploy mod tidy -diff
 	go -C tools mod tidy -diff
 
-vuln: ## Look for known vulnerabilities (VULN_REQUIRED=1 fails without the database)
+vuln: ## Look for known vulnerabilities (with VULN_REQUIRED=1 it fails without the database)
 	@if $(TOOL) govulncheck -db $(VULN_DB) -version | grep -q '^DB updated'; then \
 		set -ex; \
 		$(TOOL) govulncheck -db $(VULN_DB) ./...; \
@@ -73,12 +74,12 @@ vuln: ## Look for known vulnerabilities (VULN_REQUIRED=1 fails without the datab
 compose-check: ## Check docker-compose.yml and the files in deploy/
 	go test -C deploy ./...
 
-examples-check: ## Check the example in TypeScript (left out where npm is not installed)
+examples-check: ## Check the TypeScript example (skipped if npm is not installed)
 	@if command -v npm >/dev/null; then \
 		set -ex; \
 		cd examples/typescript; npm ci --no-audit --no-fund; npm run check; \
 	else \
-		echo "NOT CHECKED: examples/typescript wants npm" >&2; \
+		echo "NOT CHECKED: examples/typescript needs npm" >&2; \
 	fi
 
-ci: lint tidy-check compose-check examples-check vuln test ## Everything above that decides whether a change is good
+ci: lint tidy-check compose-check examples-check vuln test-unit test-race test-compare ## Run every check that CI runs
