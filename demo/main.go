@@ -127,15 +127,16 @@ func connect(ctx context.Context, options client.Options) (client.Client, error)
 	defer cancel()
 	temporal, err := client.DialContext(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("connect to Temporal at %s: %w\nA server for development starts with: temporal server start-dev",
+		return nil, fmt.Errorf("connect to Temporal at %s: %w\nTo start a local server: temporal server start-dev",
 			options.HostPort, err)
 	}
 	return temporal, nil
 }
 
 func announce(out io.Writer, options client.Options, sandbox *inprocess.Sandbox) {
-	fmt.Fprintf(out, "Temporal    %s, namespace %s, task queue %s\n", options.HostPort, options.Namespace, sandbox.Config.TaskQueue)
-	if url := webUI(options.HostPort, options.Namespace, sandbox.Config.TaskQueue); url != "" {
+	taskQueue := sandbox.Config.TaskQueue
+	fmt.Fprintf(out, "Temporal    %s, namespace %s, task queue %s\n", options.HostPort, options.Namespace, taskQueue)
+	if url := webUI(options.HostPort, options.Namespace, taskQueue); url != "" {
 		fmt.Fprintf(out, "Web UI      %s\n", url)
 	}
 	fmt.Fprintf(out, "Sandbox     %s (journal: /_sandbox/journal)\n", sandbox.URL)

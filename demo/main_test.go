@@ -8,11 +8,12 @@ import (
 )
 
 func TestWebUIAddress(t *testing.T) {
+	const path = "/namespaces/default/workflows?query=TaskQueue%3D%27q%27"
 	for hostPort, want := range map[string]string{
-		"localhost:7233":                        "http://localhost:8233/namespaces/default/workflows?query=TaskQueue%3D%27q%27",
-		"127.0.0.1:17233":                       "http://127.0.0.1:18233/namespaces/default/workflows?query=TaskQueue%3D%27q%27",
-		"example.tmprl.cloud:7233":              "https://cloud.temporal.io/namespaces/default/workflows?query=TaskQueue%3D%27q%27",
-		"us-east-1.aws.api.temporal.io:7233":    "https://cloud.temporal.io/namespaces/default/workflows?query=TaskQueue%3D%27q%27",
+		"localhost:7233":                        "http://localhost:8233" + path,
+		"127.0.0.1:17233":                       "http://127.0.0.1:18233" + path,
+		"example.tmprl.cloud:7233":              "https://cloud.temporal.io" + path,
+		"us-east-1.aws.api.temporal.io:7233":    "https://cloud.temporal.io" + path,
 		"temporal.example.com:7233":             "",
 		"dns:///temporal.internal.example:7233": "",
 		"no port":                               "",

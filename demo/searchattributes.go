@@ -39,13 +39,14 @@ func registerSearchAttributes(ctx context.Context, temporal client.Client, optio
 				name, err, registrationCommand(options))
 		}
 	}
+	wait := backoff.WithBackOff(backoff.NewConstantBackOff(200 * time.Millisecond))
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
 		missing, err := searchAttributesMissing(ctx, temporal, options.Namespace)
 		if err == nil && missing {
 			err = fmt.Errorf("namespace %q does not show the registered search attributes yet", options.Namespace)
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(backoff.NewConstantBackOff(200*time.Millisecond)), backoff.WithMaxElapsedTime(registrationTimeout))
+	}, wait, backoff.WithMaxElapsedTime(registrationTimeout))
 	return err
 }
 
@@ -75,6 +76,6 @@ func registrationCommand(options client.Options) string {
 		return "tcld namespace search-attributes add --namespace " + options.Namespace +
 			" --search-attribute " + strings.Join(names, "=Keyword --search-attribute ") + "=Keyword"
 	}
-	return "temporal operator search-attribute create --address " + options.HostPort + " --namespace " + options.Namespace +
-		" --name " + strings.Join(names, " --type Keyword --name ") + " --type Keyword"
+	return "temporal operator search-attribute create" +
+		" --address " + options.HostPort + " --namespace " + options.Namespace + " --name " + strings.Join(names, " --type Keyword --name ") + " --type Keyword"
 }

@@ -92,7 +92,9 @@ func TestMissingSearchAttributesAreRegistered(t *testing.T) {
 }
 
 func TestRegisteredSearchAttributesAreLeftAlone(t *testing.T) {
-	n := &namespace{registered: []string{"OrgId", "SessionPhase", "ErrorReason"}, refusal: serviceerror.NewPermissionDenied("", "")}
+	n := &namespace{
+		registered: []string{"OrgId", "SessionPhase", "ErrorReason"}, refusal: serviceerror.NewPermissionDenied("", ""),
+	}
 	require.NoError(t, register(t, n))
 }
 

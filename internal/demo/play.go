@@ -41,7 +41,8 @@ func Play(ctx context.Context, target Target, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s := sender.New(target.Temporal, sender.Options{TaskQueue: target.TaskQueue}) //nolint:contextcheck // its background reports must outlive ctx
+	options := sender.Options{TaskQueue: target.TaskQueue}
+	s := sender.New(target.Temporal, options) //nolint:contextcheck // its background reports must outlive ctx
 	defer s.Close(ctx)
 	p := &play{Target: target, sender: s, script: script, out: out}
 	if err := terminate(ctx, target.Temporal, script, "left by an interrupted demo"); err != nil {

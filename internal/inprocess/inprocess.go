@@ -109,7 +109,9 @@ func workerConfig(org simulator.Org, url, keyFile string) service.Config {
 // of its health and metrics. The worker goes on after ctx ends, until stop is
 // called; stop returns the worker's error. o.Listen is set from metricsPort, 0
 // being any free port.
-func StartWorker(ctx context.Context, metricsPort int, o service.Options) (address string, stop func() error, err error) {
+func StartWorker(
+	ctx context.Context, metricsPort int, o service.Options,
+) (address string, stop func() error, err error) {
 	started, ended := make(chan string, 1), make(chan error, 1)
 	o.Listen = loopback(metricsPort)
 	o.Started = func(address string) { started <- address }

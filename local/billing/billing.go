@@ -1,4 +1,4 @@
-// Package billing reads from histories what conversations cost on Temporal.
+// Package billing counts, in a conversation's history, what it costs on Temporal.
 package billing
 
 import (
@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// billable are the events that Temporal Cloud counts as actions, one each:
+// billable are the events that Temporal Cloud counts as one action each:
 // starts, signals, timers, activities and writes of search attributes.
 var billable = []enumspb.EventType{
 	enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
@@ -21,7 +21,7 @@ var billable = []enumspb.EventType{
 	enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
 }
 
-// Cost is what a conversation left in its history. Actions are billed.
+// Cost counts what is in a history. Temporal Cloud bills the actions.
 type Cost struct{ Events, Actions, Timers int }
 
 // Add counts one more event.
@@ -35,7 +35,7 @@ func (c *Cost) Add(event *historypb.HistoryEvent) {
 	}
 }
 
-// Of adds up all runs of a conversation, from the last to the first.
+// Of returns the sum over all runs of a conversation that continued as new.
 func Of(ctx context.Context, temporal client.Client, workflowID string) (total Cost, err error) {
 	described, err := temporal.DescribeWorkflowExecution(ctx, workflowID, "")
 	if err != nil {

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -52,7 +51,7 @@ func TestQuietConversationIsMadeInactiveThenEnded(t *testing.T) {
 	}).GetEventTime().AsTime()
 	inactivate := first(t, events, scheduled(conversation.Inactivate)).GetEventTime().AsTime()
 	end := first(t, events, scheduled(conversation.End)).GetEventTime().AsTime()
-	t.Logf("Inactivate was scheduled %s after the message, End %s after that", inactivate.Sub(message), end.Sub(inactivate))
+	t.Logf("Inactivate was scheduled %s after the message, End %s later", inactivate.Sub(message), end.Sub(inactivate))
 	require.GreaterOrEqual(t, inactivate.Sub(message), 10*time.Minute)
 	require.GreaterOrEqual(t, end.Sub(inactivate), 24*time.Hour)
 }
@@ -415,7 +414,7 @@ func TestContinueAsNewKeepsTheState(t *testing.T) {
 	require.Less(t, len(old), 2100)
 	require.Equal(t, "Active", k.phases(""))
 	require.Equal(t, k.id.OrgID, attribute(t, k.history("")[0], conversation.OrgIDKey.GetName()))
-	running := fmt.Sprintf("WorkflowId = '%s' AND ExecutionStatus = 'Running' AND SessionPhase = 'Active'", k.id.WorkflowID())
+	running := "WorkflowId = '" + k.id.WorkflowID() + "' AND ExecutionStatus = 'Running' AND SessionPhase = 'Active'"
 	until(t, "it is listed as Active", func() bool { return len(visible(t, k.s.Temporal, running)) == 1 })
 
 	k.forward(2 * time.Hour)

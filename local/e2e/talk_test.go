@@ -87,7 +87,8 @@ func (k *talk) on(s *stack.Stack) *talk {
 // the end user comes back later.
 func (k *talk) newSession() {
 	k.t.Helper()
-	session, err := k.s.Sandbox.CreateSession(k.id.OrgID, simulator.Session{ConversationIdentifier: k.id.ConversationIdentifier})
+	session := simulator.Session{ConversationIdentifier: k.id.ConversationIdentifier}
+	session, err := k.s.Sandbox.CreateSession(k.id.OrgID, session)
 	require.NoError(k.t, err)
 	k.id.SessionID = session.ID
 }
@@ -168,7 +169,9 @@ func (k *talk) result(outcome any) error {
 
 func (k *talk) status() conversation.Status {
 	k.t.Helper()
-	status, err := retry(k.t.Context(), func(ctx context.Context) (conversation.Status, error) { return k.Status(ctx, k.id) })
+	status, err := retry(k.t.Context(), func(ctx context.Context) (conversation.Status, error) {
+		return k.Status(ctx, k.id)
+	})
 	require.NoError(k.t, err)
 	return status
 }
@@ -337,7 +340,9 @@ func count(events []*historypb.HistoryEvent, kind enumspb.EventType) int {
 }
 
 // first returns the first event that matches.
-func first(t *testing.T, events []*historypb.HistoryEvent, matches func(*historypb.HistoryEvent) bool) *historypb.HistoryEvent {
+func first(
+	t *testing.T, events []*historypb.HistoryEvent, matches func(*historypb.HistoryEvent) bool,
+) *historypb.HistoryEvent {
 	t.Helper()
 	for _, e := range events {
 		if matches(e) {

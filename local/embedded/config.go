@@ -14,19 +14,19 @@ import (
 	"go.temporal.io/server/temporal"
 )
 
-// clusterName is written into a database when it is made; a server must come
-// back with the same.
+// clusterName is written into a new database. A server on an existing database
+// must use the same name.
 const clusterName = "active"
 
-// serverConfig is a single-node cluster whose four services talk over
-// loopback.
+// serverConfig returns the configuration of a single-node cluster whose four
+// services talk over loopback.
 func serverConfig(p ports, db database) *config.Config {
 	return &config.Config{
 		Global: config.Global{
 			Membership: config.Membership{MaxJoinDuration: 10 * time.Second, BroadcastAddress: loopback},
 			Metrics: &metrics.Config{
-				// Without this, counters would be called action_total and not
-				// action as in Temporal's documentation.
+				// Without this, a counter would be called action_total, where
+				// Temporal's documentation says action.
 				ClientConfig: metrics.ClientConfig{WithoutCounterSuffix: true},
 				Prometheus: &metrics.PrometheusConfig{
 					Framework:     metrics.FrameworkOpentelemetry,
@@ -68,29 +68,30 @@ func service(port int) config.Service {
 	return config.Service{RPC: config.RPC{GRPCPort: port, BindOnIP: loopback}}
 }
 
-// unthrottled is a rate that a single machine does not reach: a demonstration
-// shows the product, not a quota.
+// unthrottled is a rate that a single machine does not reach. The server's usual
+// quotas would slow tests and benchmarks down.
 const unthrottled = 1_000_000
 
-// dynamicConfig is what differs from the server's defaults, then extra.
+// dynamicConfig returns the settings that differ from the server's defaults; those
+// of extra come last and win.
 func dynamicConfig(extra map[string]any) dynamicconfig.StaticClient {
 	settings := map[string]any{
-		// Nothing here calls the outside.
+		// Makes no requests to the internet.
 		"frontend.enableServerVersionCheck": false,
 
-		// Search attributes count as soon as they are registered.
+		// Search attributes can be used as soon as they are registered.
 		"system.forceSearchAttributesCacheRefreshOnRead": true,
 
 		"frontend.WorkflowTimeSkippingEnabled": true,
 		"matching.enableFairness":              true,
 
-		// One partition: with one node more would only be places for a task
-		// and its poller to miss each other.
+		// One partition: with one node, more partitions only delay the moment when
+		// a task meets a poller.
 		"matching.numTaskqueueReadPartitions":  1,
 		"matching.numTaskqueueWritePartitions": 1,
 
-		// By default a shard looks for new tasks 20 times a second at most, which
-		// is plenty for hundreds of shards and 50 ms a step for a few.
+		// By default a shard looks for new tasks at most 20 times a second. That is
+		// enough with hundreds of shards; with a few it delays each step by 50 ms.
 		"history.transferProcessorMaxPollRPS":   unthrottled,
 		"history.timerProcessorMaxPollRPS":      unthrottled,
 		"history.visibilityProcessorMaxPollRPS": unthrottled,
@@ -105,14 +106,14 @@ func dynamicConfig(extra map[string]any) dynamicconfig.StaticClient {
 		"matching.rps":                     unthrottled,
 		"matching.persistenceMaxQPS":       unthrottled,
 
-		// The server does not stop the workers of these (clean-up of task
-		// queues, histories and build ids; fan-out to many children).
+		// These have workers that the server does not stop: the clean-up of task
+		// queues, histories and build ids, and the parent close policy.
 		"worker.taskQueueScannerEnabled":       false,
 		"worker.historyScannerEnabled":         false,
 		"worker.buildIdScavengerEnabled":       false,
 		"system.enableParentClosePolicyWorker": false,
 
-		// Nothing is behind a load balancer that would have to notice.
+		// No load balancer has to notice that the server stops.
 		"frontend.shutdownDrainDuration":           time.Duration(0),
 		"frontend.shutdownFailHealthCheckDuration": time.Duration(0),
 		"history.shutdownDrainDuration":            time.Duration(0),
@@ -127,7 +128,7 @@ func dynamicConfig(extra map[string]any) dynamicconfig.StaticClient {
 	return client
 }
 
-// startTemporal builds and starts the server's services.
+// startTemporal creates and starts the server's services.
 func (s *Server) startTemporal(cfg *config.Config, dynamic dynamicconfig.Client) (err error) {
 	defer s.log.recoverFatal(&err)
 

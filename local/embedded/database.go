@@ -25,15 +25,15 @@ import (
 
 // database is where a server keeps its state.
 type database struct {
-	// name, for people.
+	// name is for error messages.
 	name string
-	// main has the conversations' state and visibility what lists them; they
-	// may be the same.
+	// main keeps the workflows' state and visibility lists them. They may be the
+	// same database.
 	main, visibility *config.SQL
-	// shards is written into a database when it is made; a server must come
-	// back with the same.
+	// shards is written into a new database. A server on an existing database must
+	// use the same number.
 	shards int32
-	// ensureSchema makes what is missing.
+	// ensureSchema creates the tables that are missing.
 	ensureSchema func(context.Context) error
 }
 
@@ -61,10 +61,9 @@ func (db database) persistence() config.Persistence {
 	}
 }
 
-// prepareDatabase brings the schema, the namespace and its search attributes
-// into the database, as far as they are missing. Done before the server
-// starts, because a running one notices a namespace's new search attributes
-// only at its next refresh, seconds later.
+// prepareDatabase creates the schema, the namespace and its search attributes
+// where they are missing. It must be called before the server starts, because a
+// running server uses a namespace's new search attributes only some seconds later.
 func prepareDatabase(ctx context.Context, db database, o Options) error {
 	if err := db.ensureSchema(ctx); err != nil {
 		return fail("prepare the database "+db.name, err)
@@ -77,7 +76,8 @@ func prepareDatabase(ctx context.Context, db database, o Options) error {
 
 func ensureNamespace(ctx context.Context, cfg *config.SQL, o Options) error {
 	serializer := serialization.NewSerializer()
-	factory := sql.NewFactory(*cfg, resolver.NewNoopResolver(), clusterName, log.NewNoopLogger(), metrics.NoopMetricsHandler, serializer)
+	factory := sql.NewFactory(
+		*cfg, resolver.NewNoopResolver(), clusterName, log.NewNoopLogger(), metrics.NoopMetricsHandler, serializer)
 	defer factory.Close()
 	store, err := factory.NewMetadataStore()
 	if err != nil {
@@ -107,7 +107,9 @@ func createNamespace(ctx context.Context, manager persistence.MetadataManager, o
 	return err
 }
 
-func updateNamespace(ctx context.Context, manager persistence.MetadataManager, ns *persistencespb.NamespaceDetail, o Options) error {
+func updateNamespace(
+	ctx context.Context, manager persistence.MetadataManager, ns *persistencespb.NamespaceDetail, o Options,
+) error {
 	if err := configure(ns, o); err != nil {
 		return err
 	}
@@ -136,9 +138,9 @@ func configure(ns *persistencespb.NamespaceDetail, o Options) error {
 	return nil
 }
 
-// withAliases gives each wanted attribute that has no column yet a free one.
-// In an SQL database a namespace's attribute is an alias of one of the columns
-// (Keyword01, Keyword02, …) that every namespace has.
+// withAliases adds an alias for each wanted attribute that has none. In an SQL
+// database a namespace's attribute is an alias of one of the columns (Keyword01,
+// Keyword02, …) that every namespace has.
 func withAliases(aliases map[string]string, wanted map[string]enumspb.IndexedValueType) (map[string]string, error) {
 	columns := sadefs.GetDBIndexSearchAttributes(nil).CustomSearchAttributes
 	columnOf := make(map[string]string, len(aliases))
@@ -163,14 +165,16 @@ func withAliases(aliases map[string]string, wanted map[string]enumspb.IndexedVal
 		}
 		column, ok := freeColumn(columns, aliases, kind)
 		if !ok {
-			return nil, fmt.Errorf("search attribute %q: no room for one more of type %v", name, kind)
+			return nil, fmt.Errorf("search attribute %q: the namespace has no column left for type %v", name, kind)
 		}
 		aliases[column] = name
 	}
 	return aliases, nil
 }
 
-func freeColumn(columns map[string]enumspb.IndexedValueType, aliases map[string]string, kind enumspb.IndexedValueType) (string, bool) {
+func freeColumn(
+	columns map[string]enumspb.IndexedValueType, aliases map[string]string, kind enumspb.IndexedValueType,
+) (string, bool) {
 	for _, column := range slices.Sorted(maps.Keys(columns)) {
 		if _, used := aliases[column]; !used && columns[column] == kind {
 			return column, true

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,10 +30,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveUntilKilled starts a workflow and then waits for the end.
+// serveUntilKilled starts a workflow and then serves until the process is killed.
 func serveUntilKilled(file string) error {
 	ctx := context.Background()
-	s, err := embedded.Start(ctx, embedded.Options{DBFile: file})
+	s, err := embedded.Start(ctx, embedded.Options{DBFile: file, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,8 @@ func serveUntilKilled(file string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "survivor", TaskQueue: taskQueue}, awaitName); err != nil {
+	options := client.StartWorkflowOptions{ID: "survivor", TaskQueue: taskQueue}
+	if _, err := c.ExecuteWorkflow(ctx, options, awaitName); err != nil {
 		return err
 	}
 	fmt.Println("started")

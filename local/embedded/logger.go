@@ -15,12 +15,12 @@ func defaultLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-// logger is the server's logger on slog. The server's info is our debug, and
-// until settled (while services start or stop and miss each other for a
-// moment) so are its warnings and errors: what matters then, Start returns.
+// logger is the server's logger on slog. It logs the server's info at debug level.
+// While the server starts or stops, it logs warnings and errors at debug level
+// too: services look for each other then, and Start returns the errors that matter.
 type logger struct {
 	out     *slog.Logger
-	settled *atomic.Bool
+	running *atomic.Bool
 }
 
 var (
@@ -28,13 +28,13 @@ var (
 	_ log.WithLogger = (*logger)(nil)
 )
 
-func newLogger(out *slog.Logger) *logger { return &logger{out: out, settled: new(atomic.Bool)} }
+func newLogger(out *slog.Logger) *logger { return &logger{out: out, running: new(atomic.Bool)} }
 
-func (l *logger) settle()   { l.settled.Store(true) }
-func (l *logger) unsettle() { l.settled.Store(false) }
+// setRunning is called with true after the start and with false before the stop.
+func (l *logger) setRunning(running bool) { l.running.Store(running) }
 
 func (l *logger) With(tags ...tag.Tag) log.Logger {
-	return &logger{out: slog.New(l.out.Handler().WithAttrs(attributes(tags))), settled: l.settled}
+	return &logger{out: slog.New(l.out.Handler().WithAttrs(attributes(tags))), running: l.running}
 }
 
 func (l *logger) Debug(msg string, tags ...tag.Tag)  { l.write(slog.LevelDebug, msg, tags) }
@@ -43,15 +43,15 @@ func (l *logger) Warn(msg string, tags ...tag.Tag)   { l.write(slog.LevelWarn, m
 func (l *logger) Error(msg string, tags ...tag.Tag)  { l.write(slog.LevelError, msg, tags) }
 func (l *logger) DPanic(msg string, tags ...tag.Tag) { l.write(slog.LevelError, msg, tags) }
 
-// Panic ends the caller, as the server's code relies on.
+// Panic ends the caller: the server's code relies on it.
 func (l *logger) Panic(msg string, tags ...tag.Tag) { panic(fatal{msg, attributes(tags)}) }
 
-// Fatal ends the caller, as the server's code relies on: while the server is
-// put together, Start returns the message as its error.
+// Fatal ends the caller: the server's code relies on it. While the server starts,
+// Start returns the message as its error.
 func (l *logger) Fatal(msg string, tags ...tag.Tag) { panic(fatal{msg, attributes(tags)}) }
 
 func (l *logger) write(level slog.Level, msg string, tags []tag.Tag) {
-	if !l.settled.Load() {
+	if !l.running.Load() {
 		level = slog.LevelDebug
 	}
 	if ctx := context.Background(); l.out.Enabled(ctx, level) {
@@ -67,7 +67,7 @@ func attributes(tags []tag.Tag) []slog.Attr {
 	return attrs
 }
 
-// fatal is what the server would have ended the process with.
+// fatal is a message with which the server would have ended the process.
 type fatal struct {
 	msg   string
 	attrs []slog.Attr
@@ -75,7 +75,7 @@ type fatal struct {
 
 func (f fatal) Error() string { return fmt.Sprintf("%s %v", f.msg, f.attrs) }
 
-// recoverFatal turns a fatal of the calling goroutine into *err.
+// recoverFatal sets *err to a fatal message of the calling goroutine.
 func (*logger) recoverFatal(err *error) {
 	switch r := recover().(type) {
 	case nil:

@@ -10,16 +10,16 @@ import (
 	"syscall"
 )
 
-// ports of one server; ui is 0 without the Web UI. The last three serve the
-// server's own parts.
+// ports are those of one server; ui is 0 without the Web UI. The last three are
+// used by the server's own services.
 type ports struct {
 	frontend, ui, metrics     int
 	history, matching, worker int
 }
 
-// claimPorts finds out that every port can be listened on, and chooses the
-// free ones. The Web UI's listener stays open; the Temporal server opens its
-// own, so the others are closed again.
+// claimPorts checks that every wanted port is free, and chooses free ports for the
+// others. The Web UI's listener stays open. The other listeners are closed again,
+// because the Temporal server opens its own.
 func claimPorts(ctx context.Context, o Options) (p ports, ui net.Listener, err error) {
 	var held []net.Listener
 	defer func() {
@@ -60,7 +60,7 @@ func portOf(l net.Listener) int { return int(netip.MustParseAddrPort(l.Addr().St
 // listen listens on the port, or on any free one for 0.
 func listen(ctx context.Context, purpose string, port int) (net.Listener, error) {
 	if port == 0 {
-		return listenAnywhere(ctx, purpose)
+		return listenOnFreePort(ctx, purpose)
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address(port))
 	switch {
@@ -72,15 +72,14 @@ func listen(ctx context.Context, purpose string, port int) (net.Listener, error)
 	return l, nil
 }
 
-// Free ports are taken from below those that operating systems give to
-// connections and to listeners on port 0 (from 32768 on Linux, 49152 on macOS
-// and Windows), so that nobody gets one between our closing it and the
-// server's opening it.
+// Free ports are chosen below those that operating systems give to connections and
+// to listeners on port 0 (from 32768 on Linux, 49152 on macOS and Windows), so
+// that no process gets one after we close it and before the server opens it.
 const firstFreePort, freePorts = 20_000, 12_000
 
-func listenAnywhere(ctx context.Context, purpose string) (l net.Listener, err error) {
+func listenOnFreePort(ctx context.Context, purpose string) (l net.Listener, err error) {
 	for range 100 {
-		port := firstFreePort + rand.IntN(freePorts) //nolint:gosec // any will do
+		port := firstFreePort + rand.IntN(freePorts) //nolint:gosec // it need not be unpredictable
 		if l, err = listen(ctx, purpose, port); err == nil || ctx.Err() != nil {
 			return l, err
 		}

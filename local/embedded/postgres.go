@@ -28,12 +28,12 @@ type Postgres struct {
 	// User may create databases, unless both exist, and the extension
 	// btree_gin.
 	User, Password string
-	// Database has the state, and a second one, with _visibility at the end of
-	// its name, what lists the workflows. Both are created when missing.
+	// Database keeps the workflows' state. A second one, with _visibility at the
+	// end of its name, lists the workflows. Both are created when missing.
 	// Default "temporal".
 	Database string
-	// Shards is how many parts the state has, each of which writes one
-	// transaction after the other. A database keeps the number it was made
+	// Shards is the number of parts that the state is split into; each writes one
+	// transaction after the other. A database keeps the number it was created
 	// with. Default 4.
 	Shards int
 }
@@ -42,14 +42,16 @@ func postgresDatabase(p Postgres) database {
 	name := cmp.Or(p.Database, "temporal")
 	main, visibility := p.config(name), p.config(name+"_visibility")
 	return database{
-		name: name + " on " + p.Address, main: main, visibility: visibility, shards: int32(cmp.Or(p.Shards, 4)), //nolint:gosec // a small number
+		name: name + " on " + p.Address, main: main, visibility: visibility,
+		shards: int32(cmp.Or(p.Shards, 4)), //nolint:gosec // a small number
 		ensureSchema: func(ctx context.Context) error {
 			if err := p.ping(ctx); err != nil {
 				return err
 			}
 			return errors.Join(
 				ensurePostgresSchema(main, "postgresql/v12/temporal/schema.sql", "executions", v12.Version),
-				ensurePostgresSchema(visibility, "postgresql/v12/visibility/schema.sql", "executions_visibility", v12.VisibilityVersion),
+				ensurePostgresSchema(visibility, "postgresql/v12/visibility/schema.sql", "executions_visibility",
+					v12.VisibilityVersion),
 			)
 		},
 	}
@@ -68,13 +70,14 @@ func (p Postgres) config(database string) *config.SQL {
 	}
 }
 
-// ping finds out that the server is there and lets us in. What we do later by
-// way of Temporal's plugin only says that it could not connect, not why.
+// ping checks that the server is reachable and accepts the user. The errors of
+// Temporal's plugin say that it could not connect, but not why.
 func (p Postgres) ping(ctx context.Context) (err error) {
 	address := url.URL{
-		Scheme: "postgres", User: url.UserPassword(p.User, p.Password), Host: p.Address, Path: "/postgres", RawQuery: "sslmode=disable",
+		Scheme: "postgres", User: url.UserPassword(p.User, p.Password), Host: p.Address,
+		Path: "/postgres", RawQuery: "sslmode=disable",
 	}
-	// The plugin has brought the driver.
+	// Temporal's plugin registers the driver pgx.
 	db, err := databasesql.Open("pgx", address.String())
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
@@ -86,12 +89,13 @@ func (p Postgres) ping(ctx context.Context) (err error) {
 	return nil
 }
 
-// ensurePostgresSchema makes the database and, unless it has the table, the
-// schema of the embedded file.
+// ensurePostgresSchema creates the database if it is missing and, unless it has the
+// table, the schema of the embedded file.
 func ensurePostgresSchema(cfg *config.SQL, file, table, version string) (err error) {
 	server := *cfg
 	server.DatabaseName = ""
-	if err := administer(&server, func(db sqlplugin.AdminDB) error { return db.CreateDatabase(cfg.DatabaseName) }); err != nil {
+	create := func(db sqlplugin.AdminDB) error { return db.CreateDatabase(cfg.DatabaseName) }
+	if err := administer(&server, create); err != nil {
 		return fmt.Errorf("create database %s: %w", cfg.DatabaseName, err)
 	}
 	return administer(cfg, func(db sqlplugin.AdminDB) error {
@@ -103,20 +107,23 @@ func ensurePostgresSchema(cfg *config.SQL, file, table, version string) (err err
 		if err != nil {
 			return fmt.Errorf("read schema: %w", err)
 		}
-		// The version first: a kill half way is made good by the next start.
+		// The version is written before the tables. If the process is killed in
+		// between, the table is missing and the next start repeats all of it.
 		if err := db.CreateSchemaVersionTables(); err != nil {
 			return err
 		}
 		if err := db.UpdateSchemaVersion(cfg.DatabaseName, version, version); err != nil {
 			return err
 		}
-		// Statements sent together are one transaction.
+		// Statements that are sent together are one transaction.
 		return db.Exec(string(statements))
 	})
 }
 
+// administer calls do with a connection that may change the schema.
 func administer(cfg *config.SQL, do func(sqlplugin.AdminDB) error) (err error) {
-	db, err := sql.NewSQLAdminDB(sqlplugin.DbKindUnknown, cfg, resolver.NewNoopResolver(), log.NewNoopLogger(), metrics.NoopMetricsHandler)
+	db, err := sql.NewSQLAdminDB(
+		sqlplugin.DbKindUnknown, cfg, resolver.NewNoopResolver(), log.NewNoopLogger(), metrics.NoopMetricsHandler)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 	"sessionkeeper/local/embedded"
 )
 
-func TestStartNamesThePostgresThatIsNotThere(t *testing.T) {
+func TestUnreachablePostgresIsNamed(t *testing.T) {
 	_, err := embedded.Start(t.Context(), embedded.Options{
 		Postgres: &embedded.Postgres{Address: "127.0.0.1:1", User: "someone", Password: "secret"},
 	})
@@ -17,7 +17,7 @@ func TestStartNamesThePostgresThatIsNotThere(t *testing.T) {
 	require.NotContains(t, err.Error(), "secret")
 }
 
-func TestOneDatabaseOnly(t *testing.T) {
+func TestTwoDatabasesAreRejected(t *testing.T) {
 	_, err := embedded.Start(t.Context(), embedded.Options{DBFile: "state.db", Postgres: &embedded.Postgres{}})
 	require.ErrorContains(t, err, `both Postgres and the DBFile "state.db" are set`)
 }

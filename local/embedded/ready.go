@@ -13,11 +13,11 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// awaitReady returns when the frontend answers for the namespace and the
-// history behind it has its shard: then a lookup of an unknown workflow says
-// that there is none, rather than that something is not available.
+// awaitReady waits until the frontend knows the namespace and the history service
+// owns its shards. Then a lookup of an unknown workflow answers "not found"; before
+// that it answers that something is unavailable.
 func awaitReady(ctx context.Context, frontend, namespace string) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	conn, err := grpc.NewClient(frontend, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package embedded runs a real Temporal server and its Web UI inside this
 // process, on SQLite or PostgreSQL, for demonstrations, end-to-end tests and
-// benchmarks. It listens on 127.0.0.1 only, calls nobody, and has no
-// authentication: it is not a production server.
+// benchmarks. It is not a production server: it has no authentication. It listens
+// on 127.0.0.1 only and makes no requests to the internet.
 package embedded
 
 import (
@@ -20,7 +20,7 @@ import (
 	"go.temporal.io/server/temporal"
 )
 
-// loopback is the only address anything here listens on.
+// loopback is the address of every listener.
 const loopback = "127.0.0.1"
 
 // Options describe the server. The zero value is an in-memory server on free
@@ -29,11 +29,11 @@ type Options struct {
 	// Namespace is created when it does not exist. Default "default".
 	Namespace string
 
-	// DBFile is the SQLite file that keeps the state; it is created when it
-	// does not exist (its folder must). A server started on it again goes on
-	// where the last one stopped, even if that one was killed. Only one
-	// process at a time can use a file, and a process that has used one
-	// holds it until it exits. Empty keeps the state in memory.
+	// DBFile is the SQLite file that keeps the state. It is created when it does
+	// not exist; its folder must exist. A server that is started on it again
+	// continues where the last one stopped, even if that one was killed. Only one
+	// process at a time can use a file, and a process that has used one holds it
+	// until it exits. Empty keeps the state in memory.
 	DBFile string
 
 	// Postgres, where set, keeps the state on a PostgreSQL server instead;
@@ -45,17 +45,16 @@ type Options struct {
 	// 0 takes any free port.
 	FrontendPort, UIPort, MetricsPort int
 
-	// SearchAttributes are registered on the namespace, beside those it has.
-	// There is room for 10 Keyword attributes and 3 of each other type.
+	// SearchAttributes are registered in the namespace, in addition to those it
+	// has. A namespace can have 10 Keyword attributes and 3 of each other type.
 	SearchAttributes map[string]enumspb.IndexedValueType
 
 	// RetentionPeriod is how long closed workflows are kept. Default 24 h.
 	RetentionPeriod time.Duration
 
-	// Logger receives the server's warnings and errors as such and the rest
-	// of its log at debug level, as it does with what the server complains
-	// about while it starts and stops. Default: warnings and errors to
-	// standard error.
+	// Logger receives the server's warnings and errors, and the rest of its log at
+	// debug level. While the server starts and stops, it logs everything at debug
+	// level. Default: warnings and errors to standard error.
 	Logger *slog.Logger
 
 	// UI starts the Web UI.
@@ -84,7 +83,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Server is a running Temporal server. Make one with [Start].
+// Server is a running Temporal server. [Start] returns one.
 type Server struct {
 	ports    ports
 	log      *logger
@@ -94,13 +93,12 @@ type Server struct {
 }
 
 // Start starts the server and returns when a client can use the namespace and
-// its search attributes at once. ctx bounds the start only; end the server
-// with [Server.Stop].
+// its search attributes. ctx bounds the start only; [Server.Stop] ends the server.
 //
-// A port that is taken is reported by its purpose and number before anything
-// has started; errors.Is(err, syscall.EADDRINUSE) tells that case. Another
-// process may take a free port in the moment before the server opens it; then
-// others are tried.
+// A wanted port that is taken is reported by its purpose and number before
+// anything has started; errors.Is(err, syscall.EADDRINUSE) is true then. If
+// another process takes a free port before the server opens it, Start tries other
+// ports.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	for attempt := 1; ; attempt++ {
 		s, err := start(ctx, o.withDefaults())
@@ -110,11 +108,11 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 }
 
-// attempts bounds how often free ports are chosen.
+// attempts is how often free ports are chosen at most.
 const attempts = 3
 
-// lostPort reports whether the server itself met a port that is taken. Its
-// errors are texts; ours, of before, can be told apart.
+// lostPort reports whether the server could not open a port that was free before.
+// Its error is a text, while an error of claimPorts is EADDRINUSE.
 func lostPort(err error) bool {
 	return !errors.Is(err, syscall.EADDRINUSE) && strings.Contains(err.Error(), syscall.EADDRINUSE.Error())
 }
@@ -135,7 +133,7 @@ func start(ctx context.Context, o Options) (_ *Server, err error) {
 			err = errors.Join(err, uiListener.Close())
 		}
 		if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
-			err = errors.Join(cause, err) // the server's own errors drop it
+			err = errors.Join(cause, err) // the server's own errors do not wrap it
 		}
 	}()
 
@@ -157,14 +155,14 @@ func start(ctx context.Context, o Options) (_ *Server, err error) {
 			return nil, err
 		}
 	}
-	s.log.settle()
+	s.log.setRunning(true)
 	return s, nil
 }
 
-// FrontendAddress is the host:port a Temporal client dials.
+// FrontendAddress returns the host:port that a Temporal client connects to.
 func (s *Server) FrontendAddress() string { return address(s.ports.frontend) }
 
-// UIAddress is the URL of the Web UI, empty when it was not asked for.
+// UIAddress returns the URL of the Web UI, or "" without one.
 func (s *Server) UIAddress() string {
 	if s.ports.ui == 0 {
 		return ""
@@ -172,16 +170,15 @@ func (s *Server) UIAddress() string {
 	return "http://" + address(s.ports.ui)
 }
 
-// MetricsAddress is the URL of the server's Prometheus metrics.
+// MetricsAddress returns the URL of the server's Prometheus metrics.
 func (s *Server) MetricsAddress() string { return "http://" + address(s.ports.metrics) + "/metrics" }
 
-// Stop stops everything and releases the ports; with open polls of workers
-// that takes up to about two seconds. A second call does nothing. (Some thirty
-// parked goroutines stay behind, in client connections that the Temporal
-// server has no way to close.)
+// Stop stops everything and releases the ports. With open polls of workers that
+// takes up to about two seconds. A second call does nothing. About thirty parked
+// goroutines remain, in client connections that the Temporal server cannot close.
 func (s *Server) Stop() {
 	s.stopOnce.Do(func() {
-		s.log.unsettle()
+		s.log.setRunning(false)
 		if s.ui != nil {
 			s.ui.stop()
 		}

@@ -25,6 +25,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"sessionkeeper/local/embedded"
+	"sessionkeeper/local/internal/testlog"
 )
 
 const taskQueue = "embedded-test"
@@ -37,9 +38,14 @@ func phaseAttribute() map[string]enumspb.IndexedValueType {
 
 func start(t *testing.T, o embedded.Options) *embedded.Server {
 	t.Helper()
+	var tail testlog.Tail
+	if o.Logger == nil {
+		o.Logger = tail.Logger()
+	}
 	s, err := embedded.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
+	tail.ShowOnFailure(t)
 	return s
 }
 
@@ -62,7 +68,7 @@ func work(t *testing.T, c client.Client) {
 	t.Cleanup(w.Stop)
 }
 
-// awaitName greets whoever is signalled.
+// awaitName waits for a signal with a name and returns a greeting.
 func awaitName(ctx workflow.Context) (string, error) {
 	var name string
 	workflow.GetSignalChannel(ctx, "name").Receive(ctx, &name)
@@ -96,7 +102,7 @@ func get(t *testing.T, url string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-func TestSearchAttributesAreUsableAtOnce(t *testing.T) {
+func TestSearchAttributesCanBeUsedAtOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t, embedded.Options{SearchAttributes: phaseAttribute()})
 	c := dial(t, s, client.Options{})
@@ -108,9 +114,10 @@ func TestSearchAttributesAreUsableAtOnce(t *testing.T) {
 	require.NoError(t, err)
 
 	require.Eventually(t, func() bool {
-		found, err := c.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{Query: "SessionPhase = 'Active'"})
+		query := &workflowservice.CountWorkflowExecutionsRequest{Query: "SessionPhase = 'Active'"}
+		found, err := c.CountWorkflow(t.Context(), query)
 		return err == nil && found.GetCount() == 1
-	}, 10*time.Second, 20*time.Millisecond)
+	}, 2*time.Minute, 20*time.Millisecond)
 }
 
 func TestWorkflowSurvivesRestartOnItsFile(t *testing.T) {
@@ -140,7 +147,7 @@ func TestWorkflowSurvivesRestartOnItsFile(t *testing.T) {
 	greet(t, c, "attributed", "third")
 }
 
-func TestSearchAttributeOfAnotherTypeIsRefused(t *testing.T) {
+func TestSearchAttributeOfAnotherTypeIsRejected(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "typed.db")
 	start(t, embedded.Options{DBFile: file, SearchAttributes: phaseAttribute()}).Stop()
@@ -152,7 +159,7 @@ func TestSearchAttributeOfAnotherTypeIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, `"SessionPhase" is registered as Keyword, not Int`)
 }
 
-func TestBadOptionsAreRefused(t *testing.T) {
+func TestInvalidOptionsAreRejected(t *testing.T) {
 	t.Parallel()
 	notADatabase := filepath.Join(t.TempDir(), "notes.txt")
 	require.NoError(t, os.WriteFile(notADatabase, []byte(strings.Repeat("no database ", 100)), 0o600))
@@ -161,6 +168,8 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		many[fmt.Sprintf("Keyword%d", i)] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
 	}
 
+	reserved := map[string]enumspb.IndexedValueType{"WorkflowId": enumspb.INDEXED_VALUE_TYPE_KEYWORD}
+
 	for name, c := range map[string]struct {
 		options embedded.Options
 		want    string
@@ -168,9 +177,9 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		"file that is no database": {embedded.Options{DBFile: notADatabase}, "notes.txt"},
 		"missing folder":           {embedded.Options{DBFile: filepath.Join(t.TempDir(), "none", "x.db")}, "x.db"},
 		"short retention":          {embedded.Options{RetentionPeriod: time.Minute}, "at least 1h"},
-		"too many attributes":      {embedded.Options{SearchAttributes: many}, "no room"},
+		"too many attributes":      {embedded.Options{SearchAttributes: many}, "no column left"},
 		"reserved attribute": {
-			embedded.Options{SearchAttributes: map[string]enumspb.IndexedValueType{"WorkflowId": enumspb.INDEXED_VALUE_TYPE_KEYWORD}},
+			embedded.Options{SearchAttributes: reserved},
 			"reserved",
 		},
 		"port out of range": {embedded.Options{FrontendPort: 70_000}, "port 70000 for the Temporal frontend"},
@@ -211,7 +220,7 @@ func TestPortsAreReleasedByStop(t *testing.T) {
 		MetricsPort:  portOf(t, strings.TrimSuffix(first.MetricsAddress(), "/metrics")),
 	}
 	first.Stop()
-	first.Stop() // harmless
+	first.Stop() // a second call does nothing
 
 	second := start(t, o)
 	require.Equal(t, first.FrontendAddress(), second.FrontendAddress())
@@ -226,7 +235,7 @@ func portOf(t *testing.T, address string) int {
 	return n
 }
 
-func TestServersInOneProcessAreApart(t *testing.T) {
+func TestServersInOneProcessAreIndependent(t *testing.T) {
 	t.Parallel()
 	one, two := start(t, embedded.Options{}), start(t, embedded.Options{Namespace: "other"})
 	c1, c2 := dial(t, one, client.Options{}), dial(t, two, client.Options{Namespace: "other"})
@@ -300,11 +309,11 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// Nobody should be frightened by a healthy server.
-func TestHealthyServerIsQuiet(t *testing.T) {
+func TestHealthyServerLogsNoWarnings(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
-	s := start(t, embedded.Options{UI: true, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	warnings := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s := start(t, embedded.Options{UI: true, Logger: warnings})
 	c := dial(t, s, client.Options{})
 	work(t, c)
 	execute(t, c, "quiet", awaitName)

@@ -11,12 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/server/common/config"
-	"go.temporal.io/server/common/log"
-	"go.temporal.io/server/common/metrics"
-	"go.temporal.io/server/common/persistence/sql"
 	"go.temporal.io/server/common/persistence/sql/sqlplugin"
 	"go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
-	"go.temporal.io/server/common/resolver"
 	schema "go.temporal.io/server/schema/sqlite"
 )
 
@@ -26,7 +22,7 @@ var ErrFileInUse = errors.New("another process uses the file")
 // sqliteBusy is SQLITE_BUSY of https://www.sqlite.org/rescode.html.
 const sqliteBusy = 5
 
-// sqliteDatabase is the file, or a database in memory.
+// sqliteDatabase returns the database in the file, or one in memory for "".
 func sqliteDatabase(file string) (database, error) {
 	cfg, err := sqliteConfig(file)
 	if err != nil {
@@ -38,7 +34,8 @@ func sqliteDatabase(file string) (database, error) {
 	}, nil
 }
 
-// sqliteConfig names the database: the file, or one in memory of its own.
+// sqliteConfig returns the settings of the database. Each database in memory has a
+// name of its own.
 func sqliteConfig(file string) (*config.SQL, error) {
 	if file == "" {
 		return &config.SQL{
@@ -53,15 +50,15 @@ func sqliteConfig(file string) (*config.SQL, error) {
 	}
 	return &config.SQL{
 		PluginName: sqlite.PluginName,
-		// The plugin makes a URI of it.
+		// The plugin builds a URI from it.
 		DatabaseName: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(),
 		ConnectAttributes: map[string]string{
 			"mode":         "rwc",
 			"journal_mode": "wal",
-			// A killed process loses nothing; a power cut may take the last
-			// transactions, but leaves the file sound.
+			// A killed process loses nothing. A power failure may lose the last
+			// transactions, but does not corrupt the file.
 			"synchronous": "normal",
-			// Two servers on one file would ruin it.
+			// Two servers on one file would corrupt its state.
 			"locking_mode": "exclusive",
 		},
 	}, nil
@@ -78,28 +75,24 @@ func ensureSQLiteSchema(cfg *config.SQL) error {
 	return err
 }
 
-func setUpSQLite(cfg *config.SQL) (err error) {
-	db, err := sql.NewSQLAdminDB(sqlplugin.DbKindUnknown, cfg, resolver.NewNoopResolver(), log.NewNoopLogger(), metrics.NoopMetricsHandler)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-
-	tables, err := db.ListTables(cfg.DatabaseName)
-	switch {
-	case err != nil:
-		return err
-	case slices.Contains(tables, "namespaces"):
-		return nil
-	case len(tables) > 0:
-		return errors.New("it is an SQLite database, but not one of Temporal's")
-	}
-	// All or nothing, so that a kill half way does not leave half a schema.
-	if err := db.Exec("BEGIN"); err != nil {
-		return err
-	}
-	if err := schema.SetupSchemaOnDB(db); err != nil {
-		return errors.Join(err, db.Exec("ROLLBACK"))
-	}
-	return db.Exec("COMMIT")
+func setUpSQLite(cfg *config.SQL) error {
+	return administer(cfg, func(db sqlplugin.AdminDB) error {
+		tables, err := db.ListTables(cfg.DatabaseName)
+		switch {
+		case err != nil:
+			return err
+		case slices.Contains(tables, "namespaces"):
+			return nil
+		case len(tables) > 0:
+			return errors.New("it is an SQLite database, but not one of Temporal's")
+		}
+		// One transaction, so that a kill does not leave a part of the schema.
+		if err := db.Exec("BEGIN"); err != nil {
+			return err
+		}
+		if err := schema.SetupSchemaOnDB(db); err != nil {
+			return errors.Join(err, db.Exec("ROLLBACK"))
+		}
+		return db.Exec("COMMIT")
+	})
 }

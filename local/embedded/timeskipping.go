@@ -17,17 +17,20 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
 
-// SkipTime is a client interceptor under which every workflow that is started
-// (also by signal-with-start or update-with-start) skips time for its whole
-// life: whenever it only waits for a timer or a retry, the server moves its
-// clock there. Pass it in client.Options.ConnectionOptions.DialOptions by
-// grpc.WithChainUnaryInterceptor. After 200 skips the server lets time pass
+// SkipTime returns a client interceptor. Every workflow that the client starts,
+// also by signal-with-start or update-with-start, skips time until it ends:
+// whenever it only waits for a timer or a retry, the server moves the workflow's
+// clock to that time. Pass it in client.Options.ConnectionOptions.DialOptions by
+// grpc.WithChainUnaryInterceptor. After 200 skips the clock runs at normal speed
 // again (dynamic configuration "frontend.WorkflowTimeSkippingMaxSkipPerSession").
 //
-// A workflow that waits for signals with a timer running is over its timer
-// before the next signal comes; to decide when time passes, use [FastForward].
+// If a workflow waits for signals while a timer runs, the timer fires before the
+// next signal arrives. To decide when time passes, use [FastForward].
 func SkipTime() grpc.UnaryClientInterceptor {
-	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return func(
+		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
+		invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+	) error {
 		switch r := req.(type) {
 		case *workflowservice.StartWorkflowExecutionRequest:
 			r.TimeSkippingConfig = skipping()
@@ -46,18 +49,19 @@ func SkipTime() grpc.UnaryClientInterceptor {
 
 func skipping() *commonpb.TimeSkippingConfig { return &commonpb.TimeSkippingConfig{Enabled: true} }
 
-// FastForward moves the clock of a running workflow ahead by d and returns
-// when it is there, or when the workflow has ended on the way. Everything
-// due before then happens in its order, with the workflow's time as if d had
-// passed; a running activity holds the clock until it has returned. The clock
-// then goes on at normal speed.
+// FastForward moves the clock of a running workflow ahead by d. It returns when the
+// clock is there, or when the workflow has ended before. Everything that is due
+// until then happens in its order, with the workflow's time as if d had passed. A
+// running activity stops the clock until it returns. Afterwards the clock runs at
+// normal speed.
 func FastForward(ctx context.Context, c client.Client, namespace, workflowID string, d time.Duration) error {
 	execution := &commonpb.WorkflowExecution{WorkflowId: workflowID}
 	id := uuid.NewString()
 	config := skipping()
 	config.FastForwardConfig = &commonpb.FastForwardConfig{Id: id, Duration: durationpb.New(d)}
 
-	_, err := c.WorkflowService().UpdateWorkflowExecutionOptions(ctx, &workflowservice.UpdateWorkflowExecutionOptionsRequest{
+	service := c.WorkflowService()
+	_, err := service.UpdateWorkflowExecutionOptions(ctx, &workflowservice.UpdateWorkflowExecutionOptionsRequest{
 		Namespace:                namespace,
 		WorkflowExecution:        execution,
 		WorkflowExecutionOptions: &workflowpb.WorkflowExecutionOptions{TimeSkippingConfig: config},
@@ -67,7 +71,7 @@ func FastForward(ctx context.Context, c client.Client, namespace, workflowID str
 		return fmt.Errorf("fast-forward workflow %s by %v: %w", workflowID, d, err)
 	}
 	for {
-		poll, err := c.WorkflowService().PollWorkflowExecutionTimeSkipping(ctx, &workflowservice.PollWorkflowExecutionTimeSkippingRequest{
+		poll, err := service.PollWorkflowExecutionTimeSkipping(ctx, &workflowservice.PollWorkflowExecutionTimeSkippingRequest{
 			Namespace:         namespace,
 			WorkflowExecution: execution,
 			FastForwardId:     id,
@@ -79,15 +83,16 @@ func FastForward(ctx context.Context, c client.Client, namespace, workflowID str
 		case enumspb.FAST_FORWARD_POLLING_RESULT_FAST_FORWARD_COMPLETED:
 			return nil
 		case enumspb.FAST_FORWARD_POLLING_RESULT_FAST_FORWARD_FAILED:
-			return endedOr(ctx, c, workflowID, fmt.Errorf("fast-forward workflow %s by %v: %s", workflowID, d, poll.GetFailedReason()))
+			failure := fmt.Errorf("fast-forward workflow %s by %v: %s", workflowID, d, poll.GetFailedReason())
+			return unlessEnded(ctx, c, workflowID, failure)
 		default: // it takes longer than one long poll
 		}
 	}
 }
 
-// endedOr is nil when the workflow has ended, which is no failure of a
-// fast-forward, and otherwise failure.
-func endedOr(ctx context.Context, c client.Client, workflowID string, failure error) error {
+// unlessEnded returns failure, or nil if the workflow has ended: that is no failure
+// of a fast-forward.
+func unlessEnded(ctx context.Context, c client.Client, workflowID string, failure error) error {
 	described, err := c.DescribeWorkflowExecution(ctx, workflowID, "")
 	switch {
 	case err != nil:

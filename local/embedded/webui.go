@@ -21,10 +21,10 @@ import (
 	"google.golang.org/grpc"
 )
 
-// webUI serves Temporal's Web UI. It puts the ui-server module's routes
-// together itself, because that module's own Server cannot take a listener,
-// ends the process when its port is taken, and keeps dialling the frontend
-// after its Stop.
+// webUI serves Temporal's Web UI. It registers the ui-server module's routes
+// itself, because that module's own Server cannot take a listener, ends the
+// process when its port is taken, and keeps connecting to the frontend after its
+// Stop.
 type webUI struct {
 	http     *http.Server
 	frontend *grpc.ClientConn
@@ -92,7 +92,8 @@ func webUIHandler(provider *config.ConfigProviderWithRefresh, conn *grpc.ClientC
 	return e, nil
 }
 
-// setAPIRoutes is route.SetAPIRoutes on a connection that we can close.
+// setAPIRoutes does what route.SetAPIRoutes does, on a connection that stop can
+// close.
 func setAPIRoutes(g *echo.Group, provider *config.ConfigProviderWithRefresh, conn *grpc.ClientConn) {
 	callerType := []api.Middleware{headers.WithForwardHeaders([]string{"Caller-Type"})}
 
@@ -115,7 +116,7 @@ func localAssets() (fs.FS, error) {
 	return fs.Sub(assets, "local")
 }
 
-// stop ends open requests (the UI's long polls among them) at once.
+// stop ends open requests at once, also the UI's long polls.
 func (w *webUI) stop() {
 	_ = w.http.Close()
 	<-w.done
