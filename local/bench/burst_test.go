@@ -47,10 +47,10 @@ func BenchmarkBurst(b *testing.B) {
 			})...)
 		}
 	}
-	b.ReportMetric(total.Seconds()/float64(b.N), "s-until-all-ended")
-	b.ReportMetric(longest(tasks).Seconds(), "s-longest-wait-of-a-workflow-task")
-	b.ReportMetric(longest(calls).Seconds(), "s-longest-wait-of-a-call")
-	b.ReportMetric(longestStandstill(tasks).Seconds(), "s-longest-standstill")
+	b.ReportMetric(total.Seconds()/float64(b.N), "until-all-ended-s")
+	b.ReportMetric(longest(tasks).Seconds(), "workflow-task-wait-s")
+	b.ReportMetric(longest(calls).Seconds(), "call-wait-s")
+	b.ReportMetric(longestStandstill(tasks).Seconds(), "standstill-s")
 	b.ReportMetric(0, "ns/op")
 }
 
