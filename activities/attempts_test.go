@@ -26,12 +26,12 @@ import (
 
 const activityID = "call-1"
 
-// once is a workflow of one call, retried for as long as the call wants it.
+// once is a workflow of one call, with its retries.
 func once(ctx workflow.Context, op conversation.Operation, r activities.Request) (conversation.Answer, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		ActivityID:          activityID,
 		StartToCloseTimeout: 45 * time.Second,
-		// The test environment would stop after ten attempts by itself.
+		// Without a limit, the test environment stops after ten attempts.
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1, MaximumAttempts: 100},
 	})
 	var answer conversation.Answer
@@ -39,7 +39,7 @@ func once(ctx workflow.Context, op conversation.Operation, r activities.Request)
 	return answer, err
 }
 
-// attempts runs the activity until it is done or given up; waiting is skipped.
+// attempts runs the activity with its retries until it returns. It does not wait.
 func attempts(t *testing.T, do *activities.Activities, op conversation.Operation, r activities.Request) result {
 	t.Helper()
 	env := newSuite().NewTestWorkflowEnvironment()
@@ -51,7 +51,7 @@ func attempts(t *testing.T, do *activities.Activities, op conversation.Operation
 	if err := env.GetWorkflowError(); err != nil {
 		require.ErrorAs(t, err, &got.failure)
 		require.NoError(t, got.failure.Details(&got.answer))
-		requireNothingPersonal(t, err.Error(), got.answer)
+		requireNoPersonalData(t, err.Error(), got.answer)
 		return got
 	}
 	require.NoError(t, env.GetWorkflowResult(&got.answer))
@@ -83,7 +83,7 @@ func TestRetriesUntilSuccess(t *testing.T) {
 	}
 }
 
-func TestCappedIsGivenUpAtItsBound(t *testing.T) {
+func TestCappedIsGivenUpAtItsLimit(t *testing.T) {
 	t.Parallel()
 	for name, bound := range map[string]int{"END_SESSION_FAILED": 5, "CUSTOMER_ERROR": 3, "SESSION_ON_FIRE": 5} {
 		l := newLab(t, 10*time.Second)
@@ -91,7 +91,7 @@ func TestCappedIsGivenUpAtItsBound(t *testing.T) {
 		got := attempts(t, l.do, conversation.End, request())
 		require.Equal(t, name, got.failure.Type())
 		require.True(t, got.failure.NonRetryable())
-		require.Zero(t, got.failure.NextRetryDelay(), "nothing comes next")
+		require.Zero(t, got.failure.NextRetryDelay(), "there is no next attempt")
 		require.Equal(t, bound, got.answer.Attempt)
 		require.Len(t, l.apiCalls(), bound)
 		require.Contains(t, got.failure.Message(), "Given up after")
@@ -111,12 +111,12 @@ func TestCappedIsGivenUpWithOtherRetriesInBetween(t *testing.T) {
 	require.Equal(t, 12, got.answer.Attempt)
 }
 
-func TestNotFoundRightAfterTheStartIsTriedAgain(t *testing.T) {
+func TestNotFoundRightAfterTheStartIsRetried(t *testing.T) {
 	t.Parallel()
 	young := request()
 	young.SessionSince = time.Now()
 
-	t.Run("and found", func(t *testing.T) {
+	t.Run("found by a later attempt", func(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, 10*time.Second)
 		l.inject(fault(2, notFound))
@@ -125,7 +125,7 @@ func TestNotFoundRightAfterTheStartIsTriedAgain(t *testing.T) {
 		require.False(t, got.answer.AlreadyOver)
 		require.Equal(t, 3, got.answer.Attempt)
 	})
-	t.Run("and taken for over after a few tries", func(t *testing.T) {
+	t.Run("counts as ended after a few tries", func(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, 10*time.Second)
 		l.inject(fault(1, rateLimited), fault(0, notFound))
@@ -135,7 +135,7 @@ func TestNotFoundRightAfterTheStartIsTriedAgain(t *testing.T) {
 		require.Equal(t, "SESSION_NOT_FOUND", got.answer.Reason)
 		require.Equal(t, 5, got.answer.Attempt)
 	})
-	t.Run("and says why", func(t *testing.T) {
+	t.Run("tells the operator", func(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, 10*time.Second)
 		l.inject(fault(0, notFound))
@@ -143,17 +143,17 @@ func TestNotFoundRightAfterTheStartIsTriedAgain(t *testing.T) {
 		require.False(t, got.failure.NonRetryable())
 		require.Equal(t, "SESSION_NOT_FOUND", got.failure.Type())
 		require.Contains(t, got.failure.Message(), "less than a minute old")
-		require.Equal(t, &progress{Attempt: 1, Early: 1}, got.left)
+		require.Equal(t, &progress{Attempt: 1, EarlyNotFound: 1}, got.heartbeat)
 	})
-	t.Run("unless a minute has passed", func(t *testing.T) {
+	t.Run("not after a minute", func(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, 10*time.Second)
 		l.inject(fault(0, notFound))
-		grown := young
-		grown.SessionSince = time.Now().Add(-time.Minute)
-		require.Equal(t, 1, attempts(t, l.do, conversation.End, grown).answer.Attempt)
+		older := young
+		older.SessionSince = time.Now().Add(-time.Minute)
+		require.Equal(t, 1, attempts(t, l.do, conversation.End, older).answer.Attempt)
 	})
-	t.Run("unless an earlier attempt may have done it", func(t *testing.T) {
+	t.Run("not if an earlier attempt may have succeeded", func(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, 10*time.Second)
 		l.inject(simulator.Fault{
@@ -166,8 +166,8 @@ func TestNotFoundRightAfterTheStartIsTriedAgain(t *testing.T) {
 	})
 }
 
-// An attempt that was cut off leaves no heartbeat: it may have done the work.
-func TestAnAttemptWithoutATraceMayHaveReachedSalesforce(t *testing.T) {
+// An attempt that was interrupted sent no heartbeat. It may have succeeded.
+func TestAttemptWithoutHeartbeatMayHaveSucceeded(t *testing.T) {
 	t.Parallel()
 	young := request()
 	young.SessionSince = time.Now()
@@ -175,9 +175,15 @@ func TestAnAttemptWithoutATraceMayHaveReachedSalesforce(t *testing.T) {
 	client := apiFunc(func(_ context.Context, r interaction.Request) (interaction.Response, error) {
 		if panics {
 			panics = false
-			panic("the worker dies")
+			panic("the worker crashes")
 		}
-		return interaction.Response{}, &interaction.Error{Operation: r.Operation, RequestID: r.RequestID, Requests: 1, HTTPStatus: 200, Reason: interaction.ReasonSessionNotFound}
+		return interaction.Response{}, &interaction.Error{
+			Operation:  r.Operation,
+			RequestID:  r.RequestID,
+			Requests:   1,
+			HTTPStatus: 200,
+			Reason:     interaction.ReasonSessionNotFound,
+		}
 	})
 	got := attempts(t, activities.New(map[string]activities.API{orgID: client}), conversation.End, young)
 	require.Nil(t, got.failure)
@@ -185,28 +191,33 @@ func TestAnAttemptWithoutATraceMayHaveReachedSalesforce(t *testing.T) {
 	require.Equal(t, 2, got.answer.Attempt)
 }
 
-func TestWhatAnAttemptLeavesToTheNext(t *testing.T) {
+func TestHeartbeatDetails(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		how  trouble
-		past *progress
-		left *progress
+		how    trouble
+		before *progress
+		after  *progress
 	}{
-		"success leaves nothing":        {func(*lab) {}, nil, nil},
-		"done leaves nothing":           {reason("SESSION_NOT_FOUND"), nil, nil},
-		"a retry":                       {status(429), nil, &progress{Attempt: 1}},
-		"a retry keeps the counts":      {status(429), &progress{Capped: 2, Early: 1}, &progress{Attempt: 1, Capped: 2, Early: 1}},
-		"a capped one is counted":       {reason("CUSTOMER_ERROR"), &progress{Capped: 1, Unknown: true}, &progress{Attempt: 1, Capped: 2, Unknown: true}},
-		"a lost answer is remembered":   {spoiled(simulator.Reset), nil, &progress{Attempt: 1, Unknown: true}},
-		"a server's failure too":        {status(503), nil, &progress{Attempt: 1, Unknown: true}},
-		"no token, no unknown outcome":  {token(503, "down", 0), nil, &progress{Attempt: 1}},
-		"no connection, no such either": {refused, nil, &progress{Attempt: 1}},
+		"none after success": {func(*lab) {}, nil, nil},
+		"none after done":    {reason("SESSION_NOT_FOUND"), nil, nil},
+		"a retry":            {status(429), nil, &progress{Attempt: 1}},
+		"a retry keeps the counts": {
+			status(429), &progress{Capped: 2, EarlyNotFound: 1}, &progress{Attempt: 1, Capped: 2, EarlyNotFound: 1},
+		},
+		"a capped failure is counted": {
+			reason("CUSTOMER_ERROR"), &progress{Capped: 1, OutcomeUnknown: true},
+			&progress{Attempt: 1, Capped: 2, OutcomeUnknown: true},
+		},
+		"no answer: outcome unknown":             {spoiled(simulator.Reset), nil, &progress{Attempt: 1, OutcomeUnknown: true}},
+		"failure of the server: outcome unknown": {status(503), nil, &progress{Attempt: 1, OutcomeUnknown: true}},
+		"no token: not sent":                     {token(503, "down", 0), nil, &progress{Attempt: 1}},
+		"no connection: not sent":                {refused, nil, &progress{Attempt: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, 10*time.Second)
 			c.how(l)
-			require.Equal(t, c.left, attempt(t, l.do, conversation.End, request(), c.past).left)
+			require.Equal(t, c.after, attempt(t, l.do, conversation.End, request(), c.before).heartbeat)
 		})
 	}
 }
@@ -236,7 +247,7 @@ func TestRequestIDsAreReproducibleFromHistory(t *testing.T) {
 	}
 }
 
-// requestID is computed by the published recipe from what a history shows.
+// requestID computes a RequestId from the history, as documented.
 func requestID(attempt int32) uuid.UUID {
 	namespace := uuid.NewSHA1(uuid.NameSpaceDNS, []byte("sessionkeeper"))
 	name := "default-test-workflow-id/default-test-run-id/" + activityID + "/"
@@ -309,7 +320,7 @@ func TestInvalidRequestIsNotSent(t *testing.T) {
 	}
 }
 
-// Inactivate without a session id is Salesforce's to refuse, with 10106.
+// Salesforce refuses Inactivate without a session id, with code 10106.
 func TestSessionIDMissing(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 10*time.Second)
@@ -321,22 +332,24 @@ func TestSessionIDMissing(t *testing.T) {
 	require.Nil(t, attempt(t, l.do, conversation.End, r, nil).failure)
 }
 
-// What Salesforce, or a proxy, echoes must not reach a history.
-func TestNothingPersonalIsEchoed(t *testing.T) {
+// Personal data that Salesforce or a proxy repeats must not get into a history.
+func TestNoPersonalDataInErrors(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{200, 400, 401, 403, 429, 503} {
-		for _, form := range []string{"%s", `{"code":10017,"message":"%s"}`, `{"success":false,"errorReason":"%s"}`, `{"code":"%s"}`} {
+		for _, form := range []string{
+			"%s", `{"code":10017,"message":"%s"}`, `{"success":false,"errorReason":"%s"}`, `{"code":"%s"}`,
+		} {
 			l := newLab(t, 10*time.Second)
 			l.api = echoes(status, form)
-			got := attempt(t, l.do, conversation.End, request(), nil) // looks for it
+			got := attempt(t, l.do, conversation.End, request(), nil) // checks for personal data
 			require.NotNil(t, got.failure)
 		}
 	}
 }
 
-// A cancelled activity finishes its attempt: only the answer tells whether the
-// session is over.
-func TestCancellationDoesNotTakeACallBack(t *testing.T) {
+// A cancelled activity finishes its attempt: only the answer says whether the session
+// has ended.
+func TestCancelDoesNotAbortARequest(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	client := apiFunc(func(call context.Context, r interaction.Request) (interaction.Response, error) {
@@ -357,7 +370,7 @@ func TestCancellationDoesNotTakeACallBack(t *testing.T) {
 	require.Equal(t, 200, answer.HTTPStatus)
 }
 
-// An API of another kind may fail in a way that says nothing.
+// Another implementation of API may return an unknown error.
 func TestUnknownErrorIsCapped(t *testing.T) {
 	t.Parallel()
 	decision := activities.Decide(errors.New("?"))
@@ -374,7 +387,7 @@ func TestMessages(t *testing.T) {
 	}{
 		"message": {
 			answer(simulator.Answer{Status: 404, Code: 10104, Message: "No access."}),
-			"End failed: No access (HTTP 404, code 10104). Give the integration user access to the MessagingSession record; then retry.",
+			"End failed: No access (HTTP 404, code 10104). " + "Give the integration user access to the MessagingSession record; then retry.",
 		},
 		"reason alone":   {reason("INTERNAL_ERROR"), "End failed: INTERNAL_ERROR (HTTP 200)."},
 		"status alone":   {says(503, ""), "End failed: Service Unavailable (HTTP 503)."},
@@ -385,13 +398,11 @@ func TestMessages(t *testing.T) {
 		},
 		"no API": {
 			says(200, "<html>Log in"),
-			"End got no usable answer: malformed response: invalid character '<' looking for beginning of value: <html>Log in (HTTP 200). " +
-				"This is not how the API answers: check the API base URL and the proxies on the way.",
+			"End got no usable answer: malformed response: invalid character '<' looking for beginning of value: " + "<html>Log in (HTTP 200). This is not how the API answers: check the API base URL and the proxies on the way.",
 		},
 		"no token": {
 			token(400, "invalid_grant", 0),
-			"End was not sent: access token: HTTP 400, invalid_grant, no token for you. " +
-				"Check the consumer key, the user name, the key or secret, and the connected app's policies.",
+			"End was not sent: access token: HTTP 400, invalid_grant, no token for you. " + "Check the consumer key, the user name, the key or secret, and the connected app's policies.",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -409,16 +420,16 @@ func (f apiFunc) MessagingSession(ctx context.Context, r interaction.Request) (i
 	return f(ctx, r)
 }
 
-// echoes writes what the request held into the form.
+// echoes answers with the content of the request, in the given form.
 func echoes(status int, form string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		held := r.Header.Get("Authorization") + " " + string(body)
+		content := r.Header.Get("Authorization") + " " + string(body)
 		if form != "%s" {
-			quoted, _ := json.Marshal(held)
-			held = strings.Trim(string(quoted), `"`)
+			quoted, _ := json.Marshal(content)
+			content = strings.Trim(string(quoted), `"`)
 		}
 		w.WriteHeader(status)
-		_, _ = fmt.Fprintf(w, form, held)
+		_, _ = fmt.Fprintf(w, form, content)
 	}
 }

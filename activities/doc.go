@@ -1,4 +1,4 @@
-// Package activities tells Salesforce that a session has gone quiet or is
-// over, and decides what each answer means: retry, done, or an operator is
-// needed. The decision table is in decision.go; everything else serves it.
+// Package activities makes the calls to Salesforce: a session is Inactive, or it
+// has ended. It decides what each answer means: try again, done, or an operator
+// is needed. The decision table is in decision.go.
 package activities

@@ -11,20 +11,20 @@ import (
 	"sessionkeeper/internal/interaction"
 )
 
-// explain is the error's message, for whoever opens the conversation in the
-// Web UI: what happened, then what to look at. It leaves out what the error's
-// type and details say.
+// explain returns the error message for an operator who opens the conversation
+// in the Web UI: what happened, then what to check. It does not repeat the error's
+// type and details.
 func explain(op conversation.Operation, d Decision, err error) string {
-	what, facts := said(err), ""
-	became := "was not sent"
-	if refused, ok := errors.AsType[*interaction.Error](err); ok && !refused.NotSent {
-		what = cmp.Or(what, string(refused.Reason), http.StatusText(refused.HTTPStatus), d.Reason)
-		became, facts = "failed", statusAndCode(refused)
-		if refused.Err != nil {
-			became = "got no usable answer"
+	cause, facts := failureText(err), ""
+	result := "was not sent"
+	if apiErr, ok := errors.AsType[*interaction.Error](err); ok && !apiErr.NotSent {
+		cause = cmp.Or(cause, string(apiErr.Reason), http.StatusText(apiErr.HTTPStatus), d.Reason)
+		result, facts = "failed", statusAndCode(apiErr)
+		if apiErr.Err != nil {
+			result = "got no usable answer"
 		}
 	}
-	message := fmt.Sprintf("%s %s: %s%s.", op, became, strings.TrimRight(what, ". "), facts)
+	message := fmt.Sprintf("%s %s: %s%s.", op, result, strings.TrimRight(cause, ". "), facts)
 	if d.Verdict == Operator && d.Tries > 0 {
 		message += fmt.Sprintf(" Given up after %d tries.", d.Tries)
 	}
@@ -34,31 +34,31 @@ func explain(op conversation.Operation, d Decision, err error) string {
 	return message
 }
 
-// said is Salesforce's message, or why there is none. It is empty when an
-// errorReason or a status is all that was said.
-func said(err error) string {
-	refused, ok := errors.AsType[*interaction.Error](err)
+// failureText is Salesforce's message, or the reason why there is none. It is
+// empty if the answer has only an errorReason or a status.
+func failureText(err error) string {
+	apiErr, ok := errors.AsType[*interaction.Error](err)
 	switch {
 	case !ok:
 		return err.Error()
-	case refused.Err != nil && refused.Message != "":
-		return fmt.Sprintf("%v: %s", refused.Err, refused.Message)
-	case refused.Err != nil:
-		return refused.Err.Error()
-	case refused.Message == "" && refused.Reason == "" && isSuccess(refused.HTTPStatus):
+	case apiErr.Err != nil && apiErr.Message != "":
+		return fmt.Sprintf("%v: %s", apiErr.Err, apiErr.Message)
+	case apiErr.Err != nil:
+		return apiErr.Err.Error()
+	case apiErr.Message == "" && isUnexplained(apiErr):
 		return "success is false and no reason is given"
 	default:
-		return refused.Message
+		return apiErr.Message
 	}
 }
 
-func statusAndCode(refused *interaction.Error) string {
+func statusAndCode(apiErr *interaction.Error) string {
 	switch {
-	case refused.HTTPStatus == 0:
+	case apiErr.HTTPStatus == 0:
 		return ""
-	case refused.Code == "":
-		return fmt.Sprintf(" (HTTP %d)", refused.HTTPStatus)
+	case apiErr.Code == "":
+		return fmt.Sprintf(" (HTTP %d)", apiErr.HTTPStatus)
 	default:
-		return fmt.Sprintf(" (HTTP %d, code %s)", refused.HTTPStatus, refused.Code)
+		return fmt.Sprintf(" (HTTP %d, code %s)", apiErr.HTTPStatus, apiErr.Code)
 	}
 }

@@ -33,8 +33,8 @@ const (
 
 var operations = []conversation.Operation{conversation.Inactivate, conversation.End}
 
-// lab is the real client against the simulator. An API handler, when set,
-// answers in the simulator's place.
+// lab runs the activities with the real client against the simulator. The handler
+// api, if set, answers instead of the simulator.
 type lab struct {
 	*simulator.Simulator
 	t      *testing.T
@@ -93,7 +93,7 @@ func (l *lab) apiCalls() []simulator.Entry {
 	return calls
 }
 
-// request is about a session that is older than the race at its start.
+// request is for a session that is older than startRace.
 func request() activities.Request {
 	return activities.Request{
 		Identity: conversation.Identity{
@@ -105,19 +105,19 @@ func request() activities.Request {
 	}
 }
 
-// progress is what an attempt leaves to the next one.
+// progress is the content of the heartbeat details.
 type progress struct {
-	Attempt int  `json:"attempt"`
-	Capped  int  `json:"capped"`
-	Early   int  `json:"early"`
-	Unknown bool `json:"unknown"`
+	Attempt        int  `json:"attempt"`
+	Capped         int  `json:"capped"`
+	EarlyNotFound  int  `json:"earlyNotFound"`
+	OutcomeUnknown bool `json:"outcomeUnknown"`
 }
 
-// result is what one attempt ended with.
+// result is the result of one attempt.
 type result struct {
-	answer  conversation.Answer
-	failure *temporal.ApplicationError // nil for a success
-	left    *progress                  // nil when it left nothing
+	answer    conversation.Answer
+	failure   *temporal.ApplicationError // nil for a success
+	heartbeat *progress                  // nil if none was sent
 }
 
 func newSuite() *testsuite.WorkflowTestSuite {
@@ -126,35 +126,41 @@ func newSuite() *testsuite.WorkflowTestSuite {
 	return &suite
 }
 
-// attempt runs the activity once, after what earlier attempts have left.
-func attempt(t *testing.T, do *activities.Activities, op conversation.Operation, r activities.Request, past *progress) result {
+// attempt runs the activity once, after the progress of earlier attempts.
+func attempt(
+	t *testing.T,
+	do *activities.Activities,
+	op conversation.Operation,
+	r activities.Request,
+	before *progress,
+) result {
 	t.Helper()
 	env := newSuite().NewTestActivityEnvironment()
 	env.RegisterActivity(do)
-	if past != nil {
-		env.SetHeartbeatDetails(past)
+	if before != nil {
+		env.SetHeartbeatDetails(before)
 	}
 	var got result
 	env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
-		got.left = &progress{}
-		require.NoError(t, details.Get(got.left))
+		got.heartbeat = &progress{}
+		require.NoError(t, details.Get(got.heartbeat))
 	})
 	value, err := env.ExecuteActivity(string(op), r)
 	if err == nil {
 		require.NoError(t, value.Get(&got.answer))
-		requireNothingPersonal(t, got.answer)
+		requireNoPersonalData(t, got.answer)
 		return got
 	}
 	require.ErrorAs(t, err, &got.failure)
 	require.NoError(t, got.failure.Details(&got.answer))
-	require.NoError(t, got.failure.Unwrap(), "a cause would say the same again")
-	requireNothingPersonal(t, err.Error(), got.answer)
+	require.NoError(t, got.failure.Unwrap(), "a cause would repeat the message")
+	requireNoPersonalData(t, err.Error(), got.answer)
 	return got
 }
 
-// requireNothingPersonal looks for tokens, secrets and the end user in what
-// Temporal stores and shows.
-func requireNothingPersonal(t *testing.T, shown ...any) {
+// requireNoPersonalData checks that what Temporal stores and shows contains no token,
+// no secret and no identifier of the end user.
+func requireNoPersonalData(t *testing.T, shown ...any) {
 	t.Helper()
 	for _, value := range shown {
 		text, err := json.Marshal(value)

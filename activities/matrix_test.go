@@ -23,7 +23,7 @@ const (
 	operator = activities.Operator
 )
 
-// row is one row of the contract: what Salesforce does, and what becomes of it.
+// row is one row of the decision table: what Salesforce does, and the result.
 type row struct {
 	name    string
 	how     trouble
@@ -34,29 +34,52 @@ type row struct {
 	delay   time.Duration
 }
 
-// trouble makes the lab behave as the row says.
+// trouble injects the failure of a row.
 type trouble func(*lab)
 
-// matrix is every failure of the contract, for both operations.
+// matrix contains every documented failure. It holds for both operations.
 var matrix = []row{
 	// errorReason, in a 200
-	{"conversation precondition failed", reason("CONVERSATION_PRECONDITION_FAILED"), retry, "CONVERSATION_PRECONDITION_FAILED", 200, "", 0},
-	{"conversation processing aborted", reason("CONVERSATION_PROCESSING_ABORTED"), retry, "CONVERSATION_PROCESSING_ABORTED", 200, "", 0},
+	{
+		"conversation precondition failed", reason("CONVERSATION_PRECONDITION_FAILED"), retry,
+		"CONVERSATION_PRECONDITION_FAILED", 200, "", 0,
+	},
+	{
+		"conversation processing aborted", reason("CONVERSATION_PROCESSING_ABORTED"), retry,
+		"CONVERSATION_PROCESSING_ABORTED", 200, "", 0,
+	},
 	{"internal error", reason("INTERNAL_ERROR"), retry, "INTERNAL_ERROR", 200, "", 0},
 	{"end session failed", reason("END_SESSION_FAILED"), capped, "END_SESSION_FAILED", 200, "", 0},
 	{"customer error", reason("CUSTOMER_ERROR"), capped, "CUSTOMER_ERROR", 200, "", 30 * time.Second},
-	{"active conversation not found", reason("ACTIVE_CONVERSATION_NOT_FOUND"), done, "ACTIVE_CONVERSATION_NOT_FOUND", 200, "", 0},
+	{
+		"active conversation not found", reason("ACTIVE_CONVERSATION_NOT_FOUND"), done, "ACTIVE_CONVERSATION_NOT_FOUND", 200,
+		"", 0,
+	},
 	{"session not found", reason("SESSION_NOT_FOUND"), done, "SESSION_NOT_FOUND", 200, "", 0},
 	{"end user not found", reason("END_USER_NOT_FOUND"), operator, "END_USER_NOT_FOUND", 200, "", 0},
 	{"channel address not found", reason("CHANNEL_ADDRESS_NOT_FOUND"), operator, "CHANNEL_ADDRESS_NOT_FOUND", 200, "", 0},
-	{"channel address is inactive", reason("CHANNEL_ADDRESS_IS_INACTIVE"), operator, "CHANNEL_ADDRESS_IS_INACTIVE", 200, "", 0},
+	{
+		"channel address is inactive", reason("CHANNEL_ADDRESS_IS_INACTIVE"), operator, "CHANNEL_ADDRESS_IS_INACTIVE", 200,
+		"", 0,
+	},
 	{"org not found", reason("ORG_NOT_FOUND"), operator, "ORG_NOT_FOUND", 200, "", 0},
 	{"permission denied", reason("PERMISSION_DENIED"), operator, "PERMISSION_DENIED", 200, "", 0},
 	{"no access", reason("NO_ACCESS"), operator, "NO_ACCESS", 200, "", 0},
-	{"a reason of the future", reason("SESSION_ON_FIRE"), capped, "SESSION_ON_FIRE", 200, "", 0},
-	{"a reason and Retry-After", answer(simulator.Answer{ErrorReason: "INTERNAL_ERROR", RetryAfter: wait(7)}), retry, "INTERNAL_ERROR", 200, "", 7 * time.Second},
-	{"a longer Retry-After than our spacing", answer(simulator.Answer{ErrorReason: "CUSTOMER_ERROR", RetryAfter: wait(90)}), capped, "CUSTOMER_ERROR", 200, "", 90 * time.Second},
-	{"a shorter Retry-After than our spacing", answer(simulator.Answer{ErrorReason: "CUSTOMER_ERROR", RetryAfter: wait(2)}), capped, "CUSTOMER_ERROR", 200, "", 30 * time.Second},
+	{"an unknown reason", reason("SESSION_ON_FIRE"), capped, "SESSION_ON_FIRE", 200, "", 0},
+	{
+		"a reason and Retry-After", answer(simulator.Answer{ErrorReason: "INTERNAL_ERROR", RetryAfter: wait(7)}), retry,
+		"INTERNAL_ERROR", 200, "", 7 * time.Second,
+	},
+	{
+		"a Retry-After longer than our spacing",
+		answer(simulator.Answer{ErrorReason: "CUSTOMER_ERROR", RetryAfter: wait(90)}), capped, "CUSTOMER_ERROR", 200, "",
+		90 * time.Second,
+	},
+	{
+		"a Retry-After shorter than our spacing",
+		answer(simulator.Answer{ErrorReason: "CUSTOMER_ERROR", RetryAfter: wait(2)}), capped, "CUSTOMER_ERROR", 200, "",
+		30 * time.Second,
+	},
 
 	// network
 	{"connection refused", refused, retry, "NETWORK_ERROR", 0, "", 0},
@@ -67,23 +90,38 @@ var matrix = []row{
 	// HTTP status
 	{"408", status(408), retry, "HTTP_408", 408, "408", 0},
 	{"429", status(429), retry, "RATE_LIMIT_EXCEEDED", 429, "429", 0},
-	{"429 with Retry-After", answer(simulator.Answer{Status: 429, RetryAfter: wait(12)}), retry, "RATE_LIMIT_EXCEEDED", 429, "429", 12 * time.Second},
+	{
+		"429 with Retry-After", answer(simulator.Answer{Status: 429, RetryAfter: wait(12)}), retry, "RATE_LIMIT_EXCEEDED",
+		429, "429", 12 * time.Second,
+	},
 	{"500", status(500), retry, "INTERNAL_ERROR", 500, "500", 0},
 	{"502", status(502), retry, "HTTP_502", 502, "502", 0},
-	{"503 with Retry-After", answer(simulator.Answer{Status: 503, RetryAfter: wait(3)}), retry, "HTTP_503", 503, "503", 3 * time.Second},
+	{
+		"503 with Retry-After", answer(simulator.Answer{Status: 503, RetryAfter: wait(3)}), retry, "HTTP_503", 503, "503",
+		3 * time.Second,
+	},
 	{"504 of a proxy", says(504, "<html>Gateway Timeout</html>"), retry, "HTTP_504", 504, "", 0},
 	{"599", status(599), retry, "HTTP_599", 599, "599", 0},
-	{"rate limit by message, under 400", answer(simulator.Answer{Status: 400, Message: rateLimit}), retry, "RATE_LIMIT_EXCEEDED", 400, "400", 0},
-	{"rate limit by message, under 403", answer(simulator.Answer{Status: 403, Message: rateLimit}), retry, "RATE_LIMIT_EXCEEDED", 403, "403", 0},
+	{
+		"rate limit by message, under 400", answer(simulator.Answer{Status: 400, Message: rateLimit}), retry,
+		"RATE_LIMIT_EXCEEDED", 400, "400", 0,
+	},
+	{
+		"rate limit by message, under 403", answer(simulator.Answer{Status: 403, Message: rateLimit}), retry,
+		"RATE_LIMIT_EXCEEDED", 403, "403", 0,
+	},
 	{"401", status(401), operator, "UNAUTHORIZED", 401, "401", 0},
 	{"403", status(403), operator, "FORBIDDEN", 403, "403", 0},
 	{"400", status(400), operator, "HTTP_400", 400, "400", 0},
 	{"404 with no body", says(404, ""), operator, "HTTP_404", 404, "", 0},
 	{"409", status(409), operator, "HTTP_409", 409, "409", 0},
-	{"400 with Retry-After", answer(simulator.Answer{Status: 400, RetryAfter: wait(5)}), operator, "HTTP_400", 400, "400", 0},
+	{
+		"400 with Retry-After", answer(simulator.Answer{Status: 400, RetryAfter: wait(5)}), operator, "HTTP_400", 400, "400",
+		0,
+	},
 	{"302", says(302, ""), operator, "HTTP_302", 302, "", 0},
 
-	// 2xx that is no such JSON
+	// 2xx without the expected JSON
 	{"200, cut off", spoiled(simulator.Truncate), capped, "INVALID_RESPONSE", 200, "", 0},
 	{"200, HTML", spoiled(simulator.NotJSON), capped, "INVALID_RESPONSE", 200, "", 0},
 	{"200, endless", spoiled(simulator.Huge), capped, "INVALID_RESPONSE", 200, "", 0},
@@ -94,7 +132,7 @@ var matrix = []row{
 	{"200, success no boolean", says(200, `{"success":"true"}`), capped, "INVALID_RESPONSE", 200, "", 0},
 	{"200, success:false without a reason", says(200, `{"success":false}`), capped, "UNKNOWN", 200, "", 0},
 
-	// codes, under a status that alone would mean another thing
+	// codes, with a status that alone would mean something else
 	{"500 as code", code(500, 400), retry, "INTERNAL_ERROR", 400, "500", 0},
 	{"10001", code(10001, 400), operator, "FORBIDDEN", 400, "10001", 0},
 	{"10003", code(10003, 400), operator, "FORBIDDEN", 400, "10003", 0},
@@ -124,10 +162,16 @@ var matrix = []row{
 	{"10106", code(10106, 503), operator, "SESSION_ID_MISSING", 503, "10106", 0},
 	{"15102", code(15102, 503), operator, "PERMISSION_DENIED", 503, "15102", 0},
 	{"15105", code(15105, 503), operator, "PERMISSION_DENIED", 503, "15105", 0},
-	{"a code of the future", code(19999, 400), operator, "HTTP_400", 400, "19999", 0},
-	{"a code of the future, of a server", code(19999, 503), retry, "HTTP_503", 503, "19999", 0},
-	{"a symbolic code of a known reason", answer(simulator.Answer{Status: 400, Symbol: "SESSION_NOT_FOUND"}), done, "SESSION_NOT_FOUND", 400, "SESSION_NOT_FOUND", 0},
-	{"a symbolic code of the future", answer(simulator.Answer{Status: 400, Symbol: "ON_FIRE"}), operator, "HTTP_400", 400, "ON_FIRE", 0},
+	{"an unknown code", code(19999, 400), operator, "HTTP_400", 400, "19999", 0},
+	{"an unknown code, with 503", code(19999, 503), retry, "HTTP_503", 503, "19999", 0},
+	{
+		"a symbolic code of a known reason", answer(simulator.Answer{Status: 400, Symbol: "SESSION_NOT_FOUND"}), done,
+		"SESSION_NOT_FOUND", 400, "SESSION_NOT_FOUND", 0,
+	},
+	{
+		"an unknown symbolic code", answer(simulator.Answer{Status: 400, Symbol: "ON_FIRE"}), operator, "HTTP_400", 400,
+		"ON_FIRE", 0,
+	},
 	{"a code in a 200", says(200, `{"code":10017,"message":"?"}`), operator, "CHANNEL_ADDRESS_NOT_FOUND", 200, "10017", 0},
 
 	// token endpoint
@@ -136,9 +180,18 @@ var matrix = []row{
 	{"token: 503", token(503, "down", 0), retry, "TOKEN_HTTP_503", 503, "down", 0},
 	{"token: 429 with Retry-After", token(429, "slow", 20), retry, "TOKEN_HTTP_429", 429, "slow", 20 * time.Second},
 	{"token: invalid_grant", token(400, "invalid_grant", 0), operator, "TOKEN_INVALID_GRANT", 400, "invalid_grant", 0},
-	{"token: invalid_client_id", token(400, "invalid_client_id", 0), operator, "TOKEN_INVALID_CLIENT_ID", 400, "invalid_client_id", 0},
-	{"token: invalid_app_access", token(400, "invalid_app_access", 0), operator, "TOKEN_INVALID_APP_ACCESS", 400, "invalid_app_access", 0},
-	{"token: 401 invalid_client", token(401, "invalid_client", 0), operator, "TOKEN_INVALID_CLIENT", 401, "invalid_client", 0},
+	{
+		"token: invalid_client_id", token(400, "invalid_client_id", 0), operator, "TOKEN_INVALID_CLIENT_ID", 400,
+		"invalid_client_id", 0,
+	},
+	{
+		"token: invalid_app_access", token(400, "invalid_app_access", 0), operator, "TOKEN_INVALID_APP_ACCESS", 400,
+		"invalid_app_access", 0,
+	},
+	{
+		"token: 401 invalid_client", token(401, "invalid_client", 0), operator, "TOKEN_INVALID_CLIENT", 401, "invalid_client",
+		0,
+	},
 	{"token: 200, HTML", spoiledToken(simulator.NotJSON), capped, "TOKEN_INVALID_RESPONSE", 200, "", 0},
 	{"token: refused when renewed", renewalRefused, operator, "TOKEN_INVALID_GRANT", 400, "invalid_grant", 0},
 }
@@ -184,12 +237,12 @@ func (r row) check(t *testing.T, l *lab, op conversation.Operation) {
 	require.NotContains(t, got.failure.Message(), "  ")
 	require.Regexp(t, `^(Inactivate|End) (failed|was not sent|got no usable answer): .*\.$`, got.failure.Message())
 
-	// After many such failures only what is capped is given up.
+	// After many such failures, only a retry is still retryable.
 	again := attempt(t, l.do, op, request(), &progress{Capped: 100})
 	require.Equal(t, r.verdict != retry, again.failure.NonRetryable())
 }
 
-// Every documented reason has its row, and no row lives on when it has gone.
+// Every documented reason has a row.
 func TestMatrixIsComplete(t *testing.T) {
 	t.Parallel()
 	covered := map[string]bool{}
@@ -214,9 +267,10 @@ func answer(a simulator.Answer) trouble {
 func reason(name string) trouble { return answer(simulator.Answer{ErrorReason: name}) }
 func status(status int) trouble  { return answer(simulator.Answer{Status: status}) }
 
-// code comes with a message, as a code's own would, that echoes the end user.
+// code answers with a code and a message that repeats the end user.
 func code(code, status int) trouble {
-	return answer(simulator.Answer{Status: status, Code: code, Message: "Code " + strconv.Itoa(code) + " for {endUserClientId}."})
+	message := "Code " + strconv.Itoa(code) + " for {endUserClientId}."
+	return answer(simulator.Answer{Status: status, Code: code, Message: message})
 }
 
 func spoiled(b simulator.Break) trouble {
@@ -245,7 +299,7 @@ func says(status int, body string) trouble {
 	}
 }
 
-// stalls sends the beginning of an answer and no more.
+// stalls sends only the beginning of an answer.
 func stalls(l *lab) {
 	l.api = func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"succ`))
@@ -254,11 +308,11 @@ func stalls(l *lab) {
 	}
 }
 
-// refused is an API that nobody listens for.
+// refused is an API without a listener.
 func refused(l *lab) {
-	gone := httptest.NewServer(nil)
-	gone.Close()
-	client, err := interaction.NewClient(gone.URL, fixedToken("token"), interaction.ClientOptions{})
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	client, err := interaction.NewClient(closed.URL, fixedToken("token"), interaction.ClientOptions{})
 	require.NoError(l.t, err)
 	l.do = activities.New(map[string]activities.API{orgID: client})
 }
@@ -268,7 +322,7 @@ type fixedToken string
 func (f fixedToken) Token(context.Context) (string, error)         { return string(f), nil }
 func (f fixedToken) Renew(context.Context, string) (string, error) { return string(f), nil }
 
-// renewalRefused is a token that has expired, and no other to be had.
+// renewalRefused is an expired token that cannot be renewed.
 func renewalRefused(l *lab) {
 	says(503, "")(l)
 	_ = attempt(l.t, l.do, conversation.End, request(), nil) // takes a token

@@ -12,166 +12,171 @@ import (
 	"sessionkeeper/conversation"
 )
 
-// continueAsNewEvents is our own bound on a run's history, below the server's
-// 4,096: a short history is what makes a conversation cheap to resume on a
-// worker that does not have it cached.
+// continueAsNewEvents limits the history of a run. It is lower than the server's
+// own limit of 4,096 events: a worker that does not have the conversation in its
+// cache replays the whole history, and a short one is cheap to replay.
 const continueAsNewEvents = 2000
 
-// Register adds the workflow to a worker, or to a replayer or test environment.
+// Register adds the workflow to a worker, a replayer or a test environment.
 func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(Conversation, workflow.RegisterOptions{Name: conversation.WorkflowType})
 }
 
-// Conversation keeps one conversation until it has ended, and answers with how
-// it ended. Callers give the start only; carried is what a run hands to the
-// next one when it continues as new.
+// Conversation runs until the conversation has ended and returns how it ended.
+// Callers pass the start only. The second argument is the state that a run gives
+// to the next one when it continues as new.
 //
-// It fails with the ErrorReason as error type when it was Blocked for
-// policy.blockedFor, with "INVALID_REQUEST" when the start does not even name a
-// conversation, and is Canceled when an operator cancels it.
+// It fails with the ErrorReason as error type after it was Blocked for
+// policy.blockedFor, and with "INVALID_REQUEST" if the start does not name a
+// conversation. It is Canceled when an operator cancels it.
 func Conversation(ctx workflow.Context, start conversation.Start, carried *State) (*conversation.Outcome, error) {
-	k, err := newKeeper(ctx, start, carried)
+	r, err := newRunner(ctx, start, carried)
 	if err != nil {
 		return nil, err
 	}
-	return k.run(ctx)
+	return r.run(ctx)
 }
 
-// keeper moves a conversation's state along on Temporal.
-type keeper struct {
+// runner executes on Temporal what the state decides.
+type runner struct {
 	state *State
 
-	inbox   inbox
-	waiting []*waiter
-	flight  *flight
-	clock   *clock
-	shown   shown
+	signals       signals
+	closeRequests []*closeRequest
+	pendingCall   *pendingCall
+	idleTimer     idleTimer
+	published     searchAttributes
 }
 
-func newKeeper(ctx workflow.Context, start conversation.Start, carried *State) (*keeper, error) {
-	k := &keeper{state: carried}
-	if k.state == nil {
+func newRunner(ctx workflow.Context, start conversation.Start, carried *State) (*runner, error) {
+	r := &runner{state: carried}
+	if r.state == nil {
 		if err := checkStart(ctx, start); err != nil {
 			return nil, err
 		}
-		k.state = newState(start, workflow.Now(ctx))
+		r.state = newState(start, workflow.Now(ctx))
 	}
-	return k, k.open(ctx)
+	return r, r.registerHandlers(ctx)
 }
 
-// checkStart refuses only what names no conversation: the rest may be completed
-// by a later start, and until then the operator sees what Salesforce says.
+// checkStart rejects only a start that does not name a conversation or has an
+// impossible policy. A later start may complete the other fields; until then
+// Salesforce's errors tell the operator what is missing.
 func checkStart(ctx workflow.Context, start conversation.Start) error {
 	err := errors.Join(start.ValidateKey(), start.Policy.Validate())
 	if id := workflow.GetInfo(ctx).WorkflowExecution.ID; err == nil && id != start.WorkflowID() {
 		err = fmt.Errorf("workflow id %q: want %q", id, start.WorkflowID())
 	}
 	if err != nil {
-		return temporal.NewNonRetryableApplicationError("start conversation: "+err.Error(), activities.ReasonInvalidRequest, nil)
+		return temporal.NewNonRetryableApplicationError("start conversation: "+err.Error(),
+			activities.ReasonInvalidRequest, nil)
 	}
 	return nil
 }
 
-// run is the conversation's life. Everything that has arrived is taken in
-// before anything is decided, so that a message in the same workflow task as
-// the fired timer wins.
-func (k *keeper) run(ctx workflow.Context) (*conversation.Outcome, error) {
+// run is the loop of the workflow. It drains all signals before it decides, so
+// that a message in the same workflow task as the fired timer is seen first.
+func (r *runner) run(ctx workflow.Context) (*conversation.Outcome, error) {
 	for {
-		k.listen(ctx)
+		r.drainSignals(ctx)
 		now := workflow.Now(ctx)
-		k.state.lapse(now)
+		next := r.state.step(now)
 		switch {
-		case k.state.gaveUp(now):
-			return nil, k.giveUp(ctx)
-		case k.finished(ctx):
-			return k.finish(ctx)
-		case k.full(ctx):
-			return nil, k.continueAsNew(ctx, k.state)
+		case next.gaveUp:
+			return nil, r.failBlocked(ctx)
+		case r.isFinished(ctx):
+			return r.finish(ctx)
+		case r.shouldContinueAsNew(ctx):
+			return nil, r.continueAsNew(ctx, r.state)
 		}
-		k.direct(ctx, now)
-		k.wind(ctx, now)
-		k.answerWaiting()
-		k.show(ctx)
-		// Cancelling also cancels the timer and the call, which then are ready:
-		// so it is the context that says it, not the error.
-		_ = workflow.Await(ctx, func() bool { return k.stirred(ctx) })
+		r.reconcileCall(ctx, next.due)
+		r.resetTimer(ctx, next, now)
+		r.resolveCloses()
+		r.publish(ctx)
+		// The error is not needed: a cancelled context is checked below. Do not
+		// check the timer or the call for it, because a cancel completes them too.
+		_ = workflow.Await(ctx, func() bool { return r.hasWork(ctx) })
 		if cause := ctx.Err(); cause != nil {
-			return nil, k.stop(ctx, cause)
+			return nil, r.stop(ctx, cause)
 		}
-		k.land(ctx)
+		r.completeCall(ctx)
 	}
 }
 
-// stirred reports whether there is anything to do.
-func (k *keeper) stirred(ctx workflow.Context) bool {
-	return k.inbox.arrived() || k.flight.landed() || k.clock.rang() || k.finished(ctx) || k.full(ctx)
+// hasWork is the condition on which the loop waits.
+func (r *runner) hasWork(ctx workflow.Context) bool {
+	return r.signals.pending() || r.pendingCall.done() || r.idleTimer.fired() ||
+		r.isFinished(ctx) || r.shouldContinueAsNew(ctx)
 }
 
-// finished reports whether the session is over, no call is in the air, and
-// every caller that waited has its answer.
-func (k *keeper) finished(ctx workflow.Context) bool {
-	return k.state.Outcome != nil && k.flight == nil && workflow.AllHandlersFinished(ctx)
+// isFinished reports whether the session has ended, no call is in flight, and
+// every update has returned.
+func (r *runner) isFinished(ctx workflow.Context) bool {
+	return r.state.Outcome != nil && r.pendingCall == nil && workflow.AllHandlersFinished(ctx)
 }
 
-// finish completes the workflow, or goes on with what arrived after the end.
-// Nothing is lost here: the inbox was drained in this very step.
-func (k *keeper) finish(ctx workflow.Context) (*conversation.Outcome, error) {
-	k.show(ctx)
-	if k.state.Next != nil {
-		return nil, k.continueAsNew(ctx, k.state.Next)
+// finish completes the workflow, or continues it as new with the events that
+// arrived after the end. No event is lost: all signals were drained in this
+// iteration of the loop.
+func (r *runner) finish(ctx workflow.Context) (*conversation.Outcome, error) {
+	r.publish(ctx)
+	if r.state.Next != nil {
+		return nil, r.continueAsNew(ctx, r.state.Next)
 	}
-	return k.state.Outcome, nil
+	return r.state.Outcome, nil
 }
 
-// full reports whether the history is long enough and the moment quiet.
-func (k *keeper) full(ctx workflow.Context) bool {
-	return k.state.Outcome == nil && k.crowded(ctx) && k.flight == nil && workflow.AllHandlersFinished(ctx)
+// shouldContinueAsNew reports whether the history is too long, and nothing is in
+// flight that a new run could not take over.
+func (r *runner) shouldContinueAsNew(ctx workflow.Context) bool {
+	return r.state.Outcome == nil && historyTooLong(ctx) && r.pendingCall == nil && workflow.AllHandlersFinished(ctx)
 }
 
-func (k *keeper) crowded(ctx workflow.Context) bool {
+func historyTooLong(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
 	return info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() >= continueAsNewEvents
 }
 
-func (k *keeper) continueAsNew(ctx workflow.Context, state *State) error {
+func (r *runner) continueAsNew(ctx workflow.Context, state *State) error {
 	start := conversation.Start{Identity: state.Identity, Policy: state.Policy, At: state.SessionSince}
 	return workflow.NewContinueAsNewError(ctx, conversation.WorkflowType, start, state)
 }
 
-// giveUp fails the workflow, so that a conversation nobody repaired shows as
-// failed.
-func (k *keeper) giveUp(ctx workflow.Context) error {
-	blocked := k.state.Blocked
-	k.show(ctx)
+// failBlocked fails the workflow, so that a conversation that no operator
+// repaired is listed as failed.
+func (r *runner) failBlocked(ctx workflow.Context) error {
+	blocked := r.state.Blocked
+	r.publish(ctx)
 	return temporal.NewNonRetryableApplicationError(
-		fmt.Sprintf("%s was blocked for %s: %s", blocked.Operation, k.state.Policy.BlockedFor, blocked.Message),
+		fmt.Sprintf("%s was blocked for %s: %s", blocked.Operation, r.state.Policy.BlockedFor, blocked.Message),
 		blocked.Reason, nil, blocked)
 }
 
-// stop ends a cancelled workflow. A call in the air is awaited, so that its
-// answer is on record; none is made, unless the policy asks to End the session.
-func (k *keeper) stop(ctx workflow.Context, cause error) error {
-	after, cancel := workflow.NewDisconnectedContext(ctx)
+// stop ends a cancelled workflow. It waits for the call in flight, so that its
+// answer is recorded. It makes a new call only if the policy asks to End the
+// session on cancel.
+func (r *runner) stop(ctx workflow.Context, cause error) error {
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	k.await(after)
-	k.listen(after)
-	if k.state.Policy.EndOnCancel && k.state.Outcome == nil {
-		k.state.closed(conversation.Close{By: conversation.System}, workflow.Now(after))
-		k.flight = take(after, k.state.call(conversation.End, k.state.Closing.By))
-		k.await(after)
-		k.state.canceled()
+	r.awaitCall(ctx)
+	r.drainSignals(ctx)
+	if r.state.Policy.EndOnCancel && r.state.Outcome == nil {
+		r.state.applyClose(conversation.Close{By: conversation.System}, workflow.Now(ctx))
+		r.pendingCall = startCall(ctx, r.state.newCall(conversation.End, r.state.Closing.By))
+		r.awaitCall(ctx)
+		r.state.markCanceled()
 	}
-	k.leaveWaiting(cause)
-	k.show(after)
-	// A disconnected context is never cancelled, so this has no error.
-	_ = workflow.Await(after, func() bool { return workflow.AllHandlersFinished(after) })
+	r.failCloses(cause)
+	r.publish(ctx)
+	// There is no error: a disconnected context is not cancelled.
+	_ = workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 	return cause
 }
 
-func (k *keeper) await(ctx workflow.Context) {
-	for k.flight != nil {
-		// A disconnected context is never cancelled, so this has no error.
-		_ = workflow.Await(ctx, k.flight.landed)
-		k.land(ctx)
+func (r *runner) awaitCall(ctx workflow.Context) {
+	for r.pendingCall != nil {
+		// There is no error: a disconnected context is not cancelled.
+		_ = workflow.Await(ctx, r.pendingCall.done)
+		r.completeCall(ctx)
 	}
 }

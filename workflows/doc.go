@@ -1,9 +1,9 @@
-// Package workflows holds the life of a conversation as a durable workflow.
+// Package workflows contains the workflow of a conversation.
 //
-// It has two halves. [State] is everything that a conversation remembers, with
-// the rules by which events change it and by which it says what is due: plain
-// data, no Temporal. The keeper moves the state along on Temporal: it drains
-// what has arrived, makes or cancels the one call, winds the one timer, and
-// shows where things stand. One coroutine does all of it, so that an idle
-// conversation costs a worker as little as possible.
+// It has two parts. [State] is plain data: everything that a conversation
+// remembers, with the rules by which events change it and by which it decides
+// what to do next. It does not use Temporal. The runner executes these
+// decisions on Temporal: it drains signals, starts or cancels the one call, sets
+// the one timer, and publishes the state for operators. All of this runs in one
+// coroutine, so that an idle conversation needs little memory on a worker.
 package workflows

@@ -20,8 +20,7 @@ import (
 	"sessionkeeper/conversation"
 )
 
-// harness runs one conversation in virtual time, with a Salesforce that answers
-// as it is told.
+// harness runs one conversation in virtual time, with a simulated Salesforce.
 type harness struct {
 	*testsuite.TestWorkflowEnvironment
 	t *testing.T
@@ -41,133 +40,136 @@ func success() (conversation.Answer, error) { return conversation.Answer{}, nil 
 
 func alreadyOver() (conversation.Answer, error) { return conversation.Answer{AlreadyOver: true}, nil }
 
-// refused is an answer that only an operator can change.
+// refused is an answer that needs an operator.
 func refused() (conversation.Answer, error) {
 	return conversation.Answer{}, temporal.NewNonRetryableApplicationError("no access", "NO_ACCESS", nil,
 		conversation.Answer{Operation: conversation.End, Reason: "NO_ACCESS", HTTPStatus: 403, RequestID: "r1", Attempt: 1})
 }
 
-// busy is an answer to try again.
+// busy is a retryable answer.
 func busy() (conversation.Answer, error) {
 	return conversation.Answer{}, temporal.NewApplicationError("busy", "INTERNAL_ERROR", conversation.Answer{Attempt: 1})
 }
 
 func newHarness(t *testing.T) *harness {
 	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(quiet{})
-	b := &harness{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, replies: map[conversation.Operation][]reply{}}
-	Register(b.TestWorkflowEnvironment)
-	b.SetStartTime(t0)
-	b.SetTestTimeout(20 * time.Second)
-	b.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: identity("").WorkflowID()})
+	suite.SetLogger(discardLogger{})
+	h := &harness{
+		TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(),
+		t:                       t,
+		replies:                 map[conversation.Operation][]reply{},
+	}
+	Register(h.TestWorkflowEnvironment)
+	h.SetStartTime(t0)
+	h.SetTestTimeout(20 * time.Second)
+	h.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: identity("").WorkflowID()})
 	for _, op := range []conversation.Operation{conversation.Inactivate, conversation.End} {
-		b.RegisterActivityWithOptions(func(_ context.Context, r activities.Request) (conversation.Answer, error) {
-			return b.called(op, r)
+		h.RegisterActivityWithOptions(func(_ context.Context, r activities.Request) (conversation.Answer, error) {
+			return h.attempt(op, r)
 		}, activity.RegisterOptions{Name: string(op)})
 	}
-	b.SetOnTimerScheduledListener(func(_ string, d time.Duration) {
-		b.timers = append(b.timers, fmt.Sprintf("%s+%s", seconds(b.Now()), d))
+	h.SetOnTimerScheduledListener(func(_ string, d time.Duration) {
+		h.timers = append(h.timers, fmt.Sprintf("%s+%s", seconds(h.Now()), d))
 	})
-	b.OnUpsertTypedSearchAttributes(mock.Anything).Run(func(args mock.Arguments) {
+	h.OnUpsertTypedSearchAttributes(mock.Anything).Run(func(args mock.Arguments) {
 		changes := args.Get(0).(temporal.SearchAttributes)
 		for _, key := range []temporal.SearchAttributeKeyKeyword{conversation.SessionPhaseKey, conversation.ErrorReasonKey} {
 			if value, ok := changes.GetKeyword(key); ok {
-				b.phases = append(b.phases, value)
+				h.phases = append(h.phases, value)
 			}
 		}
 	}).Return(nil).Maybe()
-	return b
+	return h
 }
 
-func (b *harness) called(op conversation.Operation, r activities.Request) (conversation.Answer, error) {
-	b.mu.Lock()
-	b.calls = append(b.calls, fmt.Sprintf("%s %s by %s", seconds(b.Now()), op, r.By))
-	say := reply(success)
-	if left := b.replies[op]; len(left) > 0 {
-		say, b.replies[op] = left[0], left[1:]
+func (h *harness) attempt(op conversation.Operation, r activities.Request) (conversation.Answer, error) {
+	h.mu.Lock()
+	h.calls = append(h.calls, fmt.Sprintf("%s %s by %s", seconds(h.Now()), op, r.By))
+	next := reply(success)
+	if left := h.replies[op]; len(left) > 0 {
+		next, h.replies[op] = left[0], left[1:]
 	}
-	b.mu.Unlock()
-	answer, err := say()
+	h.mu.Unlock()
+	answer, err := next()
 	answer.Operation, answer.By, answer.Attempt = op, r.By, max(answer.Attempt, 1)
 	return answer, err
 }
 
-// salesforce answers the coming attempts of an operation in this way, then with
-// success.
-func (b *harness) salesforce(op conversation.Operation, replies ...reply) { b.replies[op] = replies }
+// salesforce sets the replies to the next attempts of an operation. Later attempts
+// succeed.
+func (h *harness) salesforce(op conversation.Operation, replies ...reply) { h.replies[op] = replies }
 
-// times is one reply n times.
+// times repeats a reply n times.
 func times(n int, r reply) []reply { return slices.Repeat([]reply{r}, n) }
 
-// after does something so many seconds after the start.
-func (b *harness) after(seconds int, do func()) {
-	b.RegisterDelayedCallback(do, time.Duration(seconds)*time.Second)
+// after runs a function so many seconds after the start.
+func (h *harness) after(seconds int, do func()) {
+	h.RegisterDelayedCallback(do, time.Duration(seconds)*time.Second)
 }
 
 // signal sends a signal so many seconds after the start.
-func (b *harness) signal(seconds int, name string, payload any) {
-	b.after(seconds, func() { b.SignalWorkflow(name, payload) })
+func (h *harness) signal(seconds int, name string, payload any) {
+	h.after(seconds, func() { h.SignalWorkflow(name, payload) })
 }
 
-// justBefore sends a message that arrives in the workflow task of what comes
-// next.
-func (b *harness) justBefore(seconds int, m conversation.Message) {
-	b.RegisterDelayedCallback(func() { b.SignalWorkflowSkippingWorkflowTask(conversation.SignalMessage, m) },
+// justBefore sends a message that arrives in the same workflow task as the next event.
+func (h *harness) justBefore(seconds int, m conversation.Message) {
+	h.RegisterDelayedCallback(func() { h.SignalWorkflowSkippingWorkflowTask(conversation.SignalMessage, m) },
 		time.Duration(seconds)*time.Second-time.Millisecond)
 }
 
 // run runs a conversation that started at t0 to its end.
-func (b *harness) run(change ...func(*conversation.Start)) {
-	b.t.Helper()
+func (h *harness) run(change ...func(*conversation.Start)) {
+	h.t.Helper()
 	s := started(s1, 0)
 	for _, c := range change {
 		c(&s)
 	}
-	b.ExecuteWorkflow(conversation.WorkflowType, s)
-	require.True(b.t, b.IsWorkflowCompleted(), "it never ended")
+	h.ExecuteWorkflow(conversation.WorkflowType, s)
+	require.True(h.t, h.IsWorkflowCompleted(), "the workflow has not ended")
 }
 
-// ended is the outcome of a conversation that has one.
-func (b *harness) ended() conversation.Outcome {
-	b.t.Helper()
-	require.NoError(b.t, b.GetWorkflowError())
+// ended returns the outcome.
+func (h *harness) ended() conversation.Outcome {
+	h.t.Helper()
+	require.NoError(h.t, h.GetWorkflowError())
 	var outcome conversation.Outcome
-	require.NoError(b.t, b.GetWorkflowResult(&outcome))
+	require.NoError(h.t, h.GetWorkflowResult(&outcome))
 	return outcome
 }
 
-func (b *harness) status() conversation.Status {
-	b.t.Helper()
-	value, err := b.QueryWorkflow(conversation.QueryStatus)
-	require.NoError(b.t, err)
+func (h *harness) status() conversation.Status {
+	h.t.Helper()
+	value, err := h.QueryWorkflow(conversation.QueryStatus)
+	require.NoError(h.t, err)
 	var status conversation.Status
-	require.NoError(b.t, value.Get(&status))
+	require.NoError(h.t, value.Get(&status))
 	return status
 }
 
-// expectPhase looks at the phase at a time.
-func (b *harness) expectPhase(seconds int, phase conversation.Phase) {
-	b.after(seconds, func() { require.Equal(b.t, phase, b.status().Phase, "after %d s", seconds) })
+// expectPhase checks the phase so many seconds after the start.
+func (h *harness) expectPhase(seconds int, phase conversation.Phase) {
+	h.after(seconds, func() { require.Equal(h.t, phase, h.status().Phase, "after %d s", seconds) })
 }
 
-// asked is a caller of the update "close".
-type asked struct {
+// closeResult is the result of an update "close".
+type closeResult struct {
 	outcome  *conversation.Outcome
 	err      error
 	accepted bool
-	answered bool
+	returned bool
 }
 
-// ask closes by update so many seconds after the start.
-func (b *harness) ask(seconds int, c conversation.Close) *asked {
-	a := &asked{}
-	b.after(seconds, func() {
-		b.updates++
-		b.UpdateWorkflow(conversation.UpdateClose, fmt.Sprint("update-", b.updates), &testsuite.TestUpdateCallback{
+// closeAndWait sends the update "close" so many seconds after the start.
+func (h *harness) closeAndWait(seconds int, c conversation.Close) *closeResult {
+	a := &closeResult{}
+	h.after(seconds, func() {
+		h.updates++
+		h.UpdateWorkflow(conversation.UpdateClose, fmt.Sprint("update-", h.updates), &testsuite.TestUpdateCallback{
 			OnAccept: func() { a.accepted = true },
-			OnReject: func(err error) { a.err, a.answered = err, true },
+			OnReject: func(err error) { a.err, a.returned = err, true },
 			OnComplete: func(result any, err error) {
-				a.answered, a.err = true, err
+				a.returned, a.err = true, err
 				a.outcome, _ = result.(*conversation.Outcome)
 			},
 		}, c)
@@ -175,20 +177,20 @@ func (b *harness) ask(seconds int, c conversation.Close) *asked {
 	return a
 }
 
-// quiet drops the test environment's log.
-type quiet struct{}
+// discardLogger discards the log of the test environment.
+type discardLogger struct{}
 
-func (quiet) Debug(string, ...any) {}
-func (quiet) Info(string, ...any)  {}
-func (quiet) Warn(string, ...any)  {}
-func (quiet) Error(string, ...any) {}
+func (discardLogger) Debug(string, ...any) {}
+func (discardLogger) Info(string, ...any)  {}
+func (discardLogger) Warn(string, ...any)  {}
+func (discardLogger) Error(string, ...any) {}
 
-// details is the page that an operator reads.
-func (b *harness) details() string {
-	b.t.Helper()
-	value, err := b.QueryWorkflow("__temporal_workflow_metadata")
-	require.NoError(b.t, err)
+// details returns the details in the Web UI.
+func (h *harness) details() string {
+	h.t.Helper()
+	value, err := h.QueryWorkflow("__temporal_workflow_metadata")
+	require.NoError(h.t, err)
 	var metadata sdkpb.WorkflowMetadata
-	require.NoError(b.t, value.Get(&metadata))
+	require.NoError(h.t, value.Get(&metadata))
 	return metadata.CurrentDetails
 }

@@ -36,7 +36,7 @@ func replay(history *historypb.History) error {
 	replayer := worker.NewWorkflowReplayer()
 	Register(replayer)
 	id := history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowId()
-	return replayer.ReplayWorkflowHistoryWithOptions(quiet{}, history, worker.ReplayWorkflowHistoryOptions{
+	return replayer.ReplayWorkflowHistoryWithOptions(discardLogger{}, history, worker.ReplayWorkflowHistoryOptions{
 		OriginalExecution: workflow.Execution{ID: id},
 	})
 }

@@ -1,73 +1,71 @@
 package workflows
 
 import (
-	"slices"
 	"time"
 
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
 )
 
-// settle is the least time between hearing of a conversation and calling it
-// idle. Without it a backlog, delivered late, would have its first event start
-// an overdue clock and its second one come too late.
-const settle = time.Second
+// minIdleDelay is the least time between the arrival of an activity and the
+// Inactivate that follows it. Without it, the first event of a backlog that is
+// delivered late would be overdue at once, and the second event would come too
+// late to prevent the call.
+const minIdleDelay = time.Second
 
-// rememberedSessions bounds how many earlier sessions are known by id; older
-// ones are told by their time.
-const rememberedSessions = 10
-
-// State is everything that a conversation remembers. Continue-as-new carries
-// it whole.
+// State is everything that a conversation remembers. Continue-as-new passes all
+// of it to the next run.
 type State struct {
 	Identity conversation.Identity `json:"identity"`
 	Policy   conversation.Policy   `json:"policy"`
-	// IdentifiedAt is the event time of the newest start. A provisional input
-	// does not count: it is made from an event of another type.
+	// IdentifiedAt is the event time of the newest start, zero as long as only a
+	// provisional start is known.
 	IdentifiedAt time.Time `json:"identifiedAt,omitzero"`
 
-	// Life counts the sessions this run has kept; a call belongs to one of them.
-	Life         int       `json:"life"`
+	// Generation numbers the sessions of this run. A call belongs to one of them.
+	Generation   int       `json:"generation"`
 	SessionSince time.Time `json:"sessionSince"`
-	Past         []string  `json:"past,omitempty"`
-	// SessionStatus is the last one that Salesforce reported.
+	// EndedSessions are the ids of sessions before the current one.
+	EndedSessions []string `json:"endedSessions,omitempty"`
+	// SessionStatus is the last status that Salesforce reported.
 	SessionStatus   string    `json:"sessionStatus,omitempty"`
 	SessionStatusAt time.Time `json:"sessionStatusAt,omitzero"`
 
-	// Inactive since InactiveSince, Active while that is zero.
+	// InactiveSince is zero while the conversation is Active.
 	InactiveSince  time.Time `json:"inactiveSince,omitzero"`
 	LastActivityAt time.Time `json:"lastActivityAt"`
 	// ReceivedAt is when LastActivityAt became known.
 	ReceivedAt time.Time `json:"receivedAt"`
-	// Promises are those of the senders that report in windows. One that ends
-	// before LastActivityAt says nothing more and is left out.
-	Promises    []promise            `json:"promises,omitempty"`
+	// Leases are held by senders that report in windows. A lease that ends before
+	// LastActivityAt has no effect and is removed.
+	Leases      []lease              `json:"leases,omitempty"`
 	LastMessage conversation.Message `json:"lastMessage,omitzero"`
 
-	Closing *Closing              `json:"closing,omitempty"`
-	Blocked *conversation.Answer  `json:"blocked,omitempty"`
-	Answer  *conversation.Answer  `json:"answer,omitempty"`
-	Calls   int                   `json:"calls"`
-	Outcome *conversation.Outcome `json:"outcome,omitempty"`
-	// Next is the life after this one: what arrived after the end.
+	Closing    *Closing              `json:"closing,omitempty"`
+	Blocked    *conversation.Answer  `json:"blocked,omitempty"`
+	LastAnswer *conversation.Answer  `json:"lastAnswer,omitempty"`
+	Attempts   int                   `json:"attempts"`
+	Outcome    *conversation.Outcome `json:"outcome,omitempty"`
+	// Next is the state of the conversation after its end: it collects the events
+	// that happened after the close or the end.
 	Next *State `json:"next,omitempty"`
 
-	// Remark is the last thing that arrived and could not be understood.
-	Remark string `json:"remark,omitempty"`
+	// LastDecodeError says which signal could not be decoded.
+	LastDecodeError string `json:"lastDecodeError,omitempty"`
 }
 
-// Closing is a close that was asked for.
+// Closing is a requested close.
 type Closing struct {
 	By conversation.By `json:"by"`
-	// SessionID is what the close named, which may be nothing.
+	// SessionID is the id that the close named, if it named one.
 	SessionID string    `json:"sessionId,omitempty"`
 	At        time.Time `json:"at"`
 }
 
-// newState is a conversation at its start. A start without a time, or with one
-// in the future, is of now.
+// newState is the state at the start of a conversation. A start without a time,
+// or with a future time, counts as received now.
 func newState(start conversation.Start, now time.Time) *State {
-	at := clamp(start.At, now)
+	at := notAfter(start.At, now)
 	s := &State{
 		Identity:       start.Identity,
 		Policy:         start.Policy.WithDefaults(),
@@ -78,11 +76,11 @@ func newState(start conversation.Start, now time.Time) *State {
 	if !start.Provisional {
 		s.IdentifiedAt = at
 	}
-	s.promise(start.Lease, at)
+	s.setLease(start.Lease, at)
 	return s
 }
 
-// Phase says where the conversation stands.
+// Phase returns the phase of the conversation.
 func (s *State) Phase() conversation.Phase {
 	switch {
 	case s.Outcome != nil:
@@ -98,88 +96,119 @@ func (s *State) Phase() conversation.Phase {
 
 func (s *State) inactive() bool { return !s.InactiveSince.IsZero() }
 
-// call is one call to Salesforce that is due or under way.
+// decision is what a state decides at one moment.
+type decision struct {
+	// gaveUp: the conversation was Blocked for as long as its policy allows.
+	gaveUp bool
+	// due is the call that is due, nil if there is none.
+	due *call
+	// deadline is when to call step again if no event arrives before, zero for
+	// never.
+	deadline time.Time
+}
+
+// step advances the state to the present and decides what to do. The workflow's
+// loop and the property test TestNeverEarly both use it.
+func (s *State) step(now time.Time) decision {
+	s.expireLeases(now)
+	return decision{gaveUp: s.gaveUp(now), due: s.dueCall(now), deadline: s.nextDeadline(now)}
+}
+
+// needsTimer reports whether a timer must be set for the deadline. firesAt is
+// when the present timer fires, zero if there is none. A timer that fires before
+// the deadline is kept: when it fires, the next decision sets it for the rest of
+// the time. So a message does not cost a timer.
+func (d decision) needsTimer(firesAt time.Time) bool {
+	return !d.deadline.IsZero() && (firesAt.IsZero() || firesAt.After(d.deadline))
+}
+
+// call is a call to Salesforce that is due or in flight.
 type call struct {
 	Operation conversation.Operation
 	activities.Request
-	life int
-	// quietSince is the last activity known when the call was decided.
-	quietSince time.Time
+	generation int
+	// lastActivityAt is the last activity that was known when the call was decided.
+	lastActivityAt time.Time
 }
 
-// same reports whether two calls would say the same to Salesforce about the
-// same life.
+// same reports whether two calls send the same request for the same generation.
 func (c call) same(other call) bool {
 	return c.Operation == other.Operation && c.By == other.By &&
-		c.Identity == other.Identity && c.life == other.life
+		c.Identity == other.Identity && c.generation == other.generation
 }
 
-// due says which call is due now, if any. Whatever is under way and is not due
-// any more has to be cancelled.
-func (s *State) due(now time.Time) (call, bool) {
-	end := s.endAt()
-	idle := s.inactivateAt()
+// dueCall returns the call that is due now, nil if there is none. A call in
+// flight that is not due any more has to be cancelled.
+func (s *State) dueCall(now time.Time) *call {
+	due := func(op conversation.Operation, by conversation.By) *call {
+		c := s.newCall(op, by)
+		return &c
+	}
 	switch {
 	case s.Outcome != nil, s.Blocked != nil:
-		return call{}, false
+		return nil
 	case s.Closing != nil:
-		return s.call(conversation.End, s.Closing.By), true
-	case !end.IsZero() && !now.Before(end):
-		return s.call(conversation.End, conversation.System), true
-	case !idle.IsZero() && !now.Before(idle):
-		return s.call(conversation.Inactivate, conversation.System), true
+		return due(conversation.End, s.Closing.By)
+	case reached(s.endAt(), now):
+		return due(conversation.End, conversation.System)
+	case reached(s.inactivateAt(), now):
+		return due(conversation.Inactivate, conversation.System)
 	default:
-		return call{}, false
+		return nil
 	}
 }
 
-func (s *State) call(op conversation.Operation, by conversation.By) call {
+func (s *State) newCall(op conversation.Operation, by conversation.By) call {
 	return call{
-		Operation: op,
-		Request:   activities.Request{Identity: s.Identity, By: by, SessionSince: s.SessionSince},
-		life:      s.Life, quietSince: s.LastActivityAt,
+		Operation:  op,
+		Request:    activities.Request{Identity: s.Identity, By: by, SessionSince: s.SessionSince},
+		generation: s.Generation, lastActivityAt: s.LastActivityAt,
 	}
 }
 
-// inactivateAt is when an Active conversation is to be made Inactive, zero when
-// that is not going to happen. It counts from the horizon: exact while senders
-// keep their promises, late by the rest of a window when one has died, and never
-// early, because whatever a dead sender kept to itself was within its promise.
-func (s *State) inactivateAt() time.Time { return s.idleAfter(s.horizon()) }
+// inactivateAt is when an Active conversation is to be made Inactive, zero for
+// never. It counts from aliveUntil. So it is exact while every sender renews or
+// releases its lease, late by the rest of a window after a sender has died, and
+// never early: a dead sender only collected messages while it held a lease.
+func (s *State) inactivateAt() time.Time { return s.idleAt(s.aliveUntil()) }
 
-// lookAt is the earliest moment at which an Active conversation may turn out to
-// be idle: by then a sender that lives has reported again or taken its promise
-// back, and only a promise that was broken is waited for. It counts from what is
-// known, which only grows, so while promises are kept no report asks for an
-// earlier look, and the timer that stands never has to be lowered. After the look
-// only a late word of a sender that was waited for can lower it, which makes
-// exact what would be late.
-func (s *State) lookAt(now time.Time) time.Time {
-	if look := s.idleAfter(s.LastActivityAt); now.Before(look) {
-		return look
+// nextIdleCheck is the earliest time at which an Active conversation may be
+// idle. A sender that is alive has renewed or released its lease by then; after
+// it, only expired leases are waited for.
+//
+// It counts from the last known activity, which only grows. So while leases are
+// renewed or released in time, no event lowers the deadline and no timer is
+// replaced. After the check only a report from a sender that was waited for can
+// lower it.
+func (s *State) nextIdleCheck(now time.Time) time.Time {
+	if check := s.idleAt(s.LastActivityAt); now.Before(check) {
+		return check
 	}
 	return s.inactivateAt()
 }
 
-func (s *State) idleAfter(quiet time.Time) time.Time {
+// idleAt is when a conversation whose last activity was at this time becomes
+// idle, zero for never.
+func (s *State) idleAt(lastActivity time.Time) time.Time {
 	after := time.Duration(*s.Policy.InactivateAfter)
 	if s.inactive() || after == 0 {
 		return time.Time{}
 	}
-	return latest(quiet.Add(after), s.ReceivedAt.Add(min(settle, after)))
+	return latest(lastActivity.Add(after), s.ReceivedAt.Add(min(minIdleDelay, after)))
 }
 
-// endAt is when an Inactive conversation is to be ended, zero when that is not
-// going to happen. A promise that stands is waited for: a message may have come.
+// endAt is when an Inactive conversation is to be ended, zero for never. It waits
+// for a lease that is held, because its holder may know of a message.
 func (s *State) endAt() time.Time {
 	after := time.Duration(*s.Policy.EndAfter)
 	if !s.inactive() || after == 0 {
 		return time.Time{}
 	}
-	return latest(s.InactiveSince.Add(after), s.openUntil())
+	return latest(s.InactiveSince.Add(after), s.leaseGraceUntil())
 }
 
-// blockedUntil is when a Blocked conversation gives up, zero when never.
+// blockedUntil is when the workflow of a Blocked conversation fails, zero for
+// never.
 func (s *State) blockedUntil() time.Time {
 	after := time.Duration(*s.Policy.BlockedFor)
 	if s.Blocked == nil || after == 0 {
@@ -188,9 +217,9 @@ func (s *State) blockedUntil() time.Time {
 	return s.Blocked.At.Add(after)
 }
 
-// deadline is the next moment at which time alone may change something, zero
-// when there is none.
-func (s *State) deadline(now time.Time) time.Time {
+// nextDeadline is the next time at which the state may decide something without
+// a new event, zero for never.
+func (s *State) nextDeadline(now time.Time) time.Time {
 	switch {
 	case s.Outcome != nil:
 		return time.Time{}
@@ -198,123 +227,22 @@ func (s *State) deadline(now time.Time) time.Time {
 		return s.blockedUntil()
 	case s.Closing != nil:
 		return time.Time{}
-	case !s.openUntil().IsZero():
-		return s.openUntil()
+	case !s.leaseGraceUntil().IsZero():
+		return s.leaseGraceUntil()
 	case s.inactive():
 		return s.endAt()
 	default:
-		return s.lookAt(now)
+		return s.nextIdleCheck(now)
 	}
 }
 
-// gaveUp reports whether the conversation was Blocked for as long as it may.
-func (s *State) gaveUp(now time.Time) bool {
-	until := s.blockedUntil()
-	return !until.IsZero() && !now.Before(until)
-}
+func (s *State) gaveUp(now time.Time) bool { return reached(s.blockedUntil(), now) }
 
-// place is how an event stands to the session being kept.
-type place int
+// reached reports whether a time is now or in the past. Zero is never reached.
+func reached(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
 
-const (
-	earlier place = iota // of a session before this one
-	present
-	later // of a session that takes this one's place
-)
-
-// place tells an event's session. An id that is not known decides by time,
-// because events may arrive in any order. So does an event without one, when it
-// is sure since when the session is.
-func (s *State) place(sessionID string, at time.Time) place {
-	sure := len(s.Past) > 0 || !s.IdentifiedAt.IsZero()
-	switch {
-	case sessionID == "" && sure && at.Before(s.SessionSince):
-		return earlier
-	case s.isPast(sessionID):
-		return earlier
-	case s.mayBe(sessionID):
-		return present
-	case at.Before(s.SessionSince):
-		return earlier
-	default:
-		return later
-	}
-}
-
-// mayBe reports whether an id, where there is one, is that of the present
-// session, where it is known.
-func (s *State) mayBe(sessionID string) bool {
-	known := s.Identity.SessionID
-	return sessionID == "" || known == "" || conversation.SameSession(sessionID, known)
-}
-
-func (s *State) isPast(sessionID string) bool {
-	return slices.ContainsFunc(s.Past, func(id string) bool { return conversation.SameSession(id, sessionID) })
-}
-
-// adopt goes over to a newer session: the one before is over, whatever was
-// going on with it.
-func (s *State) adopt(sessionID string, at, now time.Time) {
-	next := s.nextLife(sessionID, at, now)
-	next.Life, next.Remark = s.Life+1, s.Remark
-	*s = *next
-}
-
-// nextLife is the conversation after its end, or with a newer session. What has
-// come too early, and named no other session, belongs to it.
-func (s *State) nextLife(sessionID string, at, now time.Time) *State {
-	next := newState(conversation.Start{Identity: s.Identity, Policy: s.Policy, At: at}, now)
-	next.Identity.SessionID = sessionID
-	next.IdentifiedAt = s.IdentifiedAt
-	next.Promises = slices.Clone(s.Promises)
-	next.Past = s.withPast(sessionID)
-	if m := s.LastMessage; !m.At.Before(at) && next.mayBe(m.SessionID) {
-		next.LastActivityAt, next.LastMessage = m.At, m
-	}
-	if c := s.Closing; c != nil && c.At.After(at) && next.mayBe(c.SessionID) {
-		next.Closing = c
-	}
-	return next
-}
-
-// withPast is the past with the present session in it, once another follows.
-func (s *State) withPast(following string) []string {
-	known := s.Identity.SessionID
-	if known == "" || conversation.SameSession(known, following) {
-		return s.Past
-	}
-	past := append(slices.Clone(s.Past), known)
-	return past[max(0, len(past)-rememberedSessions):]
-}
-
-// over ends the present life. Events up to covers belong to it.
-func (s *State) over(why conversation.Why, by string, at, covers time.Time) {
-	s.Blocked = nil
-	s.Outcome = &conversation.Outcome{
-		Why: why, EndedBy: by, At: at, EndsEventsUntil: covers,
-		SessionID: s.Identity.SessionID, Attempts: s.Calls, LastAnswer: s.Answer,
-	}
-	if s.Next != nil && s.mayBe(s.Next.Identity.SessionID) && !s.Next.LastActivityAt.After(covers) {
-		s.Next = nil
-	}
-	s.outlive(covers, at)
-}
-
-// outlive begins the next life when somebody wrote after the end of this one.
-func (s *State) outlive(end, now time.Time) {
-	if s.Next == nil && s.LastMessage.At.After(end) {
-		s.Next = s.nextLife(s.LastMessage.SessionID, s.LastMessage.At, now)
-	}
-}
-
-// canceled marks an end that an operator's cancel asked for.
-func (s *State) canceled() {
-	if s.Outcome != nil && s.Outcome.Why == conversation.Closed {
-		s.Outcome.Why = conversation.Canceled
-	}
-}
-
-func clamp(at, now time.Time) time.Time {
+// notAfter is the time of an event. Absent and future times count as now.
+func notAfter(at, now time.Time) time.Time {
 	if at.IsZero() || at.After(now) {
 		return now
 	}

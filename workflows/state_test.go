@@ -13,7 +13,7 @@ import (
 
 var t0 = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 
-// at is a time of the tests, in seconds after their start.
+// at returns the time so many seconds after t0.
 func at(seconds int) time.Time { return t0.Add(time.Duration(seconds) * time.Second) }
 
 const (
@@ -33,7 +33,7 @@ func identity(session string) conversation.Identity {
 	}
 }
 
-// started is a start of the tests: Inactive after 10 minutes, ended an hour later.
+// started is a start event: Inactive after 10 minutes, ended an hour later.
 func started(session string, seconds int) conversation.Start {
 	return conversation.Start{Identity: identity(session), At: at(seconds), Policy: conversation.Policy{
 		InactivateAfter: new(conversation.Duration(10 * time.Minute)),
@@ -44,8 +44,8 @@ func started(session string, seconds int) conversation.Start {
 
 func active(session string) *State { return newState(started(session, 0), at(0)) }
 
-// gone is a conversation that is Inactive since its deadline.
-func gone() *State {
+// inactive is a conversation that has been Inactive since its deadline.
+func inactive() *State {
 	s := active(s1)
 	s.InactiveSince = at(600)
 	return s
@@ -61,16 +61,20 @@ func closing(s *State, by conversation.By, seconds int) *State {
 	return s
 }
 
-func TestDue(t *testing.T) {
+func TestStep(t *testing.T) {
 	never := started(s1, 0)
 	never.Policy = conversation.Policy{
-		InactivateAfter: new(conversation.Duration(0)), EndAfter: new(conversation.Duration(0)), BlockedFor: new(conversation.Duration(0)),
+		InactivateAfter: new(
+			conversation.Duration(0),
+		),
+		EndAfter:   new(conversation.Duration(0)),
+		BlockedFor: new(conversation.Duration(0)),
 	}
 	forever := func() *State { return newState(never, at(0)) }
 	ended := active(s1)
-	ended.over(conversation.Closed, "System", at(5), at(5))
-	quiet := forever()
-	quiet.InactiveSince = at(600)
+	ended.end(conversation.Closed, "System", at(5), at(5))
+	endedBySalesforce := forever()
+	endedBySalesforce.InactiveSince = at(600)
 
 	for name, tt := range map[string]struct {
 		state    *State
@@ -79,34 +83,44 @@ func TestDue(t *testing.T) {
 		due      string
 		deadline time.Time
 	}{
-		"alive":                       {active(s1), 599, conversation.Active, "", at(600)},
-		"quiet for long enough":       {active(s1), 600, conversation.Active, "Inactivate by System", at(600)},
-		"never to be made Inactive":   {forever(), 1e6, conversation.Active, "", time.Time{}},
-		"Inactive":                    {gone(), 4199, conversation.Inactive, "", at(4200)},
-		"Inactive for long enough":    {gone(), 4200, conversation.Inactive, "End by System", at(4200)},
-		"left to Salesforce":          {quiet, 1e6, conversation.Inactive, "", time.Time{}},
-		"closed by the end user":      {closing(active(s1), conversation.EndUser, 5), 5, conversation.Active, "End by EndUser", time.Time{}},
-		"closed while Inactive":       {closing(gone(), conversation.System, 5), 9999, conversation.Inactive, "End by System", time.Time{}},
-		"Blocked":                     {blocked(active(s1), conversation.Inactivate, 600), 9999, conversation.Blocked, "", at(7800)},
-		"Blocked, waiting for ever":   {blocked(forever(), conversation.Inactivate, 600), 1e6, conversation.Blocked, "", time.Time{}},
-		"Blocked at the end":          {blocked(closing(active(s1), conversation.System, 5), conversation.End, 6), 7, conversation.Blocked, "", at(7206)},
-		"ended":                       {ended, 9999, conversation.Ended, "", time.Time{}},
-		"heard of late, needs a look": {newState(started(s1, 0), at(5000)), 5000, conversation.Active, "", at(5001)},
+		"Active":                   {active(s1), 599, conversation.Active, "", at(600)},
+		"idle":                     {active(s1), 600, conversation.Active, "Inactivate by System", at(600)},
+		"never made Inactive":      {forever(), 1e6, conversation.Active, "", time.Time{}},
+		"Inactive":                 {inactive(), 4199, conversation.Inactive, "", at(4200)},
+		"Inactive for endAfter":    {inactive(), 4200, conversation.Inactive, "End by System", at(4200)},
+		"ended by Salesforce only": {endedBySalesforce, 1e6, conversation.Inactive, "", time.Time{}},
+		"closed by the end user": {
+			closing(active(s1), conversation.EndUser, 5), 5, conversation.Active, "End by EndUser", time.Time{},
+		},
+		"closed while Inactive": {
+			closing(inactive(), conversation.System, 5), 9999, conversation.Inactive, "End by System", time.Time{},
+		},
+		"Blocked": {blocked(active(s1), conversation.Inactivate, 600), 9999, conversation.Blocked, "", at(7800)},
+		"Blocked without a limit": {
+			blocked(forever(), conversation.Inactivate, 600), 1e6, conversation.Blocked, "", time.Time{},
+		},
+		"Blocked at the end": {
+			blocked(closing(active(s1), conversation.System, 5), conversation.End, 6), 7, conversation.Blocked, "", at(7206),
+		},
+		"ended": {ended, 9999, conversation.Ended, "", time.Time{}},
+		"received late, checked after minIdleDelay": {
+			newState(started(s1, 0), at(5000)), 5000, conversation.Active, "", at(5001),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, tt.phase, tt.state.Phase())
-			due, isDue := tt.state.due(at(tt.now))
+			next := tt.state.step(at(tt.now))
 			got := ""
-			if isDue {
-				got = string(due.Operation) + " by " + string(due.By)
+			if next.due != nil {
+				got = string(next.due.Operation) + " by " + string(next.due.By)
 			}
 			require.Equal(t, tt.due, got)
-			require.Equal(t, tt.deadline, tt.state.deadline(at(tt.now)))
+			require.Equal(t, tt.deadline, next.deadline)
 		})
 	}
 }
 
-// Blocked for as long as it may be, a conversation gives up; for ever is never.
+// A conversation gives up after it was Blocked for policy.blockedFor; 0 means never.
 func TestGaveUp(t *testing.T) {
 	s := blocked(active(s1), conversation.End, 0)
 	require.False(t, s.gaveUp(at(7199)))
@@ -116,8 +130,8 @@ func TestGaveUp(t *testing.T) {
 	require.False(t, active(s1).gaveUp(at(1e6)))
 }
 
-// A start without a time, or with one in the future, is of now, and absent
-// policies are the defaults.
+// A start without a time, or with a future one, counts as now. Absent fields of the
+// policy get their defaults.
 func TestNewState(t *testing.T) {
 	for _, when := range []time.Time{{}, at(99)} {
 		s := newState(conversation.Start{Identity: identity(""), At: when}, at(5))
@@ -127,8 +141,8 @@ func TestNewState(t *testing.T) {
 	}
 }
 
-// Continue-as-new carries the state as JSON: every field must survive it,
-// whatever fields there will be.
+// Continue-as-new passes the state on as JSON. Every field must survive it, including
+// fields that are added later.
 func TestStateSurvivesJSON(t *testing.T) {
 	var s State
 	fill(t, reflect.ValueOf(&s).Elem(), 1, "State")
@@ -139,8 +153,7 @@ func TestStateSurvivesJSON(t *testing.T) {
 	require.Equal(t, s, back)
 }
 
-// fill sets every field to something that is not its zero value, one level of
-// Next deep.
+// fill sets every field to a value that is not zero. It fills one level of Next.
 func fill(t *testing.T, v reflect.Value, depth int, path string) {
 	t.Helper()
 	switch v.Interface().(type) {
@@ -172,10 +185,10 @@ func fill(t *testing.T, v reflect.Value, depth int, path string) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
-			require.True(t, field.IsExported(), "%s.%s is not carried: it is not exported", path, field.Name)
+			require.True(t, field.IsExported(), "%s.%s is not exported, so it is not in the JSON", path, field.Name)
 			fill(t, v.Field(i), depth, path+"."+field.Name)
 		}
 	default:
-		t.Fatalf("%s: nothing known about filling a %s", path, v.Kind())
+		t.Fatalf("%s: cannot fill a %s", path, v.Kind())
 	}
 }

@@ -17,13 +17,13 @@ import (
 var errOrgNotConfigured = errors.New("this worker's configuration does not have the org")
 
 // API is the part of Salesforce's Interaction Service that the activities call.
-// [*interaction.Client] is one.
+// [*interaction.Client] implements it.
 type API interface {
 	MessagingSession(ctx context.Context, r interaction.Request) (interaction.Response, error)
 }
 
-// Activities are the calls to Salesforce, one API per org. Register it with a
-// worker; its methods are the activity types "Inactivate" and "End".
+// Activities makes the calls to Salesforce, with one API per org. Register it with
+// a worker: its methods are the activity types "Inactivate" and "End".
 type Activities struct {
 	orgs map[string]API
 }
@@ -35,27 +35,26 @@ func New(orgs map[string]API) *Activities { return &Activities{orgs: orgs} }
 type Request struct {
 	conversation.Identity
 	By conversation.By `json:"by"`
-	// SessionSince is when the session was first heard of. In its first minute
+	// SessionSince is when the session began, as far as known. In its first minute
 	// "not found" is tried again a few times before it counts.
 	SessionSince time.Time `json:"sessionSince,omitzero"`
 }
 
-// Inactivate tells Salesforce that the session has gone quiet.
+// Inactivate makes the session Inactive in Salesforce.
 //
-// It returns when Salesforce knows, or answers that the session is over
-// already (AlreadyOver). Any other answer is a [temporal.ApplicationError]
-// whose type is the errorReason and whose details are one
-// [conversation.Answer]; it is retryable or not as the decision table says, and
-// not before the time that Salesforce has asked for.
+// It returns when Salesforce has accepted the call, or answers that the session
+// has ended already (AlreadyOver). Any other answer is a
+// [temporal.ApplicationError]. Its type is the errorReason, its details are one
+// [conversation.Answer], and the decision table says whether it is retryable. The
+// next attempt waits at least as long as Salesforce's Retry-After says.
 //
-// A cancelled activity finishes the attempt under way. It needs no heartbeat
-// timeout; heartbeat details carry what an attempt has to know of earlier ones.
+// A cancelled activity finishes the attempt in flight. It needs no heartbeat
+// timeout: heartbeat details only carry what the next attempt has to know.
 func (a *Activities) Inactivate(ctx context.Context, r Request) (conversation.Answer, error) {
 	return a.call(ctx, conversation.Inactivate, r)
 }
 
-// End tells Salesforce that the session is over. It returns as
-// [Activities.Inactivate] does.
+// End ends the session in Salesforce. It returns as [Activities.Inactivate] does.
 func (a *Activities) End(ctx context.Context, r Request) (conversation.Answer, error) {
 	return a.call(ctx, conversation.End, r)
 }
@@ -68,37 +67,36 @@ func (a *Activities) call(ctx context.Context, op conversation.Operation, r Requ
 	answer.At = time.Now().UTC()
 	if err == nil {
 		answer.RequestID, answer.HTTPStatus = response.RequestID.String(), response.HTTPStatus
-		observe(ctx, op, "success", "")
+		countCall(ctx, op, "success", "")
 		return answer, nil
 	}
 
 	decision := Decide(err)
-	describe(&answer, decision, err)
-	past := earlier(ctx, answer.Attempt)
-	decision = past.settle(decision, err, time.Since(r.SessionSince) < startRace)
-	observe(ctx, op, decision.Verdict, decision.Reason)
-	note(ctx, answer, decision)
+	addFailure(&answer, decision, err)
+	progress := readProgress(ctx, answer.Attempt)
+	decision = progress.adjust(decision, err, time.Since(r.SessionSince) < startRace)
+	countCall(ctx, op, decision.Verdict, decision.Reason)
+	logFailure(ctx, answer, decision)
 	if decision.Verdict == Done {
 		answer.AlreadyOver = true
 		return answer, nil
 	}
-	// The first heartbeat of an attempt is sent before RecordHeartbeat returns,
-	// so the next attempt finds it.
-	activity.RecordHeartbeat(ctx, past)
+	// RecordHeartbeat returns after the first heartbeat of an attempt was sent, so
+	// the next attempt can read it.
+	activity.RecordHeartbeat(ctx, progress)
 	return answer, failure(answer, decision, err)
 }
 
-// toReport is what is left of an attempt's time to report how it failed.
-const toReport = 2 * time.Second
-
-// send makes the call. A cancelled activity does not take it back: what has
-// been sent may have been acted on, and only the answer tells.
-func (a *Activities) send(ctx context.Context, op conversation.Operation, r Request, info activity.Info) (interaction.Response, error) {
+// send makes the call. Cancelling the activity does not abort it: Salesforce may
+// have executed a request that was sent, and only its answer says so.
+func (a *Activities) send(
+	ctx context.Context, op conversation.Operation, r Request, info activity.Info,
+) (interaction.Response, error) {
 	org, ok := a.orgs[r.OrgID]
 	if !ok {
 		return interaction.Response{}, errOrgNotConfigured
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), info.Deadline.Add(-toReport))
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), info.Deadline.Add(-reportMargin))
 	defer cancel()
 	return org.MessagingSession(ctx, interaction.Request{
 		OrgID:                    r.OrgID,
@@ -113,13 +111,13 @@ func (a *Activities) send(ctx context.Context, op conversation.Operation, r Requ
 	})
 }
 
-// describe adds to the answer what is known of the failure.
-func describe(answer *conversation.Answer, d Decision, err error) {
-	answer.Reason, answer.Message = d.Reason, said(err)
-	if refused, ok := errors.AsType[*interaction.Error](err); ok {
-		answer.HTTPStatus, answer.Code = refused.HTTPStatus, refused.Code
-		if refused.Requests > 0 {
-			answer.RequestID = refused.RequestID.String()
+// addFailure adds the facts of the failure to the answer.
+func addFailure(answer *conversation.Answer, d Decision, err error) {
+	answer.Reason, answer.Message = d.Reason, failureText(err)
+	if apiErr, ok := errors.AsType[*interaction.Error](err); ok {
+		answer.HTTPStatus, answer.Code = apiErr.HTTPStatus, apiErr.Code
+		if apiErr.Requests > 0 {
+			answer.RequestID = apiErr.RequestID.String()
 		}
 	}
 	if token, ok := errors.AsType[*interaction.TokenError](err); ok {
@@ -127,8 +125,8 @@ func describe(answer *conversation.Answer, d Decision, err error) {
 	}
 }
 
-// failure is the attempt's error. It is benign to the SDK, which would else
-// write it a second time, as an error of this worker.
+// failure returns the error of the attempt. Its category is benign, because the
+// SDK would otherwise log it a second time, as an error of this worker.
 func failure(answer conversation.Answer, d Decision, err error) error {
 	options := temporal.ApplicationErrorOptions{
 		NonRetryable: d.Verdict == Operator, Details: []any{answer},
@@ -144,15 +142,15 @@ func retryAfter(err error) time.Duration {
 	if token, ok := errors.AsType[*interaction.TokenError](err); ok {
 		return token.RetryAfter
 	}
-	if refused, ok := errors.AsType[*interaction.Error](err); ok {
-		return refused.RetryAfter
+	if apiErr, ok := errors.AsType[*interaction.Error](err); ok {
+		return apiErr.RetryAfter
 	}
 	return 0
 }
 
-// note writes one line for each call that did not succeed at once. The SDK adds
-// which conversation and which attempt it was.
-func note(ctx context.Context, answer conversation.Answer, d Decision) {
+// logFailure logs an attempt that failed. The SDK adds the conversation and the
+// number of the attempt.
+func logFailure(ctx context.Context, answer conversation.Answer, d Decision) {
 	log := activity.GetLogger(ctx)
 	facts := []any{
 		"verdict", string(d.Verdict), "reason", answer.Reason, "httpStatus", answer.HTTPStatus,
@@ -160,31 +158,31 @@ func note(ctx context.Context, answer conversation.Answer, d Decision) {
 	}
 	switch d.Verdict {
 	case Done:
-		log.Info("Session is over already", facts...)
+		log.Info("Session has ended already", facts...)
 	case Operator:
-		log.Error("Call refused, an operator is needed", facts...)
+		log.Error("Call rejected, an operator is needed", facts...)
 	default:
-		log.Warn("Call failed, will be tried again", facts...)
+		log.Warn("Call failed, trying again", facts...)
 	}
 }
 
-func observe(ctx context.Context, op conversation.Operation, verdict Verdict, reason string) {
+func countCall(ctx context.Context, op conversation.Operation, verdict Verdict, reason string) {
 	activity.GetMetricsHandler(ctx).WithTags(map[string]string{
 		"operation": string(op), "verdict": string(verdict), "reason": reason,
 	}).Counter("sessionkeeper_calls").Inc(1)
 }
 
-// requestIDs is the namespace of our RequestIds: the UUID v5 of
+// requestIDNamespace is the namespace of our RequestIds: the UUID v5 of
 // "sessionkeeper" in the DNS namespace.
-var requestIDs = uuid.MustParse("db543910-0f85-56dc-b45b-56fddcd52457")
+var requestIDNamespace = uuid.MustParse("db543910-0f85-56dc-b45b-56fddcd52457")
 
 // RequestID is the RequestId header of an attempt's first HTTP request: the
-// UUID v5 of "<workflow id>/<run id>/<activity id>/<attempt>" in a namespace of
-// ours, so that it can be recomputed from the history and found in
-// Salesforce's logs. A resend after 401 uses the UUID v5 of "2" in the
-// namespace of the first.
+// UUID v5 of "<workflow id>/<run id>/<activity id>/<attempt>" in our own
+// namespace. So it can be computed from the history, to search Salesforce's logs
+// for it. The second request after a 401 uses the UUID v5 of "2" in the namespace
+// of the first one.
 func RequestID(info activity.Info) uuid.UUID {
 	name := info.WorkflowExecution.ID + "/" + info.WorkflowExecution.RunID + "/" +
 		info.ActivityID + "/" + strconv.Itoa(int(info.Attempt))
-	return uuid.NewSHA1(requestIDs, []byte(name))
+	return uuid.NewSHA1(requestIDNamespace, []byte(name))
 }

@@ -1,0 +1,56 @@
+package workflows
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"sessionkeeper/conversation"
+)
+
+// idle returns a conversation whose Inactivate is due, and that call.
+func idle(t *testing.T) (*State, call, time.Time) {
+	t.Helper()
+	began := time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)
+	s := newState(conversation.Start{
+		Identity: conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "c", SessionID: "0Mw000000000001"},
+		Policy:   conversation.Policy{InactivateAfter: new(conversation.Duration(10 * time.Second))},
+		At:       began,
+	}, began)
+	now := began.Add(10 * time.Second)
+	due := s.dueCall(now)
+	require.NotNil(t, due)
+	return s, *due, now
+}
+
+func TestFailureOfACancelledCallBlocksNothing(t *testing.T) {
+	failure := temporal.NewApplicationError("busy", "INTERNAL_ERROR")
+	for canceled, want := range map[bool]conversation.Phase{true: conversation.Active, false: conversation.Blocked} {
+		s, due, now := idle(t)
+		s.callFailed(due, failure, canceled, now)
+		require.Equal(t, want, s.Phase(), "cancel requested: %t", canceled)
+	}
+}
+
+func TestInactivateDoesNotCountAfterANewerMessage(t *testing.T) {
+	s, due, now := idle(t)
+	s.applyMessage(conversation.Message{At: now.Add(time.Second)}, now.Add(time.Second))
+	later := now.Add(20 * time.Second)
+	s.callSucceeded(due, conversation.Answer{Attempt: 1}, later)
+	require.Equal(t, conversation.Active, s.Phase())
+	again := s.dueCall(later)
+	require.NotNil(t, again)
+	require.Equal(t, conversation.Inactivate, again.Operation)
+}
+
+func TestEndOfAnUnknownSessionDoesNotEndTheKnownOne(t *testing.T) {
+	s, _, now := idle(t)
+	s.applySessionStatus(
+		conversation.SessionStatus{SessionID: "0Mw000000000009", Status: conversation.StatusEnded, At: now},
+		now,
+	)
+	require.Nil(t, s.Outcome)
+	require.Equal(t, "0Mw000000000001", s.Identity.SessionID)
+}

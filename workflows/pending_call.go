@@ -1,0 +1,89 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"sessionkeeper/activities"
+	"sessionkeeper/conversation"
+)
+
+// pendingCall is the one call in flight.
+type pendingCall struct {
+	call   call
+	future workflow.Future
+	cancel workflow.CancelFunc
+	// cancelRequested: the call was cancelled, and its last attempt is waited for.
+	cancelRequested bool
+}
+
+func (p *pendingCall) done() bool { return p != nil && p.future.IsReady() }
+
+// reconcileCall starts the due call, or cancels the call in flight if it is not
+// due any more. It starts no call while another one is in flight, so Inactivate
+// and End never run at the same time.
+func (r *runner) reconcileCall(ctx workflow.Context, due *call) {
+	if historyTooLong(ctx) && len(r.closeRequests) == 0 {
+		// Retries may go on for a day, and a run with a call in flight cannot
+		// continue as new. So cancel the call; the next run makes it again. An
+		// update prevents this: it cannot move to the next run, and its caller
+		// waits for this call.
+		due = nil
+	}
+	switch {
+	case r.pendingCall == nil && due != nil:
+		r.pendingCall = startCall(ctx, *due)
+	case r.pendingCall != nil && !r.pendingCall.cancelRequested && (due == nil || !due.same(r.pendingCall.call)):
+		r.pendingCall.cancel()
+		r.pendingCall.cancelRequested = true
+	}
+}
+
+// completeCall applies the result of a call that is done.
+func (r *runner) completeCall(ctx workflow.Context) {
+	if !r.pendingCall.done() {
+		return
+	}
+	p := r.pendingCall
+	r.pendingCall = nil
+	var answer conversation.Answer
+	err := p.future.Get(ctx, &answer)
+	p.cancel()
+	now := workflow.Now(ctx)
+	if err != nil {
+		r.state.callFailed(p.call, err, p.cancelRequested, now)
+		return
+	}
+	r.state.callSucceeded(p.call, answer, now)
+}
+
+func startCall(ctx workflow.Context, c call) *pendingCall {
+	var do *activities.Activities
+	operation := do.Inactivate
+	if c.Operation == conversation.End {
+		operation = do.End
+	}
+	ctx, cancel := workflow.WithCancel(ctx)
+	ctx = workflow.WithActivityOptions(ctx, callOptions(c))
+	return &pendingCall{call: c, future: workflow.ExecuteActivity(ctx, operation, c.Request), cancel: cancel}
+}
+
+// callOptions are the options of every call to Salesforce. A cancelled call is
+// waited for: an attempt in flight cannot be undone. Its answer says what
+// happened, and the next call must not overtake it.
+func callOptions(c call) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		StartToCloseTimeout:    activities.AttemptTimeout,
+		ScheduleToCloseTimeout: activities.RetryTimeout,
+		WaitForCancellation:    true,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    time.Second,
+			BackoffCoefficient: 2,
+			MaximumInterval:    time.Minute,
+		},
+		Summary: fmt.Sprintf("%s by %s", c.Operation, c.By),
+	}
+}

@@ -1,0 +1,176 @@
+package workflows
+
+import (
+	"slices"
+	"time"
+
+	"sessionkeeper/conversation"
+)
+
+// maxEndedSessions limits how many earlier session ids are remembered. Events of
+// older sessions are recognized by their time.
+const maxEndedSessions = 10
+
+// sessionOrder is the order of an event's session relative to the current one.
+type sessionOrder int
+
+const (
+	previous sessionOrder = iota // an earlier session
+	current
+	newer // a session that replaces the current one
+)
+
+// orderOf finds the session of an event. If the id is unknown, the time decides,
+// because events arrive in any order. The time also decides for an event without
+// an id, if the beginning of the current session is known for certain.
+func (s *State) orderOf(sessionID string, at time.Time) sessionOrder {
+	certain := len(s.EndedSessions) > 0 || !s.IdentifiedAt.IsZero()
+	switch {
+	case sessionID == "" && certain && at.Before(s.SessionSince):
+		return previous
+	case s.hasEnded(sessionID):
+		return previous
+	case s.mayBeCurrent(sessionID):
+		return current
+	case at.Before(s.SessionSince):
+		return previous
+	default:
+		return newer
+	}
+}
+
+// mayBeCurrent reports whether an id is that of the current session. An absent or
+// unknown id may be.
+func (s *State) mayBeCurrent(sessionID string) bool {
+	known := s.Identity.SessionID
+	return sessionID == "" || known == "" || conversation.SameSession(sessionID, known)
+}
+
+func (s *State) hasEnded(sessionID string) bool {
+	return slices.ContainsFunc(s.EndedSessions, func(id string) bool {
+		return conversation.SameSession(id, sessionID)
+	})
+}
+
+// stateFor returns the state that an event changes: this one, or the one after
+// the end. It returns nil if the event's session has ended.
+func (s *State) stateFor(sessionID string, at, now time.Time) *State {
+	order := s.orderOf(sessionID, at)
+	switch {
+	case order == previous:
+		return nil
+	case order == newer && s.Outcome == nil:
+		s.switchSession(sessionID, at, now)
+		return s
+	case order == current && !s.endedBefore(at):
+		if s.Outcome != nil {
+			return nil
+		}
+		s.recordSession(sessionID, at)
+		return s
+	case s.Next == nil:
+		s.Next = s.nextSession(sessionID, at, now)
+		return s.Next
+	default:
+		return s.Next.stateFor(sessionID, at, now)
+	}
+}
+
+// endedBefore reports whether an event at this time happened after the end or
+// after a close that is in progress. A Blocked close is not final: a message
+// continues the session.
+func (s *State) endedBefore(at time.Time) bool {
+	switch {
+	case s.Outcome != nil:
+		return at.After(s.Outcome.EndsEventsUntil)
+	case s.Closing != nil && s.Blocked == nil:
+		return at.After(s.Closing.At)
+	default:
+		return false
+	}
+}
+
+// recordSession stores the id of the current session, and that it began no later
+// than this.
+func (s *State) recordSession(sessionID string, at time.Time) {
+	if sessionID == "" {
+		return
+	}
+	if s.Identity.SessionID == "" {
+		s.Identity.SessionID = sessionID
+		s.Blocked = nil
+	}
+	if at.Before(s.SessionSince) {
+		s.SessionSince = at
+	}
+}
+
+// switchSession replaces the current session by a newer one. The current session
+// has ended, so a close or a block of it is dropped.
+func (s *State) switchSession(sessionID string, at, now time.Time) {
+	next := s.nextSession(sessionID, at, now)
+	next.Generation, next.LastDecodeError = s.Generation+1, s.LastDecodeError
+	*s = *next
+}
+
+// nextSession is the state of the session that follows this one. A message or a
+// close that arrived too early, and named no other session, is part of it.
+func (s *State) nextSession(sessionID string, at, now time.Time) *State {
+	next := newState(conversation.Start{Identity: s.Identity, Policy: s.Policy, At: at}, now)
+	next.Identity.SessionID = sessionID
+	next.IdentifiedAt = s.IdentifiedAt
+	next.Leases = slices.Clone(s.Leases)
+	next.EndedSessions = s.endedBy(sessionID)
+	if m := s.LastMessage; !m.At.Before(at) && next.mayBeCurrent(m.SessionID) {
+		next.LastActivityAt, next.LastMessage = m.At, m
+	}
+	if c := s.Closing; c != nil && c.At.After(at) && next.mayBeCurrent(c.SessionID) {
+		next.Closing = c
+	}
+	return next
+}
+
+// endedBy returns the ids of the sessions that have ended once the next session
+// follows.
+func (s *State) endedBy(nextID string) []string {
+	known := s.Identity.SessionID
+	if known == "" || conversation.SameSession(known, nextID) {
+		return s.EndedSessions
+	}
+	ended := append(slices.Clone(s.EndedSessions), known)
+	return ended[max(0, len(ended)-maxEndedSessions):]
+}
+
+// end ends the session. Events up to endsEventsUntil belong to it.
+func (s *State) end(why conversation.Why, by string, at, endsEventsUntil time.Time) {
+	s.Blocked = nil
+	s.Outcome = &conversation.Outcome{
+		Why: why, EndedBy: by, At: at, EndsEventsUntil: endsEventsUntil,
+		SessionID: s.Identity.SessionID, Attempts: s.Attempts, LastAnswer: s.LastAnswer,
+	}
+	s.dropNextUntil(endsEventsUntil)
+	s.startNextIfMessageAfter(endsEventsUntil, at)
+}
+
+// dropNextUntil removes the next session if all of its events belong to this one,
+// which has turned out to end later.
+func (s *State) dropNextUntil(end time.Time) {
+	if s.Next != nil && s.mayBeCurrent(s.Next.Identity.SessionID) && !s.Next.LastActivityAt.After(end) {
+		s.Next = nil
+	}
+}
+
+// startNextIfMessageAfter begins the next session if the last message is later
+// than the end of this one.
+func (s *State) startNextIfMessageAfter(end, now time.Time) {
+	if s.Next == nil && s.LastMessage.At.After(end) {
+		s.Next = s.nextSession(s.LastMessage.SessionID, s.LastMessage.At, now)
+	}
+}
+
+// markCanceled records that the End was made because the workflow was cancelled.
+func (s *State) markCanceled() {
+	if s.Outcome != nil && s.Outcome.Why == conversation.Closed {
+		s.Outcome.Why = conversation.Canceled
+	}
+}
