@@ -208,7 +208,9 @@ func TestHeartbeatDetails(t *testing.T) {
 			reason("CUSTOMER_ERROR"), &progress{Capped: 1, OutcomeUnknown: true},
 			&progress{Attempt: 1, Capped: 2, OutcomeUnknown: true},
 		},
-		"no answer: outcome unknown":             {spoiled(simulator.Reset), nil, &progress{Attempt: 1, OutcomeUnknown: true}},
+		"no answer: outcome unknown": {
+			spoiled(simulator.Reset), nil, &progress{Attempt: 1, OutcomeUnknown: true},
+		},
 		"failure of the server: outcome unknown": {status(503), nil, &progress{Attempt: 1, OutcomeUnknown: true}},
 		"no token: not sent":                     {token(503, "down", 0), nil, &progress{Attempt: 1}},
 		"no connection: not sent":                {refused, nil, &progress{Attempt: 1}},
@@ -387,7 +389,8 @@ func TestMessages(t *testing.T) {
 	}{
 		"message": {
 			answer(simulator.Answer{Status: 404, Code: 10104, Message: "No access."}),
-			"End failed: No access (HTTP 404, code 10104). " + "Give the integration user access to the MessagingSession record; then retry.",
+			"End failed: No access (HTTP 404, code 10104). " +
+				"Give the integration user access to the MessagingSession record; then retry.",
 		},
 		"reason alone":   {reason("INTERNAL_ERROR"), "End failed: INTERNAL_ERROR (HTTP 200)."},
 		"status alone":   {says(503, ""), "End failed: Service Unavailable (HTTP 503)."},
@@ -398,11 +401,13 @@ func TestMessages(t *testing.T) {
 		},
 		"no API": {
 			says(200, "<html>Log in"),
-			"End got no usable answer: malformed response: invalid character '<' looking for beginning of value: " + "<html>Log in (HTTP 200). This is not how the API answers: check the API base URL and the proxies on the way.",
+			"End got no usable answer: malformed response: invalid character '<' looking for beginning of value: " +
+				"<html>Log in (HTTP 200). This is not how the API answers: check the API base URL and the proxies on the way.",
 		},
 		"no token": {
 			token(400, "invalid_grant", 0),
-			"End was not sent: access token: HTTP 400, invalid_grant, no token for you. " + "Check the consumer key, the user name, the key or secret, and the connected app's policies.",
+			"End was not sent: access token: HTTP 400, invalid_grant, no token for you. " +
+				"Check the consumer key, the user name, the key or secret, and the connected app's policies.",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -45,7 +45,6 @@ type runner struct {
 	closeRequests []*closeRequest
 	pendingCall   *pendingCall
 	idleTimer     idleTimer
-	published     searchAttributes
 }
 
 func newRunner(ctx workflow.Context, start conversation.Start, carried *State) (*runner, error) {
@@ -93,8 +92,8 @@ func (r *runner) run(ctx workflow.Context) (*conversation.Outcome, error) {
 		r.resetTimer(ctx, next, now)
 		r.resolveCloses()
 		r.publish(ctx)
-		// The error is not needed: a cancelled context is checked below. Do not
-		// check the timer or the call for it, because a cancel completes them too.
+		// The error is not needed: it only says that the context was cancelled, which
+		// is checked below.
 		_ = workflow.Await(ctx, func() bool { return r.hasWork(ctx) })
 		if cause := ctx.Err(); cause != nil {
 			return nil, r.stop(ctx, cause)
@@ -152,10 +151,12 @@ func (r *runner) failBlocked(ctx workflow.Context) error {
 		blocked.Reason, nil, blocked)
 }
 
-// stop ends a cancelled workflow. It waits for the call in flight, so that its
-// answer is recorded. It makes a new call only if the policy asks to End the
-// session on cancel.
+// stop ends a cancelled workflow. It cancels the timer and the call in flight, and
+// waits for the last attempt, so that its answer is recorded. It makes a new call
+// only if the policy asks to End the session on cancel.
 func (r *runner) stop(ctx workflow.Context, cause error) error {
+	r.idleTimer.stop()
+	r.cancelCall()
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	r.awaitCall(ctx)

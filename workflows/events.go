@@ -55,7 +55,7 @@ func (s *State) applyMessage(e conversation.Message, now time.Time) {
 
 func (s *State) recordMessage(e conversation.Message) {
 	if e.At.After(s.LastMessage.At) {
-		s.LastMessage = conversation.Message{SessionID: e.SessionID, At: e.At}
+		s.LastMessage = message{SessionID: e.SessionID, At: e.At}
 	}
 }
 

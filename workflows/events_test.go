@@ -26,7 +26,7 @@ func start(session string, seconds int) event {
 	return event{"start", session, seconds, func(s *State, now time.Time) { s.applyStart(started(session, seconds), now) }}
 }
 
-func message(session string, seconds int) event {
+func messaged(session string, seconds int) event {
 	return event{"message", session, seconds, func(s *State, now time.Time) {
 		s.applyMessage(conversation.Message{SessionID: session, At: at(seconds)}, now)
 	}}
@@ -82,20 +82,20 @@ func TestEvents(t *testing.T) {
 		events []event
 		want   string
 	}{
-		"a message moves the deadline": {active(s1), []event{message("", 50)}, "Active session=" + s1 + " active=50"},
+		"a message moves the deadline": {active(s1), []event{messaged("", 50)}, "Active session=" + s1 + " active=50"},
 		"an older message does not move it back": {
-			active(s1), []event{message("", 50), message("", 20)}, "Active session=" + s1 + " active=50",
+			active(s1), []event{messaged("", 50), messaged("", 20)}, "Active session=" + s1 + " active=50",
 		},
-		"a future time counts as now":     {active(s1), []event{message("", 5000)}, "Active session=" + s1 + " active=1000"},
-		"a message makes it Active again": {inactive(), []event{message(s1, 700)}, "Active session=" + s1 + " active=700"},
+		"a future time counts as now":     {active(s1), []event{messaged("", 5000)}, "Active session=" + s1 + " active=1000"},
+		"a message makes it Active again": {inactive(), []event{messaged(s1, 700)}, "Active session=" + s1 + " active=700"},
 		"so does one from before our Inactivate": {
-			inactive(), []event{message(s1, 599)}, "Active session=" + s1 + " active=599",
+			inactive(), []event{messaged(s1, 599)}, "Active session=" + s1 + " active=599",
 		},
 		"but not one before Salesforce reported Inactive": {
-			active(s1), []event{reported("Inactive", s1, 600), message(s1, 599)}, "Inactive session=" + s1 + " inactive=600",
+			active(s1), []event{reported("Inactive", s1, 600), messaged(s1, 599)}, "Inactive session=" + s1 + " inactive=600",
 		},
 		"a message of an earlier session is ignored": {
-			active(s1), []event{start(s2, 60), message(s1, 70)}, "Active session=" + s2 + " active=60",
+			active(s1), []event{start(s2, 60), messaged(s1, 70)}, "Active session=" + s2 + " active=60",
 		},
 		"a close of an earlier session is ignored": {
 			active(s1), []event{start(s2, 60), hangup(s1Long, 70)}, "Active session=" + s2 + " active=60",
@@ -112,7 +112,7 @@ func TestEvents(t *testing.T) {
 		"an unknown session is earlier by its time": {
 			newState(started(s2, 60), at(60)), []event{hangup(s1, 50)}, "Active session=" + s2 + " active=60",
 		},
-		"or newer by its time": {active(s1), []event{message(s2, 50)}, "Active session=" + s2 + " active=50"},
+		"or newer by its time": {active(s1), []event{messaged(s2, 50)}, "Active session=" + s2 + " active=50"},
 		"a newer session drops a close and a block": {
 			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20), []event{reported("New", s2, 50)},
 			"Active session=" + s2 + " active=50",
@@ -120,18 +120,18 @@ func TestEvents(t *testing.T) {
 		"15 and 18 characters are one session": {
 			active(s1), []event{hangup(s1Long, 50)}, "Active session=" + s1 + " closing=50",
 		},
-		"the session's id becomes known":    {active(""), []event{message(s1, 50)}, "Active session=" + s1 + " active=50"},
+		"the session's id becomes known":    {active(""), []event{messaged(s1, 50)}, "Active session=" + s1 + " active=50"},
 		"its long form does not replace it": {active(s1), []event{start(s1Long, 0)}, "Active session=" + s1 + " active=0"},
 		"a close":                           {active(s1), []event{hangup("", 50)}, "Active session=" + s1 + " closing=50"},
 		"a message after a close belongs to the next session": {
-			active(s1), []event{hangup("", 50), message("", 51)},
+			active(s1), []event{hangup("", 50), messaged("", 51)},
 			"Active session=" + s1 + " closing=50 | next: Active session= active=51",
 		},
 		"a later close covers that message": {
-			active(s1), []event{hangup("", 50), message("", 51), hangup("", 52)}, "Active session=" + s1 + " closing=52",
+			active(s1), []event{hangup("", 50), messaged("", 51), hangup("", 52)}, "Active session=" + s1 + " closing=52",
 		},
 		"a message before a close belongs to its session": {
-			active(s1), []event{hangup("", 50), message("", 49)}, "Active session=" + s1 + " closing=50",
+			active(s1), []event{hangup("", 50), messaged("", 49)}, "Active session=" + s1 + " closing=50",
 		},
 		"a new session after a close needs no call": {
 			active(s1), []event{hangup("", 50), start(s2, 60)}, "Active session=" + s2 + " active=60",
@@ -140,18 +140,18 @@ func TestEvents(t *testing.T) {
 			active(s1), []event{hangup("", 70), start(s2, 60)}, "Active session=" + s2 + " closing=70",
 		},
 		"a message that came before its session": {
-			active(s1), []event{message("", 70), start(s2, 60)}, "Active session=" + s2 + " active=70",
+			active(s1), []event{messaged("", 70), start(s2, 60)}, "Active session=" + s2 + " active=70",
 		},
 		"a message drops a Blocked close": {
-			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20), []event{message("", 30)},
+			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20), []event{messaged("", 30)},
 			"Active session=" + s1 + " active=30",
 		},
 		"an older message does not drop it": {
-			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20), []event{message("", 5)},
+			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20), []event{messaged("", 5)},
 			"Blocked session=" + s1 + " closing=10",
 		},
 		"a message continues from Blocked": {
-			blocked(active(s1), conversation.Inactivate, 20), []event{message("", 30)}, "Active session=" + s1 + " active=30",
+			blocked(active(s1), conversation.Inactivate, 20), []event{messaged("", 30)}, "Active session=" + s1 + " active=30",
 		},
 		"a close continues from Blocked": {
 			blocked(active(s1), conversation.Inactivate, 20), []event{hangup("", 30)}, "Active session=" + s1 + " closing=30",
@@ -181,15 +181,15 @@ func TestEvents(t *testing.T) {
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50",
 		},
 		"a message before the end belongs to it": {
-			active(s1), []event{hangup("", 10), message("", 20), reported("Ended", s1, 50)},
+			active(s1), []event{hangup("", 10), messaged("", 20), reported("Ended", s1, 50)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50",
 		},
 		"a message after the end belongs to the next session": {
-			active(s1), []event{reported("Ended", s1, 50), message(s1, 60)},
+			active(s1), []event{reported("Ended", s1, 50), messaged(s1, 60)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50 | next: Active session=" + s1 + " active=60",
 		},
 		"which may be closed": {
-			active(s1), []event{reported("Ended", s1, 50), start(s2, 60), message(s2, 70), hangup(s2, 80)},
+			active(s1), []event{reported("Ended", s1, 50), start(s2, 60), messaged(s2, 70), hangup(s2, 80)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50 | next: Active session=" + s2 + " closing=80",
 		},
 		"which may be replaced": {
@@ -208,7 +208,7 @@ func TestEvents(t *testing.T) {
 			"Blocked session=" + s1 + " inactive=50 closing=10",
 		},
 		"which is ignored after a newer message": {
-			active(s1), []event{message("", 60), reported("Inactive", s1, 50)}, "Active session=" + s1 + " active=60",
+			active(s1), []event{messaged("", 60), reported("Inactive", s1, 50)}, "Active session=" + s1 + " active=60",
 		},
 		"Salesforce reports that it waits for a rep": {
 			inactive(), []event{reported("Waiting", s1, 700)}, "Active session=" + s1 + " active=700",
@@ -248,10 +248,10 @@ func TestEvents(t *testing.T) {
 // stays due.
 func TestDuplicatesChangeNothing(t *testing.T) {
 	for _, e := range []event{
-		start(s1, 0), message(s1, 50), hangup(s1, 60), reported("Inactive", s1, 70), reported("Ended", s1, 80),
+		start(s1, 0), messaged(s1, 50), hangup(s1, 60), reported("Inactive", s1, 70), reported("Ended", s1, 80),
 	} {
 		s := active(s1)
-		message(s1, 50).apply(s, at(50))
+		messaged(s1, 50).apply(s, at(50))
 		e.apply(s, at(100))
 		before, err := json.Marshal(s)
 		require.NoError(t, err)
@@ -321,7 +321,7 @@ func TestCorrectedStart(t *testing.T) {
 // Salesforce refuses Inactivate without a session id, so a new id unblocks it.
 func TestSessionIDUnblocks(t *testing.T) {
 	s := blocked(active(""), conversation.Inactivate, 50)
-	message(s1, 0).apply(s, at(60))
+	messaged(s1, 0).apply(s, at(60))
 	require.Nil(t, s.Blocked)
 	require.Equal(t, s1, s.Identity.SessionID)
 }
@@ -329,7 +329,7 @@ func TestSessionIDUnblocks(t *testing.T) {
 func TestEndedSessionsAreLimited(t *testing.T) {
 	s := active("0Mw000000000000")
 	for i := range 25 {
-		message(fmt.Sprintf("0Mw0000000000%02d", i), 10*i).apply(s, at(1000))
+		messaged(fmt.Sprintf("0Mw0000000000%02d", i), 10*i).apply(s, at(1000))
 	}
 	require.Len(t, s.EndedSessions, maxEndedSessions)
 	require.True(t, s.hasEnded("0Mw000000000023"))
@@ -338,36 +338,36 @@ func TestEndedSessionsAreLimited(t *testing.T) {
 // Events arrive in any order, and some arrive twice. The result does not depend on it.
 func TestOrderDoesNotMatter(t *testing.T) {
 	for name, events := range map[string][]event{
-		"idle":                 {start(s1, 0), message(s1, 10), message(s1, 20), message(s1, 30)},
-		"closed":               {start(s1, 0), message(s1, 10), message(s1, 20), hangup(s1, 30)},
-		"closed, without ids":  {start("", 0), message("", 10), message("", 20), hangup("", 30)},
-		"id in the start only": {start(s1, 0), message("", 10), hangup("", 30)},
+		"idle":                 {start(s1, 0), messaged(s1, 10), messaged(s1, 20), messaged(s1, 30)},
+		"closed":               {start(s1, 0), messaged(s1, 10), messaged(s1, 20), hangup(s1, 30)},
+		"closed, without ids":  {start("", 0), messaged("", 10), messaged("", 20), hangup("", 30)},
+		"id in the start only": {start(s1, 0), messaged("", 10), hangup("", 30)},
 		"continues after a close": {
-			start(s1, 0), message(s1, 10), hangup(s1, 30), message(s1, 40), message(s1, 50),
+			start(s1, 0), messaged(s1, 10), hangup(s1, 30), messaged(s1, 40), messaged(s1, 50),
 		},
-		"continues after a close, without ids": {message("", 10), hangup("", 30), message("", 40), message("", 50)},
+		"continues after a close, without ids": {messaged("", 10), hangup("", 30), messaged("", 40), messaged("", 50)},
 		"ended in Salesforce": {
-			start(s1, 0), reported("New", s1, 1), reported("Active", s1, 5), message(s1, 10), reported("Ended", s1, 40),
+			start(s1, 0), reported("New", s1, 1), reported("Active", s1, 5), messaged(s1, 10), reported("Ended", s1, 40),
 		},
-		"ended, then continues": {start(s1, 0), message(s1, 10), reported("Ended", s1, 40), message(s1, 50)},
-		"closed, then ended":    {start(s1, 0), message(s1, 10), hangup(s1, 20), message(s1, 30), reported("Ended", s1, 40)},
+		"ended, then continues": {start(s1, 0), messaged(s1, 10), reported("Ended", s1, 40), messaged(s1, 50)},
+		"closed, then ended":    {start(s1, 0), messaged(s1, 10), hangup(s1, 20), messaged(s1, 30), reported("Ended", s1, 40)},
 		"Inactive and back": {
-			start(s1, 0), reported("Active", s1, 5), message(s1, 10), reported("Inactive", s1, 20), reported("Waiting", s1, 30),
+			start(s1, 0), reported("Active", s1, 5), messaged(s1, 10), reported("Inactive", s1, 20), reported("Waiting", s1, 30),
 		},
-		"Inactive, then a message": {start(s1, 0), message(s1, 10), reported("Inactive", s1, 20), message(s1, 30)},
-		"Active, then Inactive":    {start(s1, 0), message(s1, 10), reported("Active", s1, 12), reported("Inactive", s1, 20)},
+		"Inactive, then a message": {start(s1, 0), messaged(s1, 10), reported("Inactive", s1, 20), messaged(s1, 30)},
+		"Active, then Inactive":    {start(s1, 0), messaged(s1, 10), reported("Active", s1, 12), reported("Inactive", s1, 20)},
 		"two sessions": {
-			start(s1, 0), message(s1, 10), hangup(s1, 30), start(s2, 100), message(s2, 110), hangup(s2, 130),
+			start(s1, 0), messaged(s1, 10), hangup(s1, 30), start(s2, 100), messaged(s2, 110), hangup(s2, 130),
 		},
 		"two sessions, the second alive": {
-			start(s1, 0), message(s1, 10), reported("Ended", s1, 30), start(s2, 100), message(s2, 110),
+			start(s1, 0), messaged(s1, 10), reported("Ended", s1, 30), start(s2, 100), messaged(s2, 110),
 			reported("Active", s2, 120),
 		},
 		"two sessions, forms of ids mixed": {
-			start(s1, 0), message(s1Long, 10), start(s2, 100), message(s2+"AAA", 110), hangup(s2, 120),
+			start(s1, 0), messaged(s1Long, 10), start(s2, 100), messaged(s2+"AAA", 110), hangup(s2, 120),
 		},
 		"two sessions, ids in the starts only": {
-			start(s1, 0), message("", 10), start(s2, 100), message("", 110), hangup("", 120),
+			start(s1, 0), messaged("", 10), start(s2, 100), messaged("", 110), hangup("", 120),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

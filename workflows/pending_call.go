@@ -36,7 +36,14 @@ func (r *runner) reconcileCall(ctx workflow.Context, due *call) {
 	switch {
 	case r.pendingCall == nil && due != nil:
 		r.pendingCall = startCall(ctx, *due)
-	case r.pendingCall != nil && !r.pendingCall.cancelRequested && (due == nil || !due.same(r.pendingCall.call)):
+	case r.pendingCall != nil && (due == nil || !due.same(r.pendingCall.call)):
+		r.cancelCall()
+	}
+}
+
+// cancelCall requests the cancellation of the call in flight, if there is one.
+func (r *runner) cancelCall() {
+	if r.pendingCall != nil {
 		r.pendingCall.cancel()
 		r.pendingCall.cancelRequested = true
 	}
@@ -66,7 +73,7 @@ func startCall(ctx workflow.Context, c call) *pendingCall {
 	if c.Operation == conversation.End {
 		operation = do.End
 	}
-	ctx, cancel := workflow.WithCancel(ctx)
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	ctx = workflow.WithActivityOptions(ctx, callOptions(c))
 	return &pendingCall{call: c, future: workflow.ExecuteActivity(ctx, operation, c.Request), cancel: cancel}
 }

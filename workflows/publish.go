@@ -29,22 +29,20 @@ func (r *runner) publish(ctx workflow.Context) {
 // publishSearchAttributes writes only the search attributes that have changed,
 // because each write is billed as an action.
 func (r *runner) publishSearchAttributes(ctx workflow.Context) {
-	if r.published == (searchAttributes{}) {
-		r.published = readSearchAttributes(ctx)
-	}
+	before := readSearchAttributes(ctx)
 	now := searchAttributes{phase: string(r.state.Phase()), org: r.state.Identity.OrgID}
 	if r.state.Blocked != nil {
 		now.reason = r.state.Blocked.Reason
 	}
 	var changes []temporal.SearchAttributeUpdate
-	if now.phase != r.published.phase {
+	if now.phase != before.phase {
 		changes = append(changes, conversation.SessionPhaseKey.ValueSet(now.phase))
 	}
-	if now.org != r.published.org {
+	if now.org != before.org {
 		changes = append(changes, conversation.OrgIDKey.ValueSet(now.org))
 	}
 	switch now.reason {
-	case r.published.reason:
+	case before.reason:
 	case "":
 		changes = append(changes, conversation.ErrorReasonKey.ValueUnset())
 	default:
@@ -55,13 +53,10 @@ func (r *runner) publishSearchAttributes(ctx workflow.Context) {
 	}
 	if err := workflow.UpsertTypedSearchAttributes(ctx, changes...); err != nil {
 		workflow.GetLogger(ctx).Error("Cannot write search attributes", "error", err)
-		return
 	}
-	r.published = now
 }
 
-// readSearchAttributes reads what the client that started the workflow, or the
-// previous run, has set.
+// readSearchAttributes reads what the start, the previous run or this run has set.
 func readSearchAttributes(ctx workflow.Context) searchAttributes {
 	set := workflow.GetTypedSearchAttributes(ctx)
 	var s searchAttributes
@@ -72,7 +67,7 @@ func readSearchAttributes(ctx workflow.Context) searchAttributes {
 }
 
 // details is the text in the Web UI: the phase, the reason for it, and what
-// happens next.
+// happens next. It is kept in memory, so it does not repeat the workflow id.
 func (r *runner) details() string {
 	s := r.state
 	var lines []string
@@ -80,8 +75,7 @@ func (r *runner) details() string {
 
 	line("**%s.** %s", s.Phase(), r.phaseReason())
 	line("**Next:** %s", r.nextAction())
-	line("Conversation `%s` of org %s, session `%s`", s.Identity.ConversationIdentifier, s.Identity.OrgID,
-		cmp.Or(s.Identity.SessionID, "not known"))
+	line("Session: `%s`", cmp.Or(s.Identity.SessionID, "not known"))
 	line("Policy: Inactivate after %s without activity, End %s later", s.Policy.InactivateAfter, s.Policy.EndAfter)
 	if !s.LastMessage.At.IsZero() {
 		line("Last reported message: %s", rfc3339(s.LastMessage.At))

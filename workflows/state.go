@@ -38,8 +38,8 @@ type State struct {
 	ReceivedAt time.Time `json:"receivedAt"`
 	// Leases are held by senders that report in windows. A lease that ends before
 	// LastActivityAt has no effect and is removed.
-	Leases      []lease              `json:"leases,omitempty"`
-	LastMessage conversation.Message `json:"lastMessage,omitzero"`
+	Leases      []lease `json:"leases,omitempty"`
+	LastMessage message `json:"lastMessage,omitzero"`
 
 	Closing    *Closing              `json:"closing,omitempty"`
 	Blocked    *conversation.Answer  `json:"blocked,omitempty"`
@@ -52,6 +52,12 @@ type State struct {
 
 	// LastDecodeError says which signal could not be decoded.
 	LastDecodeError string `json:"lastDecodeError,omitempty"`
+}
+
+// message is a message that was reported.
+type message struct {
+	SessionID string    `json:"sessionId,omitempty"`
+	At        time.Time `json:"at"`
 }
 
 // Closing is a requested close.
