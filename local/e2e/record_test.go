@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,11 +25,11 @@ var record = flag.Bool("record", false, "write histories for the replay test of 
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	for name, play := range map[string]func(k *talk){
-		"quiet": func(k *talk) {
+		"idle": func(k *talk) {
 			k.start(quick)
 			k.ended()
 		},
-		"comes-back": func(k *talk) {
+		"active-again": func(k *talk) {
 			k.start(conversation.Policy{InactivateAfter: new(conversation.Duration(time.Second))})
 			k.untilPhase(conversation.Inactive)
 			k.message()
@@ -42,7 +43,7 @@ func TestRecord(t *testing.T) {
 			k.hangUp()
 			k.ended()
 		},
-		"idle-clock-wound-again": func(k *talk) {
+		"timer-reset": func(k *talk) {
 			k.start(conversation.Policy{InactivateAfter: new(conversation.Duration(2 * time.Second)), EndAfter: new(conversation.Duration(time.Second))})
 			k.forward(time.Second)
 			k.message()
@@ -55,7 +56,7 @@ func TestRecord(t *testing.T) {
 			k.chat(30, 3*time.Second)
 			k.ended()
 		},
-		"promise-broken": func(k *talk) {
+		"lease-expired": func(k *talk) {
 			k.start(quick)
 			_, err := k.Message(k.t.Context(), k.id, conversation.Message{
 				At: time.Now(), Lease: conversation.Lease{Holder: "gone", Duration: conversation.Duration(2 * time.Second)},
@@ -88,7 +89,7 @@ func TestRecord(t *testing.T) {
 			k.hangUp()
 			require.Error(k.t, k.result(nil))
 		},
-		"message-recalls-inactivate": func(k *talk) {
+		"message-cancels-inactivate": func(k *talk) {
 			k.fault(simulator.Fault{Operation: simulator.Inactivate, Answer: &simulator.Answer{ErrorReason: "INTERNAL_ERROR"}})
 			k.start(conversation.Policy{InactivateAfter: new(conversation.Duration(time.Second))})
 			k.untilCalls(answered(1))
@@ -149,7 +150,8 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// save writes a history, without the name of the machine.
+// save writes a history, without the name of the machine. Next to it, it writes the
+// version that recorded it.
 func save(t *testing.T, name string, events []*historypb.HistoryEvent) {
 	t.Helper()
 	text, err := temporalproto.CustomJSONMarshalOptions{Indent: "  "}.Marshal(&historypb.History{Events: events})
@@ -162,5 +164,10 @@ func save(t *testing.T, name string, events []*historypb.HistoryEvent) {
 		directory := filepath.Join("..", "..", "workflows", "testdata", "histories")
 		require.NoError(t, os.MkdirAll(directory, 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(directory, name+".json"), []byte(clean+"\n"), 0o644))
+		version, err := exec.CommandContext(t.Context(), "git", "describe", "--tags", "--dirty").Output()
+		if err != nil {
+			version = []byte("unreleased\n")
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(directory, "VERSION"), version, 0o644))
 	}
 }
