@@ -164,7 +164,7 @@ func save(t *testing.T, name string, events []*historypb.HistoryEvent) {
 		directory := filepath.Join("..", "..", "workflows", "testdata", "histories")
 		require.NoError(t, os.MkdirAll(directory, 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(directory, name+".json"), []byte(clean+"\n"), 0o644))
-		version, err := exec.CommandContext(t.Context(), "git", "describe", "--tags", "--dirty").Output()
+		version, err := exec.CommandContext(t.Context(), "git", "describe", "--tags").Output()
 		if err != nil {
 			version = []byte("unreleased\n")
 		}
