@@ -114,7 +114,8 @@ func TestEvents(t *testing.T) {
 		},
 		"or newer by its time": {active(s1), []event{messaged(s2, 50)}, "Active session=" + s2 + " active=50"},
 		"a newer session drops a close and a block": {
-			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20), []event{reported("New", s2, 50)},
+			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20),
+			[]event{reported("New", s2, 50)},
 			"Active session=" + s2 + " active=50",
 		},
 		"15 and 18 characters are one session": {
@@ -124,7 +125,8 @@ func TestEvents(t *testing.T) {
 		"its long form does not replace it": {active(s1), []event{start(s1Long, 0)}, "Active session=" + s1 + " active=0"},
 		"a close":                           {active(s1), []event{hangup("", 50)}, "Active session=" + s1 + " closing=50"},
 		"a message after a close belongs to the next session": {
-			active(s1), []event{hangup("", 50), messaged("", 51)},
+			active(s1),
+			[]event{hangup("", 50), messaged("", 51)},
 			"Active session=" + s1 + " closing=50 | next: Active session= active=51",
 		},
 		"a later close covers that message": {
@@ -143,11 +145,13 @@ func TestEvents(t *testing.T) {
 			active(s1), []event{messaged("", 70), start(s2, 60)}, "Active session=" + s2 + " active=70",
 		},
 		"a message drops a Blocked close": {
-			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20), []event{messaged("", 30)},
+			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20),
+			[]event{messaged("", 30)},
 			"Active session=" + s1 + " active=30",
 		},
 		"an older message does not drop it": {
-			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20), []event{messaged("", 5)},
+			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20),
+			[]event{messaged("", 5)},
 			"Blocked session=" + s1 + " closing=10",
 		},
 		"a message continues from Blocked": {
@@ -157,54 +161,66 @@ func TestEvents(t *testing.T) {
 			blocked(active(s1), conversation.Inactivate, 20), []event{hangup("", 30)}, "Active session=" + s1 + " closing=30",
 		},
 		"a close retries a Blocked close": {
-			blocked(closing(active(s1), conversation.System, 10), conversation.End, 20), []event{hangup("", 5)},
+			blocked(closing(active(s1), conversation.System, 10), conversation.End, 20),
+			[]event{hangup("", 5)},
 			"Active session=" + s1 + " closing=10",
 		},
 		"Salesforce ended it": {
-			active(s1), []event{reported("Ended", s1, 50)},
+			active(s1),
+			[]event{reported("Ended", s1, 50)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50",
 		},
 		"Salesforce ended it while Blocked": {
-			blocked(active(s1), conversation.Inactivate, 20), []event{reported("Ended", s1, 50)},
+			blocked(active(s1), conversation.Inactivate, 20),
+			[]event{reported("Ended", s1, 50)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50",
 		},
 		"Salesforce ended it during a close": {
-			closing(active(s1), conversation.EndUser, 40), []event{reported("Ended", s1, 50)},
+			closing(active(s1), conversation.EndUser, 40),
+			[]event{reported("Ended", s1, 50)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50",
 		},
 		"Salesforce ended it, after a later status": {
-			active(s1), []event{reported("Active", s1, 60), reported("Ended", s1, 50)},
+			active(s1),
+			[]event{reported("Active", s1, 60), reported("Ended", s1, 50)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50",
 		},
 		"a close after the end is a repetition": {
-			active(s1), []event{reported("Ended", s1, 50), hangup("", 60)},
+			active(s1),
+			[]event{reported("Ended", s1, 50), hangup("", 60)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50",
 		},
 		"a message before the end belongs to it": {
-			active(s1), []event{hangup("", 10), messaged("", 20), reported("Ended", s1, 50)},
+			active(s1),
+			[]event{hangup("", 10), messaged("", 20), reported("Ended", s1, 50)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50",
 		},
 		"a message after the end belongs to the next session": {
-			active(s1), []event{reported("Ended", s1, 50), messaged(s1, 60)},
+			active(s1),
+			[]event{reported("Ended", s1, 50), messaged(s1, 60)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50 | next: Active session=" + s1 + " active=60",
 		},
 		"which may be closed": {
-			active(s1), []event{reported("Ended", s1, 50), start(s2, 60), messaged(s2, 70), hangup(s2, 80)},
+			active(s1),
+			[]event{reported("Ended", s1, 50), start(s2, 60), messaged(s2, 70), hangup(s2, 80)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50 | next: Active session=" + s2 + " closing=80",
 		},
 		"which may be replaced": {
-			active(s1), []event{reported("Ended", s1, 50), start(s2, 60), start(s3, 90)},
+			active(s1),
+			[]event{reported("Ended", s1, 50), start(s2, 60), start(s3, 90)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50 | next: Active session=" + s3 + " active=90",
 		},
 		"Salesforce reports Inactive": {
 			active(s1), []event{reported("Inactive", s1, 50)}, "Inactive session=" + s1 + " inactive=50",
 		},
 		"which removes a Blocked Inactivate": {
-			blocked(active(s1), conversation.Inactivate, 40), []event{reported("Inactive", s1, 50)},
+			blocked(active(s1), conversation.Inactivate, 40),
+			[]event{reported("Inactive", s1, 50)},
 			"Inactive session=" + s1 + " inactive=50",
 		},
 		"which does not remove a Blocked End": {
-			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20), []event{reported("Inactive", s1, 50)},
+			blocked(closing(active(s1), conversation.EndUser, 10), conversation.End, 20),
+			[]event{reported("Inactive", s1, 50)},
 			"Blocked session=" + s1 + " inactive=50 closing=10",
 		},
 		"which is ignored after a newer message": {
@@ -217,7 +233,8 @@ func TestEvents(t *testing.T) {
 			active(s1), []event{reported("Paused", s1, 50)}, "Active session=" + s1 + " active=0",
 		},
 		"the end of a session without a known id": {
-			active(""), []event{reported("Ended", s1, 50)},
+			active(""),
+			[]event{reported("Ended", s1, 50)},
 			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50",
 		},
 		"a retry continues from Blocked": {

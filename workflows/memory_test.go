@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +52,12 @@ func smallest(ctx workflow.Context, start conversation.Start) error {
 }
 
 // BenchmarkMemory prints how many bytes an open, cached conversation takes in a
-// worker, next to the smallest workflow. Each is measured in a process of its own.
+// worker, next to the smallest workflow. Each is measured three times, in a process of
+// its own; the benchmark prints the median.
+//
+// What a conversation takes more than the smallest workflow is about 600 bytes for
+// the summary of its timer, 650 for State and runner, 750 for the query and the update,
+// and 250 for the details in the Web UI.
 func BenchmarkMemory(b *testing.B) {
 	if design := os.Getenv(memoryDesign); design != "" {
 		heap, stack := measureMemory(b, design)
@@ -60,23 +66,36 @@ func BenchmarkMemory(b *testing.B) {
 	}
 	for _, design := range []string{"smallest", "sessionkeeper"} {
 		b.Run(design, func(b *testing.B) {
-			self, err := os.Executable()
-			require.NoError(b, err)
-			process := exec.CommandContext(b.Context(), self, "-test.run=^$", "-test.bench=^BenchmarkMemory$", "-test.benchtime=1x")
-			process.Env = append(os.Environ(), memoryDesign+"="+design)
-			output, err := process.CombinedOutput()
-			require.NoError(b, err, string(output))
-			_, result, found := strings.Cut(string(output), "measured ")
-			require.True(b, found, string(output))
-			var heap, stack int
-			_, err = fmt.Sscan(result, &heap, &stack)
-			require.NoError(b, err)
-			b.ReportMetric(float64(heap), "heap-B/conversation")
-			b.ReportMetric(float64(stack), "stack-B/conversation")
-			b.ReportMetric(float64(heap+stack), "B/conversation")
+			var heaps, stacks []int
+			for range 3 {
+				heap, stack := measureInProcess(b, design)
+				heaps, stacks = append(heaps, heap), append(stacks, stack)
+			}
+			slices.Sort(heaps)
+			slices.Sort(stacks)
+			b.ReportMetric(float64(heaps[1]), "heap-B/conversation")
+			b.ReportMetric(float64(stacks[1]), "stack-B/conversation")
+			b.ReportMetric(float64(heaps[1]+stacks[1]), "B/conversation")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// measureInProcess runs measureMemory in a process of its own.
+func measureInProcess(b *testing.B, design string) (heap, stack int) {
+	b.Helper()
+	self, err := os.Executable()
+	require.NoError(b, err)
+	arguments := []string{"-test.run=^$", "-test.bench=^BenchmarkMemory$", "-test.benchtime=1x"}
+	process := exec.CommandContext(b.Context(), self, arguments...)
+	process.Env = append(os.Environ(), memoryDesign+"="+design)
+	output, err := process.CombinedOutput()
+	require.NoError(b, err, string(output))
+	_, result, found := strings.Cut(string(output), "measured ")
+	require.True(b, found, string(output))
+	_, err = fmt.Sscan(result, &heap, &stack)
+	require.NoError(b, err)
+	return heap, stack
 }
 
 // measureMemory runs a worker with many open conversations in its cache. It returns
@@ -126,7 +145,7 @@ type taskServer struct {
 
 func startTaskServer(b *testing.B) *taskServer {
 	b.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	s := &taskServer{address: listener.Addr().String(), tasks: make(chan int), completed: make(chan string)}
 	server := grpc.NewServer()
