@@ -41,7 +41,9 @@ func Conversation(ctx workflow.Context, start conversation.Start, carried *State
 type runner struct {
 	state *State
 
-	signals       signals
+	// updates are the closes that are not applied yet, closeRequests those that wait
+	// for their result.
+	updates       []*closeRequest
 	closeRequests []*closeRequest
 	pendingCall   *pendingCall
 	idleTimer     idleTimer
@@ -104,7 +106,7 @@ func (r *runner) run(ctx workflow.Context) (*conversation.Outcome, error) {
 
 // hasWork is the condition on which the loop waits.
 func (r *runner) hasWork(ctx workflow.Context) bool {
-	return r.signals.pending() || r.pendingCall.done() || r.idleTimer.fired() ||
+	return r.hasEvents(ctx) || r.pendingCall.done() || r.idleTimer.fired() ||
 		r.isFinished(ctx) || r.shouldContinueAsNew(ctx)
 }
 

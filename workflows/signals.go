@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
@@ -10,26 +11,26 @@ import (
 	"sessionkeeper/conversation"
 )
 
-// signals are the channels on which events arrive, and the updates that are not
-// applied yet.
-type signals struct {
-	start, message, close, status, retry workflow.ReceiveChannel
-	updates                              []*closeRequest
+// signalDescriptions are the signals of a conversation, with their descriptions.
+var signalDescriptions = map[string]string{
+	conversation.SignalStart:         "The identity and policy of the conversation, or a correction of them.",
+	conversation.SignalMessage:       "A message was written. The idle time starts again.",
+	conversation.SignalClose:         "The chat has ended. Ends the session, by EndUser or System.",
+	conversation.SignalSessionStatus: "A SessionStatusChanged entry from Salesforce.",
+	conversation.SignalRetry:         "The cause of a block has been removed. Tries the call again.",
 }
 
-// registerHandlers registers the signals, the query and the update.
+// signalChannel returns the channel of a signal. A channel takes about 200 bytes, so
+// it is created when the first signal arrives.
+func signalChannel(ctx workflow.Context, name string) workflow.ReceiveChannel {
+	options := workflow.SignalChannelOptions{Description: signalDescriptions[name]}
+	return workflow.GetSignalChannelWithOptions(ctx, name, options)
+}
+
+// registerHandlers registers the query and the update, and the only signal that
+// operators send by hand, so that the Web UI offers it.
 func (r *runner) registerHandlers(ctx workflow.Context) error {
-	channel := func(name, description string) workflow.ReceiveChannel {
-		options := workflow.SignalChannelOptions{Description: description}
-		return workflow.GetSignalChannelWithOptions(ctx, name, options)
-	}
-	r.signals = signals{
-		start:   channel(conversation.SignalStart, "The identity and policy of the conversation, or a correction of them."),
-		message: channel(conversation.SignalMessage, "A message was written. The idle time starts again."),
-		close:   channel(conversation.SignalClose, "The chat has ended. Ends the session, by EndUser or System."),
-		status:  channel(conversation.SignalSessionStatus, "A SessionStatusChanged entry from Salesforce."),
-		retry:   channel(conversation.SignalRetry, "The cause of a block has been removed. Tries the call again."),
-	}
+	signalChannel(ctx, conversation.SignalRetry)
 	err := workflow.SetQueryHandlerWithOptions(ctx, conversation.QueryStatus,
 		func() (conversation.Status, error) { return r.status(), nil },
 		workflow.QueryHandlerOptions{
@@ -53,9 +54,12 @@ func (r *runner) registerHandlers(ctx workflow.Context) error {
 	return nil
 }
 
-// pending reports whether there is anything to drain.
-func (s *signals) pending() bool {
-	return s.start.Len()+s.message.Len()+s.close.Len()+s.status.Len()+s.retry.Len()+len(s.updates) > 0
+// hasEvents reports whether there is anything to drain. A signal with an unknown name
+// is ignored.
+func (r *runner) hasEvents(ctx workflow.Context) bool {
+	return len(r.updates) > 0 || slices.ContainsFunc(workflow.GetUnhandledSignalNames(ctx), func(name string) bool {
+		return signalDescriptions[name] != ""
+	})
 }
 
 // drainSignals applies everything that has arrived. The order of the kinds only
@@ -63,35 +67,39 @@ func (s *signals) pending() bool {
 // after the messages before it.
 func (r *runner) drainSignals(ctx workflow.Context) {
 	now := workflow.Now(ctx)
-	drain(r, r.signals.start, func(e conversation.Start) { r.state.applyStart(e, now) })
-	drain(r, r.signals.status, func(e conversation.SessionStatus) { r.state.applySessionStatus(e, now) })
-	drain(r, r.signals.message, func(e conversation.Message) { r.state.applyMessage(e, now) })
-	drain(r, r.signals.close, func(e conversation.Close) { r.state.applyClose(e, now) })
-	for _, request := range r.signals.updates {
+	drain(ctx, r, conversation.SignalStart, func(e conversation.Start) { r.state.applyStart(e, now) })
+	drain(ctx, r, conversation.SignalSessionStatus, func(e conversation.SessionStatus) {
+		r.state.applySessionStatus(e, now)
+	})
+	drain(ctx, r, conversation.SignalMessage, func(e conversation.Message) { r.state.applyMessage(e, now) })
+	drain(ctx, r, conversation.SignalClose, func(e conversation.Close) { r.state.applyClose(e, now) })
+	for _, request := range r.updates {
 		r.state.applyClose(request.close, now)
 		if r.state.Closing != nil {
 			request.generation = r.state.Generation
 		}
 		r.closeRequests = append(r.closeRequests, request)
 	}
-	r.signals.updates = nil
-	drain(r, r.signals.retry, func(conversation.Retry) { r.state.applyRetry() })
+	r.updates = nil
+	drain(ctx, r, conversation.SignalRetry, func(conversation.Retry) { r.state.applyRetry() })
 }
 
-// drain applies every event of one channel. An event that cannot be decoded is
-// not lost: the name of the signal says what happened, so it is applied as an
-// event of now without fields, and LastDecodeError says what was wrong.
-func drain[T any](r *runner, channel workflow.ReceiveChannel, apply func(T)) {
+// drain applies every signal of one name. A signal that cannot be decoded is not
+// lost: its name says what happened, so it is applied as an event of now without
+// fields, and LastDecodeError says what was wrong.
+func drain[T any](ctx workflow.Context, r *runner, name string, apply func(T)) {
+	if !slices.Contains(workflow.GetUnhandledSignalNames(ctx), name) {
+		return
+	}
 	var raw converter.RawValue
-	for channel.ReceiveAsync(&raw) {
+	for channel := signalChannel(ctx, name); channel.ReceiveAsync(&raw); raw = (converter.RawValue{}) {
 		var event T
 		if err := decode(raw, &event); err != nil {
 			var empty T
 			event = empty
-			r.state.LastDecodeError = decodeError(channel.Name(), err)
+			r.state.LastDecodeError = decodeError(name, err)
 		}
 		apply(event)
-		raw = converter.RawValue{}
 	}
 }
 

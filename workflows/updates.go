@@ -37,7 +37,7 @@ func (r *runner) validateClose(_ workflow.Context, e conversation.Close) error {
 // is Blocked, it fails with the reason; the close stays requested.
 func (r *runner) closeAndWait(ctx workflow.Context, e conversation.Close) (*conversation.Outcome, error) {
 	request := &closeRequest{close: e, generation: noGeneration}
-	r.signals.updates = append(r.signals.updates, request)
+	r.updates = append(r.updates, request)
 	if err := workflow.Await(ctx, request.resolved); err != nil {
 		return nil, err
 	}
@@ -84,6 +84,6 @@ func (r *runner) resolveAll(outcome *conversation.Outcome, err error) {
 
 // failCloses fails every update that has not returned.
 func (r *runner) failCloses(cause error) {
-	r.closeRequests, r.signals.updates = append(r.closeRequests, r.signals.updates...), nil
+	r.closeRequests, r.updates = append(r.closeRequests, r.updates...), nil
 	r.resolveAll(nil, cause)
 }
