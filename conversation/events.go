@@ -13,8 +13,6 @@ type Start struct {
 	Policy Policy `json:"policy,omitzero"`
 	// At is when the conversation began. Default now; see [EventTime].
 	At time.Time `json:"at,omitzero"`
-	// Lease is acquired, renewed or released by this Start. Absent: no change.
-	Lease Lease `json:"lease,omitzero"`
 	// Provisional marks a workflow input that the sender made from another event,
 	// because no Start had arrived yet. The next Start without this mark replaces
 	// it, even if that Start has an older At.
@@ -27,7 +25,6 @@ func (s Start) Validate() error {
 	var p problems
 	p.include(s.Identity.Validate())
 	p.include(s.Policy.Validate())
-	p.include(s.Lease.Validate())
 	return p.err()
 }
 

@@ -3,16 +3,16 @@ package conversation
 import "time"
 
 // Lease lets a sender collect messages instead of reporting each of them. A
-// [Start] or a [Message] carries it. The lease lasts from the At of that event to
-// At + Duration. While a lease is held, the conversation counts as alive.
+// [Message] carries it. The lease lasts from the At of that message to At +
+// Duration. While a lease is held, the conversation counts as alive.
 //
 // Before the lease ends, its holder does one of two things. If there were further
 // messages, it reports the last one with a new lease: the lease is renewed. If
-// there were none, it sends the same event again with a Lease that has a Holder
+// there were none, it sends the same message again with a Lease that has a Holder
 // and no Duration: the lease is released. Else the lease expires.
 //
-// Only an event of the same holder renews or releases a lease, and only if that
-// event is not older than the one that acquired the lease. A sender that reports
+// Only a message of the same holder renews or releases a lease, and only if it is
+// not older than the message that acquired the lease. A sender that reports
 // every message needs no lease.
 type Lease struct {
 	// Holder is the name of the sender that holds the lease. At most 240

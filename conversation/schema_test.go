@@ -74,7 +74,7 @@ var (
 )
 
 func start(provisional bool) conversation.Start {
-	return conversation.Start{Identity: valid(), Policy: policy, At: noon, Lease: lease, Provisional: provisional}
+	return conversation.Start{Identity: valid(), Policy: policy, At: noon, Provisional: provisional}
 }
 
 // definition is the part of a JSON Schema definition or property that the tests

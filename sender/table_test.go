@@ -67,11 +67,8 @@ func (c *connection) record(name string, payload any) error {
 		return serviceerror.NewNotFound("workflow execution already completed")
 	}
 	r := request{name: name, after: time.Since(began())}
-	switch p := payload.(type) {
-	case conversation.Message:
-		r.message, r.lease = p, p.Lease
-	case conversation.Start:
-		r.lease = p.Lease
+	if m, ok := payload.(conversation.Message); ok {
+		r.message, r.lease = m, m.Lease
 	}
 	c.requests = append(c.requests, r)
 	return nil
@@ -275,12 +272,13 @@ func TestStartAcquiresNoLease(t *testing.T) {
 }
 
 func TestLeaseOfTheCallerIsSentAsItIs(t *testing.T) {
-	windowed(t, sender.Options{Window: new(conversation.Duration(0))}, func(t *testing.T, s *sender.Sender, c *connection) {
-		c.running = true
+	windowed(t, sender.Options{}, func(t *testing.T, s *sender.Sender, c *connection) {
 		own := conversation.Lease{Holder: "own", Duration: conversation.Duration(time.Minute)}
-		_, err := s.Start(t.Context(), conversation.Start{Identity: full, Lease: own})
-		require.NoError(t, err)
-		require.Equal(t, []string{"0s start+ for 1m"}, c.sent())
+		for range 2 {
+			_, err := s.Message(t.Context(), full, conversation.Message{At: began(), Lease: own})
+			require.NoError(t, err)
+		}
+		require.Equal(t, []string{"0s message+ of 0s for 1m", "0s message+ of 0s for 1m"}, c.sent())
 	})
 }
 

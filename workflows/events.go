@@ -21,7 +21,6 @@ func (s *State) applyStart(e conversation.Start, now time.Time) {
 	if s.Outcome != nil || !conversation.SameSession(e.SessionID, s.Identity.SessionID) {
 		state = s.stateFor(e.SessionID, at, now)
 	}
-	defer func() { s.applyLease(state, e.Lease, at) }()
 	if state == nil {
 		return
 	}
@@ -32,6 +31,7 @@ func (s *State) applyStart(e conversation.Start, now time.Time) {
 	}
 	if !state.inactive() && at.After(state.LastActivityAt) {
 		state.LastActivityAt, state.ReceivedAt = at, now
+		state.dropStaleLeases()
 	}
 }
 

@@ -24,7 +24,7 @@ type lease struct {
 
 // applyLease applies the lease of a report to the state that the report belongs
 // to (nil for an ended session), to the current one and to the next one: the
-// holder may have collected messages of each. A report of an ended session counts
+// holder may have collected messages of each. A message of an ended session counts
 // too, because its sender gets an acknowledgement and relies on the lease.
 func (s *State) applyLease(state *State, l conversation.Lease, at time.Time) {
 	for _, each := range []*State{s, state, s.Next} {

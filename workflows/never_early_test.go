@@ -74,7 +74,7 @@ type span struct{ from, to time.Duration }
 
 const (
 	inactivateAfter = 10 * time.Minute
-	longestWindow   = inactivateAfter / 2
+	longestWindow   = inactivateAfter
 )
 
 func drawSchedule(t *rapid.T) schedule {
@@ -82,8 +82,8 @@ func drawSchedule(t *rapid.T) schedule {
 		millis := rapid.Int64Range(int64(least/time.Millisecond), int64(most/time.Millisecond))
 		return time.Duration(millis.Draw(t, label)) * time.Millisecond
 	}
-	windows := rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute, longestWindow})
-	gaps := rapid.SampledFrom([]time.Duration{time.Second, time.Minute, longestWindow, inactivateAfter + time.Minute})
+	windows := rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute, longestWindow / 2, longestWindow})
+	gaps := rapid.SampledFrom([]time.Duration{time.Second, time.Minute, inactivateAfter / 2, inactivateAfter + time.Minute})
 	kinds := rapid.SampledFrom(append(slices.Repeat([]kind{messageEvent}, 6), startEvent, statusEvent))
 	var sc schedule
 	for range rapid.IntRange(1, 3).Draw(t, "senders") {

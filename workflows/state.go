@@ -82,7 +82,6 @@ func newState(start conversation.Start, now time.Time) *State {
 	if !start.Provisional {
 		s.IdentifiedAt = at
 	}
-	s.setLease(start.Lease, at)
 	return s
 }
 

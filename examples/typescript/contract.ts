@@ -26,7 +26,6 @@ export interface Lease {
 export interface Start extends Identity {
   policy?: Policy;
   at?: string;
-  lease?: Lease;
   provisional?: boolean;
 }
 
