@@ -367,12 +367,16 @@ func TestOrderDoesNotMatter(t *testing.T) {
 			start(s1, 0), reported("New", s1, 1), reported("Active", s1, 5), messaged(s1, 10), reported("Ended", s1, 40),
 		},
 		"ended, then continues": {start(s1, 0), messaged(s1, 10), reported("Ended", s1, 40), messaged(s1, 50)},
-		"closed, then ended":    {start(s1, 0), messaged(s1, 10), hangup(s1, 20), messaged(s1, 30), reported("Ended", s1, 40)},
+		"closed, then ended": {
+			start(s1, 0), messaged(s1, 10), hangup(s1, 20), messaged(s1, 30), reported("Ended", s1, 40),
+		},
 		"Inactive and back": {
 			start(s1, 0), reported("Active", s1, 5), messaged(s1, 10), reported("Inactive", s1, 20), reported("Waiting", s1, 30),
 		},
 		"Inactive, then a message": {start(s1, 0), messaged(s1, 10), reported("Inactive", s1, 20), messaged(s1, 30)},
-		"Active, then Inactive":    {start(s1, 0), messaged(s1, 10), reported("Active", s1, 12), reported("Inactive", s1, 20)},
+		"Active, then Inactive": {
+			start(s1, 0), messaged(s1, 10), reported("Active", s1, 12), reported("Inactive", s1, 20),
+		},
 		"two sessions": {
 			start(s1, 0), messaged(s1, 10), hangup(s1, 30), start(s2, 100), messaged(s2, 110), hangup(s2, 130),
 		},

@@ -17,10 +17,10 @@ import (
 )
 
 // A conversation is never made Inactive earlier than inactivateAfter after a message
-// that a sender accepted. It is never made Inactive later than that after its last
-// message, except by one window after a sender has died. This holds for all windows,
-// deaths of senders and clock differences. The conversation is the real sender and
-// the real State.step; only Temporal and the time are simulated.
+// that a sender accepted. It is not made Inactive later than inactivateAfter after its
+// last message; only the death of a sender may delay it, by one window. This holds for
+// all windows and clock differences. The senders and State.step are the real ones; only
+// Temporal, Salesforce and the time are simulated.
 func TestNeverEarly(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		sc := drawSchedule(rt)

@@ -39,15 +39,11 @@ func (r *runner) registerHandlers(ctx workflow.Context) error {
 	if err != nil {
 		return fmt.Errorf("set query handler %q: %w", conversation.QueryStatus, err)
 	}
-	err = workflow.SetUpdateHandlerWithOptions(
-		ctx,
-		conversation.UpdateClose,
-		r.closeAndWait,
-		workflow.UpdateHandlerOptions{
-			Validator:   r.validateClose,
-			Description: "Ends the session and waits. Returns the outcome, or the reason why an operator is needed.",
-		},
-	)
+	options := workflow.UpdateHandlerOptions{
+		Validator:   r.validateClose,
+		Description: "Ends the session and waits. Returns the outcome, or the reason why an operator is needed.",
+	}
+	err = workflow.SetUpdateHandlerWithOptions(ctx, conversation.UpdateClose, r.closeAndWait, options)
 	if err != nil {
 		return fmt.Errorf("set update handler %q: %w", conversation.UpdateClose, err)
 	}
