@@ -106,7 +106,7 @@ func workerConfig(org simulator.Org, url, keyFile string) service.Config {
 }
 
 // StartWorker starts a worker and returns once it takes work, with the address
-// of its health and metrics. The worker goes on after ctx ends, until stop is
+// of its health and metrics. The worker runs after ctx ends too, until stop is
 // called; stop returns the worker's error. o.Listen is set from metricsPort, 0
 // being any free port.
 func StartWorker(

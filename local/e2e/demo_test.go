@@ -89,8 +89,11 @@ func requireUpdatesFail(t *testing.T, s *stack.Stack, kept *secrets) {
 	k := newTalk(t, s, func(session *simulator.Session) { session.EndUserClientID = user })
 	k.start(conversation.Policy{})
 	for _, payload := range []any{
-		map[string]any{"by": user}, map[string]any{"sessionId": user}, map[string]any{"by": []string{user}},
-		user, []string{user},
+		map[string]any{"by": user},
+		map[string]any{"sessionId": user},
+		map[string]any{"by": []string{user}},
+		user,
+		[]string{user},
 	} {
 		handle, err := s.Temporal.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
 			WorkflowID: k.id.WorkflowID(), UpdateName: conversation.UpdateClose, Args: []any{payload},
