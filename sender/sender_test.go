@@ -184,14 +184,14 @@ func TestTheFirstEventStartsTheConversation(t *testing.T) {
 
 	shown := fmt.Sprint(call.Start.GetUserMetadata(), call.Start.GetSearchAttributes(), call.Start.GetMemo(), call.Start.GetHeader())
 	require.NotContains(t, shown, full.EndUserClientID, "personal data where everybody reads it")
-	require.Contains(t, shown, "Inactivate after 5m of quiet, End 24h later.")
+	require.Contains(t, shown, "Inactivate after 5m without activity, End 24h later.")
 }
 
 func TestTheDetailsSayWhatAPolicyLeavesOut(t *testing.T) {
 	never := new(conversation.Duration(0))
 	for want, policy := range map[string]conversation.Policy{
 		"Never made Inactive.":                               {InactivateAfter: never},
-		"Inactivate after 10m of quiet; Salesforce ends it.": {EndAfter: never},
+		"Inactivate after 10m without activity; Salesforce ends it.": {EndAfter: never},
 	} {
 		server, s := start(t)
 		_, err := s.Start(t.Context(), conversation.Start{Identity: full, Policy: policy})

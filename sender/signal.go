@@ -153,9 +153,9 @@ func describePolicy(p conversation.Policy) string {
 	case *p.InactivateAfter == 0:
 		return "Never made Inactive."
 	case *p.EndAfter == 0:
-		return fmt.Sprintf("Inactivate after %s of quiet; Salesforce ends it.", p.InactivateAfter)
+		return fmt.Sprintf("Inactivate after %s without activity; Salesforce ends it.", p.InactivateAfter)
 	default:
-		return fmt.Sprintf("Inactivate after %s of quiet, End %s later.", p.InactivateAfter, p.EndAfter)
+		return fmt.Sprintf("Inactivate after %s without activity, End %s later.", p.InactivateAfter, p.EndAfter)
 	}
 }
 

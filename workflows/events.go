@@ -16,7 +16,7 @@ func (s *State) applyStart(e conversation.Start, now time.Time) {
 	if e.ConversationIdentifier == "" {
 		return
 	}
-	at := notAfter(e.At, now)
+	at := conversation.EventTime(e.At, now)
 	state := s
 	if s.Outcome != nil || !conversation.SameSession(e.SessionID, s.Identity.SessionID) {
 		state = s.stateFor(e.SessionID, at, now)
@@ -38,7 +38,7 @@ func (s *State) applyStart(e conversation.Start, now time.Time) {
 // applyMessage restarts the idle time. A message that is older than the last
 // activity does not.
 func (s *State) applyMessage(e conversation.Message, now time.Time) {
-	e.At = notAfter(e.At, now)
+	e.At = conversation.EventTime(e.At, now)
 	state := s.stateFor(e.SessionID, e.At, now)
 	defer func() { s.applyLease(state, e.Lease, e.At) }()
 	if state == nil {
@@ -72,7 +72,7 @@ func (s *State) markActive(at, now time.Time) {
 // applyClose requests the End. For a session that has ended it is a repetition
 // and changes nothing.
 func (s *State) applyClose(e conversation.Close, now time.Time) {
-	e.At = notAfter(e.At, now)
+	e.At = conversation.EventTime(e.At, now)
 	if s.orderOf(e.SessionID, e.At) == current {
 		switch {
 		case s.Outcome != nil && s.Next == nil:
@@ -116,7 +116,7 @@ func (s *State) applySessionStatus(e conversation.SessionStatus, now time.Time) 
 	if at.IsZero() {
 		at = e.EndTime.Time
 	}
-	at = notAfter(at, now)
+	at = conversation.EventTime(at, now)
 	began := at
 	for _, t := range []conversation.Timestamp{e.StartTime, e.EndTime} {
 		if !t.IsZero() && t.Before(began) {

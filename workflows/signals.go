@@ -27,9 +27,11 @@ func signalChannel(ctx workflow.Context, name string) workflow.ReceiveChannel {
 	return workflow.GetSignalChannelWithOptions(ctx, name, options)
 }
 
-// registerHandlers registers the query and the update, and the only signal that
-// operators send by hand, so that the Web UI offers it.
+// registerHandlers registers the query and the update, and the signals that
+// operators send by hand, so that the Web UI offers these with their descriptions
+// from the start.
 func (r *runner) registerHandlers(ctx workflow.Context) error {
+	signalChannel(ctx, conversation.SignalClose)
 	signalChannel(ctx, conversation.SignalRetry)
 	err := workflow.SetQueryHandlerWithOptions(ctx, conversation.QueryStatus,
 		func() (conversation.Status, error) { return r.status(), nil },

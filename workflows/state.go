@@ -71,7 +71,7 @@ type Closing struct {
 // newState is the state at the start of a conversation. A start without a time,
 // or with a future time, counts as received now.
 func newState(start conversation.Start, now time.Time) *State {
-	at := notAfter(start.At, now)
+	at := conversation.EventTime(start.At, now)
 	s := &State{
 		Identity:       start.Identity,
 		Policy:         start.Policy.WithDefaults(),
@@ -245,14 +245,6 @@ func (s *State) gaveUp(now time.Time) bool { return reached(s.blockedUntil(), no
 
 // reached reports whether a time is now or in the past. Zero is never reached.
 func reached(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
-
-// notAfter is the time of an event. Absent and future times count as now.
-func notAfter(at, now time.Time) time.Time {
-	if at.IsZero() || at.After(now) {
-		return now
-	}
-	return at
-}
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {
