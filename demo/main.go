@@ -96,7 +96,11 @@ func run(ctx context.Context, c *cli.Command) (err error) {
 	defer func() { err = errors.Join(err, stop()) }()
 	announce(c.Root().Writer, options, sandbox)
 	target := demo.Target{Temporal: temporal, TaskQueue: sandbox.Config.TaskQueue, Sandbox: sandbox.Simulator}
-	if err := demo.Play(ctx, target, c.Root().Writer); err != nil {
+	err = demo.Play(ctx, target, c.Root().Writer)
+	switch {
+	case ctx.Err() != nil:
+		return errors.Join(errors.New("interrupted before every conversation had ended"), terminate(ctx, temporal))
+	case err != nil:
 		return errors.Join(err, terminate(ctx, temporal))
 	}
 	return nil

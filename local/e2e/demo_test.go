@@ -29,16 +29,10 @@ import (
 // workflowMetadata is the query that the SDK answers with the current details.
 const workflowMetadata = "__temporal_workflow_metadata"
 
-func TestDemo(t *testing.T) {
-	// Both depend on times of a second or so: no other test runs beside them.
-	t.Run("on the embedded server", testEmbeddedDemo)
-	t.Run("on a server of another process", testDemoProgram)
-}
-
 // The demo plays on a new database and again on the same file. Nothing that it
-// shows has a credential or an end user.
-func testEmbeddedDemo(t *testing.T) {
-	t.Parallel()
+// shows has a credential or an end user. It does not run in parallel, because the
+// example depends on times of about a second.
+func TestDemoOnEmbeddedServer(t *testing.T) {
 	kept := &secrets{endUsers: exampleEndUsers(t)}
 	file := filepath.Join(t.TempDir(), "temporal.db")
 	var logs buffer
@@ -68,17 +62,16 @@ func testEmbeddedDemo(t *testing.T) {
 	}
 }
 
-// testDemoProgram runs the demo as a program of its own against a server that has
-// no search attributes yet.
-func testDemoProgram(t *testing.T) {
-	t.Parallel()
+// The demo runs as a program of its own, on a server that has no search attributes
+// yet.
+func TestDemoProgram(t *testing.T) {
 	var tail testlog.Tail
 	server, err := embedded.Start(t.Context(), embedded.Options{Namespace: stack.Namespace, Logger: tail.Logger()})
 	require.NoError(t, err)
 	t.Cleanup(server.Stop)
 	tail.ShowOnFailure(t)
 	table := succeed(t, server.FrontendAddress(), "demo")
-	require.Contains(t, table, "22 of 22 conversations ended as they must.")
+	require.Contains(t, table, "\n22 of 22 conversations ended as they must.")
 }
 
 // requireUpdatesFail sends updates that must fail with an error that does not
