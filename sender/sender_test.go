@@ -201,7 +201,7 @@ func TestTheDetailsSayWhatAPolicyLeavesOut(t *testing.T) {
 }
 
 func TestOnlyTheKeyReachesOnlyAConversationThatRuns(t *testing.T) {
-	for name, told := range map[string]func(context.Context, *sender.Sender) (sender.Receipt, error){
+	for name, send := range map[string]func(context.Context, *sender.Sender) (sender.Receipt, error){
 		conversation.SignalMessage: func(ctx context.Context, s *sender.Sender) (sender.Receipt, error) {
 			return s.Message(ctx, key, conversation.Message{})
 		},
@@ -214,12 +214,12 @@ func TestOnlyTheKeyReachesOnlyAConversationThatRuns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, s := start(t)
-			got, err := told(t.Context(), s)
+			got, err := send(t.Context(), s)
 			require.NoError(t, err)
 			require.Equal(t, sender.NotTracked, got)
 
 			server.Ran(temporaltest.Run{WorkflowID: key.WorkflowID()})
-			got, err = told(t.Context(), s)
+			got, err = send(t.Context(), s)
 			require.NoError(t, err)
 			require.Equal(t, sender.Sent, got)
 

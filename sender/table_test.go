@@ -183,7 +183,7 @@ func TestReportsOfManyConversationsAreSpread(t *testing.T) {
 		synctest.Wait()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		require.Len(t, c.requests, conversations, "all of them before the promises end")
+		require.Len(t, c.requests, conversations, "all of them before the leases end")
 		perSecond := map[time.Duration]int{}
 		for _, r := range c.requests {
 			perSecond[r.after.Truncate(time.Second)]++
@@ -207,7 +207,7 @@ func TestShortLeaseIsNotRequested(t *testing.T) {
 		got, err := s.Message(t.Context(), full, conversation.Message{At: time.Now().Add(-window)})
 		require.NoError(t, err)
 		require.Equal(t, sender.Sent, got)
-		require.Equal(t, []string{"6m0s message+ of 1m0s released"}, c.sent(), "one of long ago promises nothing")
+		require.Equal(t, []string{"6m0s message+ of 1m0s released"}, c.sent(), "an old message acquires no lease")
 	})
 }
 
@@ -377,7 +377,7 @@ func TestUncoveredMessageWaitsForItsSend(t *testing.T) {
 		accepted.Wait()
 		require.Equal(t, []string{"0s message+ of 0s for 5m"}, c.sent(), "one report for all")
 
-		// While the promise is being taken back, it stands for nothing any more.
+		// While the release is in flight, no message is covered by the lease.
 		hold = make(chan struct{})
 		c.set(func(c *connection) { c.hold = hold })
 		time.Sleep(window - margin)
@@ -391,7 +391,7 @@ func TestUncoveredMessageWaitsForItsSend(t *testing.T) {
 		synctest.Wait()
 		select {
 		case <-said:
-			t.Fatal("absorbed without a promise")
+			t.Fatal("absorbed without a lease")
 		default:
 		}
 		close(hold)
@@ -408,8 +408,8 @@ func TestReportsAreKeptWhileTemporalIsUnavailable(t *testing.T) {
 		time.Sleep(4 * time.Minute)
 		writes(t, s, sender.Absorbed)
 
-		// Past the end of the promise a message is kept, but the caller hears that
-		// nothing stands for it.
+		// After the end of the lease a message is kept, but its caller gets an
+		// error: it is not covered.
 		time.Sleep(2 * time.Minute)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -465,7 +465,7 @@ func TestAbsorbedMessagesAreReportedBeforeAnEnd(t *testing.T) {
 	}
 }
 
-// A message after the end has begun another life, which has the promise.
+// A message after the end has started the next generation, which has the lease.
 func TestEarlierEndKeepsTheEntry(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
 		time.Sleep(12 * time.Second)

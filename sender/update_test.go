@@ -126,9 +126,9 @@ func TestRetryBlockedTellsAllThatStillRun(t *testing.T) {
 	// It is still listed, but has ended in the meantime.
 	server.Ran(temporaltest.Run{WorkflowID: "00D000000000001:b", Ended: time.Now()})
 
-	told, err := s.RetryBlocked(t.Context(), sender.BlockedFilter{OrgID: "00D000000000001", ErrorReason: "NO_ACCESS"})
+	signaled, err := s.RetryBlocked(t.Context(), sender.BlockedFilter{OrgID: "00D000000000001", ErrorReason: "NO_ACCESS"})
 	require.NoError(t, err)
-	require.Equal(t, 2, told)
+	require.Equal(t, 2, signaled)
 	require.Equal(t, "WorkflowType = 'Conversation' AND ExecutionStatus = 'Running' AND SessionPhase = 'Blocked'"+
 		" AND OrgId = '00D000000000001' AND ErrorReason = 'NO_ACCESS'", server.Calls()[0].Name)
 }

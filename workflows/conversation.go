@@ -128,7 +128,7 @@ func (r *runner) finish(ctx workflow.Context) (*conversation.Outcome, error) {
 }
 
 // shouldContinueAsNew reports whether the history is too long, and nothing is in
-// flight that a new run could not take over.
+// flight that the next run could not take over.
 func (r *runner) shouldContinueAsNew(ctx workflow.Context) bool {
 	return r.state.Outcome == nil && historyTooLong(ctx) && r.pendingCall == nil && workflow.AllHandlersFinished(ctx)
 }
