@@ -132,7 +132,7 @@ func TestWorkerBinary(t *testing.T) {
 	config := writeConfig(t, s)
 	noServer := "127.0.0.1:1"
 
-	require.Contains(t, succeed(t, noServer, "worker", "-config", config, "-check-config"), "is good")
+	require.Contains(t, succeed(t, noServer, "worker", "-config", config, "-check-config"), "is valid")
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
 	invalid := "orgs:\n  - orgId: x\n    apiBaseUrl: http://example.com\n    typo: 1\n"
 	require.NoError(t, os.WriteFile(bad, []byte(invalid), 0o600))
@@ -182,7 +182,7 @@ func TestStarterBinary(t *testing.T) {
 		t.Helper()
 		return fail(t, k.s.TemporalAddress, "starter", args...)
 	}
-	require.Contains(t, failed("message", key), "no conversation "+key+" runs")
+	require.Contains(t, failed("message", key), "conversation "+key+" does not run")
 	require.Contains(t, failed("start", "-end-user", k.id.EndUserClientID, key), "channelAddressIdentifier is missing")
 	require.Contains(t, failed("status", key), key)
 	require.Contains(t, failed("status", "nonsense"), `want "<orgId>:<conversationIdentifier>"`)
