@@ -9,7 +9,8 @@ import "time"
 // Before the lease ends, its holder does one of two things. If there were further
 // messages, it reports the last one with a new lease: the lease is renewed. If
 // there were none, it sends the same message again with a Lease that has a Holder
-// and no Duration: the lease is released. Else the lease expires.
+// and no Duration: the lease is released. Otherwise the lease
+// expires.
 //
 // Only a message of the same holder renews or releases a lease, and only if it is
 // not older than the message that acquired the lease. A sender that reports

@@ -32,8 +32,8 @@ type Status struct {
 	// StartedAt is when the current session began, as far as known.
 	StartedAt     time.Time `json:"startedAt"`
 	LastMessageAt time.Time `json:"lastMessageAt,omitzero"`
-	// LeaseUntil is when the last lease ends that is held, if that is after the
-	// last activity. Its holder may have messages that it has not reported yet.
+	// LeaseUntil is the latest end of a lease that was not released, if that is
+	// after the last activity. Its holder may have messages that it has not reported yet.
 	LeaseUntil time.Time `json:"leaseUntil,omitzero"`
 	// InactivateAt is the idle deadline: when the session will be made Inactive.
 	// A message or the release of a lease may change it.

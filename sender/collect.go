@@ -15,7 +15,7 @@ func (s *Sender) collect(ctx context.Context, id conversation.Identity, at time.
 		switch {
 		case err != nil:
 			return "", fmt.Errorf("message %s: %w", id.WorkflowID(), err)
-		case j.alone:
+		case j.earlierSession:
 			return s.message(ctx, id, conversation.Message{SessionID: id.SessionID, At: at})
 		case j.send == nil:
 			return Absorbed, nil

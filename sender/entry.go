@@ -12,8 +12,8 @@ const (
 	// minBackoff and maxBackoff bound the time between two attempts of a send.
 	minBackoff = 250 * time.Millisecond
 	maxBackoff = 10 * time.Second
-	// idleRetention is how long an idle entry is kept for its window, where that
-	// differs from the sender's own. A conversation that is quiet for longer has
+	// idleRetention is how long an idle entry is stored, only because its window
+	// differs from the default. A conversation that is quiet for longer has
 	// usually ended.
 	idleRetention = 24 * time.Hour
 )
@@ -48,7 +48,8 @@ type entry struct {
 	leaseHeld bool
 	heapIndex int32
 	// acked is the newest event time that the workflow has acknowledged, latest
-	// the newest that this sender has taken, leaseUntil the end of the lease
+	// the newest that this sender has
+	// accepted, leaseUntil the end of the lease
 	// that is certainly held.
 	acked, latest, leaseUntil int64
 	window                    time.Duration
@@ -64,7 +65,8 @@ type channel struct{ orgID, authorizationContext, channelAddressIdentifier strin
 // send is one request under way. Callers wait for done and read the rest then.
 type send struct {
 	id conversation.Identity
-	// at is the newest event time, acked the newest that was acknowledged before.
+	// at is the newest event time, acked the newest event time that was
+	// acknowledged before this send.
 	at, acked int64
 	// lease is how long a lease is requested, counted from at. Zero releases.
 	lease time.Duration
@@ -112,9 +114,9 @@ func (e *entry) isOfSession(sessionID string) bool {
 	return e.sessionID() == sessionID || conversation.SameSession(e.sessionID(), sessionID)
 }
 
-// completesIdentity reports whether id can start a conversation and what the
-// entry knows cannot: should the conversation have ended, its reports would not
-// start a new one.
+// completesIdentity reports whether id can start a workflow and the entry's
+// identity cannot. If the conversation has ended, a report must be able to start
+// a new one.
 func (e *entry) completesIdentity(id conversation.Identity) bool {
 	noEndUser := len(e.ids) == int(e.conversationLen)+int(e.sessionLen)
 	return noEndUser && keyOnly(e.identity()) && !keyOnly(id)
@@ -153,7 +155,7 @@ func (s *send) leaseEnd() int64 {
 
 // end takes the result of the send in flight. jitter returns a random time of at
 // most its argument.
-func (e *entry) end(now int64, jitter func(most time.Duration) time.Duration) {
+func (e *entry) end(now int64, jitter func(limit time.Duration) time.Duration) {
 	s := e.inFlight
 	e.inFlight = nil
 	if s.err != nil {
@@ -173,7 +175,7 @@ func (e *entry) end(now int64, jitter func(most time.Duration) time.Duration) {
 
 // schedule sets when the background loop sends next. A start may have made the
 // window shorter than the lease that is held.
-func (e *entry) schedule(now int64, jitter func(most time.Duration) time.Duration) {
+func (e *entry) schedule(now int64, jitter func(limit time.Duration) time.Duration) {
 	switch {
 	case e.idle():
 		e.due = now + int64(idleRetention)
@@ -184,9 +186,8 @@ func (e *entry) schedule(now int64, jitter func(most time.Duration) time.Duratio
 	}
 }
 
-// leaseFor is the lease to request with an event. When more than half of a
-// lease would be over already, it is not worth the send that it costs at its
-// end.
+// leaseFor is the lease to request with an event. If more than half of the window
+// has passed, no lease is requested: its release would cost another report.
 func leaseFor(at, now int64, window time.Duration) time.Duration {
 	if now-at > int64(window/2) {
 		return 0
@@ -206,8 +207,8 @@ func backoff(failures uint8) time.Duration {
 	return minBackoff << (failures - 1)
 }
 
-// nanos is a time as an entry keeps it. Times before 1970 count as 1970: they
-// are older than anything known, and zero means none.
+// nanos is a time as an entry stores it. Times before 1970 become 1, because 0
+// means no time.
 func nanos(at time.Time) int64 {
 	if at.Before(time.Unix(0, 0)) {
 		return 1

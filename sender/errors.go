@@ -9,28 +9,27 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// ErrClosed is the error of an event that is given to a closed sender.
+// ErrClosed is the error of an event that is sent by a closed sender.
 var ErrClosed = errors.New("the sender is closed")
 
-// ErrFull is the error of a message of a conversation for which there is no
-// room: the sender collects messages of Options.MaxConversations others.
-// Nothing was kept.
+// ErrFull is the error of a message when the sender already has
+// Options.MaxConversations conversations. The message was not stored.
 var ErrFull = errors.New("too many conversations at once")
 
 // PendingError is the error of a message that Temporal has not acknowledged yet.
-// The sender keeps it and tries again until Temporal takes it; sending it again
-// does no harm. If the process ends before, the message is lost.
+// The sender has stored it and repeats it until Temporal accepts it. Sending it
+// again does no harm. If the process ends before that, the message is lost.
 type PendingError struct{ Cause error }
 
 // Error implements error.
 func (e *PendingError) Error() string {
-	return "not acknowledged yet, kept and tried again: " + e.Cause.Error()
+	return "not acknowledged yet; stored, and will be sent again: " + e.Cause.Error()
 }
 
 // Unwrap returns the cause.
 func (e *PendingError) Unwrap() error { return e.Cause }
 
-// UndrainedError is the error of [Sender.Close] when its time was up. The
+// UndrainedError is the error of [Sender.Close] when ctx ended first. The
 // conversations whose lease was not released are made Inactive late, by at most
 // one window. Messages that were not acknowledged are lost.
 type UndrainedError struct {
@@ -49,8 +48,8 @@ func (e *UndrainedError) Error() string {
 // Unwrap returns the cause.
 func (e *UndrainedError) Unwrap() error { return e.Cause }
 
-// IsRetryable reports whether an error of a [Sender] passes by waiting: Temporal
-// is unavailable, too slow or overloaded.
+// IsRetryable reports whether an error of a [Sender] may succeed if the event is
+// sent again later: Temporal is unavailable, too slow or overloaded.
 func IsRetryable(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return true

@@ -21,7 +21,7 @@ type lastRun struct {
 }
 
 // includes reports whether an event belongs to the run. Without an outcome, every
-// event up to the run's end does. An event without a time is of now.
+// event up to the run's end does. An event without a time happened now.
 func (l lastRun) includes(e event) bool {
 	until := l.at
 	if l.outcome != nil {
@@ -34,7 +34,8 @@ func (l lastRun) includes(e event) bool {
 }
 
 // answers reports whether the outcome answers a caller who waits for a close. A
-// close without a time is of the session that it names, or of the last one.
+// close without a time refers to the session that it names, or else to the last
+// session.
 func (l lastRun) answers(e event) bool {
 	if l.outcome == nil {
 		return false

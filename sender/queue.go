@@ -1,7 +1,7 @@
 package sender
 
-// queue is a heap of entries, the first one due on top. Entries in flight are
-// not in it.
+// queue is a heap of entries, ordered by due time. Entries in flight are not in
+// it.
 type queue []*entry
 
 // notQueued is the heapIndex of an entry that is not in the queue.

@@ -25,8 +25,8 @@ type reporter struct {
 	// unavailable: the last send failed. rejected: one failed for good.
 	unavailable, rejected atomic.Bool
 
-	// lifetime bounds all sends: others wait for a send than the caller who has
-	// begun it, so no caller's context may. stop ends it.
+	// lifetime limits all sends. Several callers may wait for one send, so no
+	// caller's context limits it. stop ends lifetime.
 	lifetime context.Context
 	stop     context.CancelFunc
 	// stopped is closed when the background loop has returned.
@@ -110,25 +110,26 @@ func (r *reporter) wait(ctx context.Context, j joined) error {
 	}
 }
 
-// log writes one line when Temporal stops taking reports, and one when it takes
-// them again.
+// log writes one line when Temporal stops accepting reports, and one when it
+// accepts them again.
 func (r *reporter) log(s *send) {
 	switch {
 	case s.err == nil:
-		// Only a repeated send shows that rejected ones are taken again.
+		// Only the success of a repeated send shows that Temporal accepts reports
+		// that it rejected before.
 		available, accepted := r.unavailable.Swap(false), s.repeated && r.rejected.Swap(false)
 		if available || accepted {
-			r.logger.Info("Temporal takes reports again")
+			r.logger.Info("Temporal accepts reports again")
 		}
 	case r.lifetime.Err() != nil:
 	case !s.kept:
 		// The caller who has begun it gets the error.
 	case !IsRetryable(s.err):
 		if !r.rejected.Swap(true) {
-			r.logger.Error("Temporal rejects reports; they are kept and tried again", "error", s.err)
+			r.logger.Error("Temporal rejects reports; they are stored and will be repeated", "error", s.err)
 		}
 	case !r.unavailable.Swap(true):
-		r.logger.Warn("Temporal does not take reports; they are kept and tried again", "error", s.err)
+		r.logger.Warn("Temporal does not accept reports; they are stored and will be repeated", "error", s.err)
 	}
 }
 

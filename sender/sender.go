@@ -17,7 +17,7 @@
 // reports the last message and renews the lease, or releases the lease when
 // there was no further message.
 //
-// So the idle clock is exact while the sender lives. When the sender dies, its
+// So the idle clock is exact while the sender runs. If the sender dies, its
 // conversations are made Inactive late by at most one window, and never early.
 package sender
 
@@ -43,27 +43,26 @@ type Options struct {
 	// until their start arrives. Default: the defaults of [conversation.Policy].
 	Policy conversation.Policy
 	// Window is how long messages are absorbed between two reports. Default: half
-	// of the conversation's inactivateAfter. At most: all of it. A longer window
-	// costs fewer actions, and makes the Inactivate later when the sender dies. 0
-	// reports every message at once.
+	// of the conversation's inactivateAfter. It may be up to all of
+	// inactivateAfter. A longer window costs fewer actions, and makes Inactivate
+	// later if the sender dies. 0 reports every message at once.
 	//
-	// inactivateAfter is that of the conversation's start, where this sender has
-	// sent it and had room, else that of Policy. So where conversations differ,
-	// and their starts come from elsewhere or from before a restart, give the
-	// shortest here or in Policy: a window that is longer than its conversation's
-	// inactivateAfter makes an Inactivate late.
+	// The sender uses the inactivateAfter of the start that it sent, if it had
+	// room to store it, otherwise that of Policy. If other senders send the
+	// starts, set Window or Policy to the shortest inactivateAfter: a longer
+	// window makes Inactivate late.
 	Window *conversation.Duration
 	// MaxConversations bounds the conversations whose messages are absorbed at
-	// the same time. Each takes up to 280 bytes with ids of usual length, 600
-	// where each has a channel address of its own, and 2.8 KB with the longest
+	// the same time. Each takes up to 280 bytes with typical ids, 600 if
+	// every conversation has another channel address, and 2.8 KB with the longest
 	// ids allowed. Default 100,000.
 	MaxConversations int
-	// ID is the name under which this sender holds leases. It stands in
-	// histories. No two senders that run at the same time may share it. Default:
+	// ID is the name under which this sender holds leases. It appears in
+	// workflow histories. No two senders that run at the same time may share it. Default:
 	// a new UUID.
 	ID string
-	// Logger gets a line when Temporal does not take reports, and one when it
-	// takes them again. Default: none.
+	// Logger gets a line when Temporal does not accept reports, and one when it
+	// accepts them again. Default: none.
 	Logger *slog.Logger
 }
 
@@ -116,7 +115,7 @@ func (s *Sender) Start(ctx context.Context, start conversation.Start) (Receipt, 
 	if err := start.Validate(); err != nil {
 		return "", fmt.Errorf("start: %w", err)
 	}
-	if s.table.usual == 0 {
+	if s.table.defaultWindow == 0 {
 		receipt, _, err := s.start(ctx, start)
 		return receipt, err
 	}
@@ -125,7 +124,7 @@ func (s *Sender) Start(ctx context.Context, start conversation.Start) (Receipt, 
 	}
 	receipt, began, err := s.start(ctx, start)
 	if began {
-		// A lease of the run before is not one of the new run.
+		// The new run does not have the leases of the previous run.
 		s.table.forget(start.Identity, time.Time{})
 	}
 	if receipt == Sent {
@@ -140,7 +139,7 @@ func (s *Sender) setWindow(start conversation.Start) {
 	given := start.Policy.InactivateAfter != nil
 	window := s.window(start.Policy)
 	if !given {
-		window = min(window, s.table.usual)
+		window = min(window, s.table.defaultWindow)
 	}
 	s.table.setWindow(start.Identity, window, given)
 }
@@ -152,8 +151,8 @@ func (s *Sender) setWindow(start conversation.Start) {
 // It returns once the message is covered: the workflow has acknowledged it, or a
 // lease that the workflow has acknowledged lasts beyond it. ctx bounds how long
 // it waits for that, not the request itself, because other callers may wait for
-// the same one. The error is a [*PendingError] when the message was kept and is
-// not covered yet, [ErrFull] when there is no room for one more conversation,
+// the same one. The error is a [*PendingError] if the sender stored the message,
+// but it is not covered yet, [ErrFull] when there is no room for one more conversation,
 // and [ErrClosed] after [Sender.Close].
 //
 // A message with a lease of the caller's own is reported at once, as it is.
@@ -167,7 +166,7 @@ func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conver
 	if err := joinInvalid(validate(id), m.Validate(), s.options.Policy.Validate()); err != nil {
 		return "", fmt.Errorf("message: %w", err)
 	}
-	if m.Lease.Holder != "" || s.table.usual == 0 {
+	if m.Lease.Holder != "" || s.table.defaultWindow == 0 {
 		return s.message(ctx, id, m)
 	}
 	return s.collect(ctx, id, at)
@@ -175,7 +174,7 @@ func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conver
 
 // CloseConversation asks to End the session, after the messages that were
 // absorbed are reported. c.SessionID defaults to id's. A close that names a
-// session which has ended changes nothing, whatever its time. With only the two
+// session which has ended changes nothing. Its time does not matter. With only the two
 // identifiers that name the conversation in id, the close reaches the
 // conversation only if it runs.
 func (s *Sender) CloseConversation(
@@ -201,10 +200,9 @@ func (s *Sender) CloseConversation(
 }
 
 // SessionStatus passes on Salesforce's SessionStatusChanged entry, after the
-// messages that were absorbed are reported. Of id only the org's and the
-// conversation's identifiers are needed. An entry that the session has ended
-// also starts a workflow where none runs, because the start may still be on its
-// way.
+// messages that were absorbed are reported. id needs only OrgID and
+// ConversationIdentifier. An entry that the session has
+// ended starts a workflow if none runs: the start may arrive later.
 func (s *Sender) SessionStatus(
 	ctx context.Context, id conversation.Identity, status conversation.SessionStatus,
 ) (Receipt, error) {
@@ -230,8 +228,8 @@ func (s *Sender) SessionStatus(
 	return receipt, err
 }
 
-// Retry signals a Blocked conversation that the cause is removed and that it
-// shall try again. The error is a [*serviceerror.NotFound] when none runs.
+// Retry sends the signal retry to a Blocked conversation: the cause is removed,
+// so try the call again. The error is a [*serviceerror.NotFound] when none runs.
 func (s *Sender) Retry(ctx context.Context, id conversation.Identity) error {
 	if err := id.ValidateKey(); err != nil {
 		return fmt.Errorf("retry: %w", err)
@@ -256,14 +254,14 @@ func (s *Sender) Close(ctx context.Context) error {
 	return nil
 }
 
-// Stats are what a sender has done, and holds.
+// Stats counts what a sender has done and what it has in memory.
 type Stats struct {
 	// Conversations is how many conversations have a lease, a send in flight or
 	// an unreported message. Unreported is how many of them have an unreported
 	// message.
 	Conversations, Unreported int
-	// Absorbed counts the messages that were not reported each, Reports the
-	// reports that Temporal took, Failures the attempts that it did not take.
+	// Absorbed counts the messages that needed no report of their own, Reports
+	// the reports that Temporal accepted, Failures the attempts that failed.
 	Absorbed, Reports, Failures uint64
 }
 

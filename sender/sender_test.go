@@ -43,8 +43,8 @@ func start(t *testing.T) (*temporaltest.Server, *sender.Sender) {
 	return server, sender.New(server.Client(t), sender.Options{Window: new(conversation.Duration(0))})
 }
 
-// tell is one way to tell an event of a given time and session.
-type tell func(ctx context.Context, s *sender.Sender, at time.Time, session string) (sender.Receipt, error)
+// sendFunc sends an event with this time and session.
+type sendFunc func(ctx context.Context, s *sender.Sender, at time.Time, session string) (sender.Receipt, error)
 
 func started(ctx context.Context, s *sender.Sender, at time.Time, session string) (sender.Receipt, error) {
 	id := full
@@ -64,11 +64,11 @@ func endedInSalesforce(ctx context.Context, s *sender.Sender, at time.Time, sess
 	return s.SessionStatus(ctx, key, conversation.SessionStatus{SessionID: session, Status: conversation.StatusEnded, At: at})
 }
 
-func TestAnEventBelongsToWhatHasEndedByItsTime(t *testing.T) {
+func TestEventTimeDecidesWhetherItBelongsToTheEndedSession(t *testing.T) {
 	outcome := &conversation.Outcome{Why: conversation.Closed, EndsEventsUntil: end, SessionID: session}
 	for name, test := range map[string]struct {
 		run     temporaltest.Run
-		tell    tell
+		send    sendFunc
 		at      time.Time
 		session string
 		want    sender.Receipt
@@ -100,9 +100,9 @@ func TestAnEventBelongsToWhatHasEndedByItsTime(t *testing.T) {
 				// Only the outcome's EndsEventsUntil counts, not when the run ended.
 				test.run.Ended = end.Add(time.Hour)
 			}
-			server.Ran(test.run)
+			server.SetLastRun(test.run)
 
-			got, err := test.tell(t.Context(), s, test.at, test.session)
+			got, err := test.send(t.Context(), s, test.at, test.session)
 			require.NoError(t, err)
 			require.Equal(t, test.want, got)
 
@@ -127,9 +127,9 @@ func reuses(server *temporaltest.Server) []enumspb.WorkflowIdReusePolicy {
 	return slices.Compact(policies)
 }
 
-func TestAnEndThatIsNoLongerKnownCoversNothing(t *testing.T) {
+func TestEventAfterRetentionStartsANewWorkflow(t *testing.T) {
 	server, s := start(t)
-	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{EndsEventsUntil: end}})
+	server.SetLastRun(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{EndsEventsUntil: end}})
 	server.Fail(func(method string) error {
 		if method == "DescribeWorkflowExecution" {
 			return serviceerror.NewNotFound("workflow not found")
@@ -143,7 +143,7 @@ func TestAnEndThatIsNoLongerKnownCoversNothing(t *testing.T) {
 
 func TestAnEndThatCannotBeLookedUpIsAnError(t *testing.T) {
 	server, s := start(t)
-	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{EndsEventsUntil: end}})
+	server.SetLastRun(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{EndsEventsUntil: end}})
 	server.Fail(func(method string) error {
 		if method == "DescribeWorkflowExecution" {
 			return serviceerror.NewPermissionDenied("not yours", "")
@@ -190,7 +190,7 @@ func TestTheFirstEventStartsTheConversation(t *testing.T) {
 func TestTheDetailsSayWhatAPolicyLeavesOut(t *testing.T) {
 	never := new(conversation.Duration(0))
 	for want, policy := range map[string]conversation.Policy{
-		"Never made Inactive.":                               {InactivateAfter: never},
+		"Never made Inactive.": {InactivateAfter: never},
 		"Inactivate after 10m without activity; Salesforce ends it.": {EndAfter: never},
 	} {
 		server, s := start(t)
@@ -218,7 +218,7 @@ func TestOnlyTheKeyReachesOnlyAConversationThatRuns(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, sender.NotTracked, got)
 
-			server.Ran(temporaltest.Run{WorkflowID: key.WorkflowID()})
+			server.SetLastRun(temporaltest.Run{WorkflowID: key.WorkflowID()})
 			got, err = send(t.Context(), s)
 			require.NoError(t, err)
 			require.Equal(t, sender.Sent, got)
@@ -231,7 +231,7 @@ func TestOnlyTheKeyReachesOnlyAConversationThatRuns(t *testing.T) {
 	}
 }
 
-func TestSalesforcesEndIsKeptForAConversationNotHeardOfYet(t *testing.T) {
+func TestSessionStatusEndedStartsAnUnknownConversation(t *testing.T) {
 	server, s := start(t)
 	status := conversation.SessionStatus{SessionID: session, Status: conversation.StatusEnded, ChannelAddressIdentifier: "8f5d1c1e"}
 	status.EndTime.Time = end

@@ -83,8 +83,8 @@ func (s *Sender) message(ctx context.Context, id conversation.Identity, m conver
 	return s.signal(ctx, event{start: s.provisionalStart(id, m.At), signal: conversation.SignalMessage, payload: m})
 }
 
-// start begins a workflow by a plain start, which is one action less than a
-// start with a signal. A workflow that runs already gets it as a signal.
+// start begins a workflow without a signal, which costs one action less than with
+// one. A workflow that runs already gets it as a signal.
 func (s *Sender) start(ctx context.Context, start conversation.Start) (receipt Receipt, began bool, err error) {
 	options := s.startOptions(start, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
 	options.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL

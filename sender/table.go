@@ -14,8 +14,8 @@ import (
 // entries are due to their protocol.
 type table struct {
 	max int
-	// usual is the window unless a start has set another.
-	usual time.Duration
+	// defaultWindow is the window unless a start has set another.
+	defaultWindow time.Duration
 
 	mu      sync.Mutex
 	entries map[key]*entry
@@ -37,9 +37,9 @@ type key struct{ orgID, conversationIdentifier string }
 
 func keyOf(id conversation.Identity) key { return key{id.OrgID, id.ConversationIdentifier} }
 
-func newTable(most int, usual time.Duration) *table {
+func newTable(maxEntries int, defaultWindow time.Duration) *table {
 	return &table{
-		max: most, usual: usual, entries: map[key]*entry{},
+		max: maxEntries, defaultWindow: defaultWindow, entries: map[key]*entry{},
 		wake: make(chan struct{}, 1), drained: make(chan struct{}),
 	}
 }
@@ -65,9 +65,9 @@ type joined struct {
 	begun bool
 	// taken: the message is in its entry. It is sent by this send or a later one.
 	taken bool
-	// alone: the message is older than the session that the entry is of. It is
-	// sent without a lease, apart from the entry.
-	alone bool
+	// earlierSession: the message belongs to an earlier session than the entry. It
+	// is sent without a lease, and the entry does not change.
+	earlierSession bool
 }
 
 // message takes a message. It returns the send to join, none when the message
@@ -82,7 +82,7 @@ func (t *table) message(id conversation.Identity, at time.Time) (joined, error) 
 	case !e.isOfSession(id.SessionID) && (e.inFlight != nil || e.hasUnacked()):
 		return t.join(e), nil
 	case !e.isOfSession(id.SessionID) && nanos(at) <= e.acked:
-		return joined{alone: true}, nil
+		return joined{earlierSession: true}, nil
 	case !e.isOfSession(id.SessionID):
 		window := e.window
 		t.drop(e)
@@ -100,15 +100,15 @@ func (t *table) message(id conversation.Identity, at time.Time) (joined, error) 
 	return j, nil
 }
 
-// setWindow sets the window of a conversation. An entry that exists keeps its
-// own, unless it is to be replaced. Where there is no room, the usual one counts.
+// setWindow sets the window of a conversation. With replace false, an existing
+// entry keeps its window. If the table is full, the default window applies.
 func (t *table) setWindow(id conversation.Identity, window time.Duration, replace bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.entries[keyOf(id)]
 	known := e != nil
 	switch {
-	case known && !replace, !known && window == t.usual:
+	case known && !replace, !known && window == t.defaultWindow:
 		return
 	case !known:
 		var err error
@@ -185,7 +185,7 @@ func (t *table) end(s *send) {
 		// Temporal rejects the first message.
 		t.drop(e)
 		return
-	case e.idle() && (t.closed || e.window == t.usual || s.receipt != Sent):
+	case e.idle() && (t.closed || e.window == t.defaultWindow || s.receipt != Sent):
 		t.drop(e)
 		return
 	case t.closed && s.err == nil:
@@ -195,16 +195,17 @@ func (t *table) end(s *send) {
 	t.enqueue(e)
 }
 
-// jitter spreads the sends of many conversations: those that began together
-// would else be sent together in every window, and delay idle calls. 10 ms
-// for each conversation are enough.
-func (t *table) jitter(most time.Duration) time.Duration {
-	const apart = 10 * time.Millisecond
-	return rand.N(min(most, time.Duration(len(t.entries)-1)*apart) + 1) //nolint:gosec // not a secret
+// jitter returns a random time of at most limit. It spreads the sends of many
+// conversations: those that began together would otherwise be sent at the same
+// time in every window, and delay idle calls. 10 ms for each conversation are
+// enough.
+func (t *table) jitter(limit time.Duration) time.Duration {
+	const perConversation = 10 * time.Millisecond
+	return rand.N(min(limit, time.Duration(len(t.entries)-1)*perConversation) + 1) //nolint:gosec // not a secret
 }
 
-// forget drops the entry of a session that ended at a time, zero for now. A
-// message that is acknowledged and newer belongs to the next generation.
+// forget drops the entry of a session that ended at a time, zero for now. An
+// acknowledged message that is newer than the end belongs to the next generation.
 func (t *table) forget(id conversation.Identity, end time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -236,7 +237,7 @@ func (t *table) close() <-chan struct{} {
 		e.window, e.due = 0, min(e.due, time.Now().UnixNano())
 	}
 	heap.Init(&t.queue)
-	t.hurry()
+	t.wakeLoop()
 	if len(t.entries) == 0 {
 		close(t.drained)
 	}
@@ -269,7 +270,7 @@ func (t *table) entry(id conversation.Identity) (*entry, error) {
 	case len(t.entries) >= t.max && !t.evictIdle():
 		return nil, ErrFull
 	}
-	return t.add(id, t.usual), nil
+	return t.add(id, t.defaultWindow), nil
 }
 
 // add puts a new entry into the map. It is queued when its first send ends.
@@ -315,7 +316,7 @@ func (t *table) enqueue(e *entry) {
 		heap.Fix(&t.queue, int(e.heapIndex))
 	}
 	if e.heapIndex == 0 {
-		t.hurry()
+		t.wakeLoop()
 	}
 }
 
@@ -325,8 +326,8 @@ func (t *table) unqueue(e *entry) {
 	}
 }
 
-// hurry wakes the background loop.
-func (t *table) hurry() {
+// wakeLoop wakes the background loop.
+func (t *table) wakeLoop() {
 	select {
 	case t.wake <- struct{}{}:
 	default:

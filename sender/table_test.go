@@ -168,7 +168,7 @@ func TestBurstIsReportedOncePerWindow(t *testing.T) {
 	})
 }
 
-// Reports that come all at once would make idle calls late.
+// Many reports at the same moment delay idle calls.
 func TestReportsOfManyConversationsAreSpread(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
 		const conversations = 3000
@@ -233,7 +233,7 @@ func TestStartSetsTheWindow(t *testing.T) {
 	})
 }
 
-// The workflow of the lease has ended unseen, and the new one does not know it.
+// The workflow that held the lease has ended, and the sender does not know it.
 func TestStartOfANewWorkflowDropsTheLease(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
 		writes(t, s, sender.Sent)
@@ -358,7 +358,7 @@ func TestWindowOfZeroReportsEveryMessage(t *testing.T) {
 	})
 }
 
-// A message that nothing stands for is not accepted before the conversation
+// A message that is not covered is not accepted before the conversation
 // knows it, however many wait for it.
 func TestUncoveredMessageWaitsForItsSend(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
@@ -417,7 +417,7 @@ func TestReportsAreKeptWhileTemporalIsUnavailable(t *testing.T) {
 		keptErr, ok := errors.AsType[*sender.PendingError](err)
 		require.True(t, ok, "%v", err)
 		require.True(t, sender.IsRetryable(keptErr.Cause), "%v", err)
-		require.ErrorContains(t, err, "message 00D000000000001:c1: not acknowledged yet, kept and tried again: ")
+		require.ErrorContains(t, err, "message 00D000000000001:c1: not acknowledged yet; stored, and will be sent again: ")
 		require.Equal(t, 1, s.Stats().Unreported)
 		require.Empty(t, c.sent())
 
@@ -444,16 +444,16 @@ func TestRejectedFirstMessageIsNotKept(t *testing.T) {
 }
 
 func TestAbsorbedMessagesAreReportedBeforeAnEnd(t *testing.T) {
-	for name, tell := range map[string]tell{"close": closed, "session-status": endedInSalesforce} {
+	for name, send := range map[string]sendFunc{"close": closed, "session-status": endedInSalesforce} {
 		t.Run(name, func(t *testing.T) {
 			windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
 				writes(t, s, sender.Sent)
 				time.Sleep(time.Second)
 				writes(t, s, sender.Absorbed)
 				c.sent()
-				_, err := tell(t.Context(), s, time.Now(), "")
+				_, err := send(t.Context(), s, time.Now(), "")
 				if name == "session-status" {
-					_, err = tell(t.Context(), s, time.Now(), session)
+					_, err = send(t.Context(), s, time.Now(), session)
 				}
 				require.NoError(t, err)
 				sent := c.sent()
@@ -490,7 +490,7 @@ func TestRejectionIsLoggedOnce(t *testing.T) {
 		c.set(func(c *connection) { c.rejects = false })
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		require.Equal(t, 1, strings.Count(said.String(), "Temporal takes reports again"))
+		require.Equal(t, 1, strings.Count(said.String(), "Temporal accepts reports again"))
 		require.Zero(t, s.Stats().Conversations)
 	})
 }
@@ -515,7 +515,7 @@ func TestSessionChangeIsAFlushAndANewEntry(t *testing.T) {
 	})
 }
 
-// An absorbed message that comes after the end begins the conversation anew.
+// An absorbed message of after the end starts the conversation again.
 func TestAbsorbedMessageAfterAnEndStartsANewWorkflow(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
 		writes(t, s, sender.Sent)
@@ -563,8 +563,8 @@ func TestCloseReportsEverythingAndReleasesLeases(t *testing.T) {
 		require.NoError(t, s.Close(t.Context()))
 		require.ElementsMatch(t, []string{"1s message+ of 1s released", "1s message of 0s released"}, c.sent())
 		require.NoError(t, s.Close(t.Context()))
-		for name, tell := range map[string]tell{"start": started, "message": message, "close": closed, "status": endedInSalesforce} {
-			_, err := tell(t.Context(), s, time.Now(), session)
+		for name, send := range map[string]sendFunc{"start": started, "message": message, "close": closed, "status": endedInSalesforce} {
+			_, err := send(t.Context(), s, time.Now(), session)
 			require.ErrorIs(t, err, sender.ErrClosed, name)
 		}
 	})
@@ -596,8 +596,8 @@ func TestReleaseIsRepeatedUntilAcknowledged(t *testing.T) {
 	})
 }
 
-// A renewal may have arrived although its answer did not. So the shorter of the
-// two leases counts.
+// A renewal may have arrived although its answer did not. So the sender trusts
+// the shorter lease.
 func TestFailedRenewalCountsOnTheShorterLease(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
 		writes(t, s, sender.Sent)
@@ -659,7 +659,7 @@ func TestCloseThatTimesOutSaysWhatIsLeft(t *testing.T) {
 	})
 }
 
-// many are identities as they come in, each with strings of its own.
+// many returns identities with separately allocated strings.
 func many(n int) []conversation.Identity {
 	ids := make([]conversation.Identity, n)
 	for i := range ids {
@@ -672,14 +672,14 @@ func many(n int) []conversation.Identity {
 	return ids
 }
 
-// mute is a connection that takes everything.
-type mute struct{ client.Client }
+// acceptAll is a client that accepts every request.
+type acceptAll struct{ client.Client }
 
-func (mute) SignalWithStartWorkflow(context.Context, string, string, any, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {
+func (acceptAll) SignalWithStartWorkflow(context.Context, string, string, any, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {
 	return nil, nil
 }
 
-func (mute) SignalWorkflow(context.Context, string, string, string, any) error { return nil }
+func (acceptAll) SignalWorkflow(context.Context, string, string, string, any) error { return nil }
 
 // BenchmarkMemory prints the bytes that a tracked conversation takes, just before
 // and just after the table of conversations has grown.
@@ -712,7 +712,7 @@ func bytesPerConversation(b *testing.B, n int, change func(*conversation.Identit
 	for i := range ids {
 		change(&ids[i], i)
 	}
-	s := sender.New(mute{}, sender.Options{MaxConversations: n})
+	s := sender.New(acceptAll{}, sender.Options{MaxConversations: n})
 	before := heap()
 	for _, id := range ids {
 		_, err := s.Message(b.Context(), id, conversation.Message{})
@@ -735,7 +735,7 @@ func heap() uint64 {
 }
 
 func TestAbsorbingAllocatesNothing(t *testing.T) {
-	s := sender.New(mute{}, sender.Options{})
+	s := sender.New(acceptAll{}, sender.Options{})
 	ids := many(1)
 	ctx := t.Context()
 	_, err := s.Message(ctx, ids[0], conversation.Message{})
@@ -750,7 +750,7 @@ func TestAbsorbingAllocatesNothing(t *testing.T) {
 // all processors at once.
 func BenchmarkAbsorb(b *testing.B) {
 	ids := many(10_000)
-	s := sender.New(mute{}, sender.Options{})
+	s := sender.New(acceptAll{}, sender.Options{})
 	for _, id := range ids {
 		_, err := s.Message(b.Context(), id, conversation.Message{})
 		require.NoError(b, err)

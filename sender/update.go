@@ -17,9 +17,9 @@ import (
 
 // CloseAndWait closes like [Sender.CloseConversation] and waits for the outcome as
 // long as ctx allows. When an operator is needed, the error is a
-// [*temporal.ApplicationError] whose type is the ErrorReason; the conversation
-// keeps the close. One that had ended already answers with its outcome. One whose
-// workflow failed before is closed by a new workflow. With only the two
+// [*temporal.ApplicationError] whose type is the ErrorReason; the close
+// stays requested. If the conversation had ended, its outcome is returned. If its
+// workflow had failed, a new workflow closes it. With only the two
 // identifiers that name the conversation in id, the error is a
 // [*serviceerror.NotFound] when there is no such conversation.
 func (s *Sender) CloseAndWait(

@@ -40,7 +40,7 @@ func TestCloseAndWait(t *testing.T) {
 			server, s := start(t)
 			if test.run != nil {
 				test.run.WorkflowID = full.WorkflowID()
-				server.Ran(*test.run)
+				server.SetLastRun(*test.run)
 			}
 			got, err := s.CloseAndWait(t.Context(), test.id, test.close)
 			require.NoError(t, err)
@@ -57,7 +57,7 @@ func TestCloseAndWaitByKeyNeedsAConversation(t *testing.T) {
 	require.ErrorContains(t, err, "close 00D000000000001:c1")
 
 	// One that ended before the close is no answer to it.
-	server.Ran(temporaltest.Run{WorkflowID: key.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{EndsEventsUntil: end}})
+	server.SetLastRun(temporaltest.Run{WorkflowID: key.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{EndsEventsUntil: end}})
 	_, err = s.CloseAndWait(t.Context(), key, conversation.Close{At: after})
 	require.ErrorAs(t, err, &missing)
 }
@@ -77,15 +77,15 @@ func TestCloseAndWaitAsksAgainWhenTheConversationWasCompleting(t *testing.T) {
 			serviceerror.NewNotFound("workflow update was aborted by closing workflow"),
 		})
 	})
-	server.Ran(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{Why: conversation.Idle, EndsEventsUntil: end}})
+	server.SetLastRun(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{Why: conversation.Idle, EndsEventsUntil: end}})
 	got, err := s.CloseAndWait(t.Context(), full, conversation.Close{At: before})
 	require.NoError(t, err)
 	require.Equal(t, conversation.Idle, got.Why)
 }
 
-func TestCloseAndWaitTellsWhyAnOperatorIsNeeded(t *testing.T) {
+func TestCloseAndWaitReturnsTheErrorReason(t *testing.T) {
 	server, s := start(t)
-	server.Answer(func(string) (conversation.Outcome, error) {
+	server.SetCloseResult(func(string) (conversation.Outcome, error) {
 		return conversation.Outcome{}, temporal.NewNonRetryableApplicationError("Blocked until …", "CHANNEL_ADDRESS_IS_INACTIVE", nil)
 	})
 	_, err := s.CloseAndWait(t.Context(), full, conversation.Close{})
@@ -101,8 +101,8 @@ func TestStatus(t *testing.T) {
 	require.ErrorAs(t, err, &missing)
 
 	want := conversation.Status{Phase: conversation.Inactive, OrgID: key.OrgID, ConversationIdentifier: "c1", EndAt: end}
-	server.Ran(temporaltest.Run{WorkflowID: key.WorkflowID()})
-	server.Stands(want)
+	server.SetLastRun(temporaltest.Run{WorkflowID: key.WorkflowID()})
+	server.SetStatus(want)
 	got, err := s.Status(t.Context(), key)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
@@ -113,18 +113,18 @@ func TestRetry(t *testing.T) {
 	var missing *serviceerror.NotFound
 	require.ErrorAs(t, s.Retry(t.Context(), key), &missing)
 
-	server.Ran(temporaltest.Run{WorkflowID: key.WorkflowID()})
+	server.SetLastRun(temporaltest.Run{WorkflowID: key.WorkflowID()})
 	require.NoError(t, s.Retry(t.Context(), key))
 	require.Equal(t, conversation.SignalRetry, server.Calls()[1].Name)
 }
 
-func TestRetryBlockedTellsAllThatStillRun(t *testing.T) {
+func TestRetryBlockedSignalsAllThatStillRun(t *testing.T) {
 	server, s := start(t)
 	for _, id := range []string{"00D000000000001:a", "00D000000000001:b", "00D000000000001:c"} {
-		server.Ran(temporaltest.Run{WorkflowID: id})
+		server.SetLastRun(temporaltest.Run{WorkflowID: id})
 	}
 	// It is still listed, but has ended in the meantime.
-	server.Ran(temporaltest.Run{WorkflowID: "00D000000000001:b", Ended: time.Now()})
+	server.SetLastRun(temporaltest.Run{WorkflowID: "00D000000000001:b", Ended: time.Now()})
 
 	signaled, err := s.RetryBlocked(t.Context(), sender.BlockedFilter{OrgID: "00D000000000001", ErrorReason: "NO_ACCESS"})
 	require.NoError(t, err)

@@ -16,14 +16,14 @@ func TestCloseWaitPrintsOutcome(t *testing.T) {
 	_, err := starter(t, server, "close", "-wait", workflowID)
 	require.ErrorContains(t, err, "the conversation is not known: close 00D000000000001:c1")
 
-	server.Ran(temporaltest.Run{WorkflowID: workflowID})
+	server.SetLastRun(temporaltest.Run{WorkflowID: workflowID})
 	out, err := starter(t, server, "close", "-wait", workflowID)
 	require.NoError(t, err)
 	var outcome conversation.Outcome
 	require.NoError(t, json.Unmarshal([]byte(out), &outcome))
 	require.Equal(t, conversation.Closed, outcome.Why)
 
-	server.Answer(func(string) (conversation.Outcome, error) {
+	server.SetCloseResult(func(string) (conversation.Outcome, error) {
 		return conversation.Outcome{}, temporal.NewNonRetryableApplicationError(
 			"the channel is inactive", "CHANNEL_ADDRESS_IS_INACTIVE", nil)
 	})

@@ -85,7 +85,7 @@ func TestInterruptStopsIngestOfIdlePipe(t *testing.T) {
 		Files: []*os.File{read, output, output},
 	})
 	require.NoError(t, err)
-	called := server.Heard()
+	called := server.NextCall()
 	_, err = write.WriteString(event("a") + "\n")
 	require.NoError(t, err)
 	<-called

@@ -82,7 +82,7 @@ func TestInvalidArgumentsGetOneLine(t *testing.T) {
 		"want another file than the event log":                                {"ingest", "-rejects", log, log},
 		"status 00D000000000001:c1: failed reaching server: connection error": {"status", workflowID},
 		"close 00D000000000001:c1: failed reaching server":                    {"close", "-wait", workflowID},
-		`retry blocked: error reason: want`:                             {"retry", "-blocked", "-reason", "a b"},
+		`retry blocked: error reason: want`:                                   {"retry", "-blocked", "-reason", "a b"},
 	} {
 		out, err := starter(t, nil, args...)
 		require.ErrorContains(t, err, want)

@@ -21,8 +21,8 @@ func TestStatusPrintsTextOrJSON(t *testing.T) {
 		StartedAt: time.Now().Add(-time.Hour), BlockedUntil: time.Now().Add(time.Hour),
 		Blocked: &conversation.Answer{Operation: conversation.End, Reason: "NO_ACCESS", Message: "ask an admin"},
 	}
-	server.Ran(temporaltest.Run{WorkflowID: workflowID})
-	server.Stands(status)
+	server.SetLastRun(temporaltest.Run{WorkflowID: workflowID})
+	server.SetStatus(status)
 	out, err := starter(t, server, "status", workflowID)
 	require.NoError(t, err)
 	for _, want := range []string{

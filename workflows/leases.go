@@ -11,8 +11,8 @@ import (
 // one entry that cannot be released: an Inactivate may be late, never early.
 const maxLeases = 32
 
-// leaseGrace is how long after the end of a lease its holder's report is waited
-// for: clocks differ, and a report may have to be repeated twice.
+// leaseGrace is how long an Inactive conversation waits for the holder's report
+// after its lease has ended: clocks differ, and a report may have to be repeated twice.
 const leaseGrace = 30 * time.Second
 
 // lease is a lease that a sender holds until the time Until.

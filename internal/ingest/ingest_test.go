@@ -213,7 +213,7 @@ func TestIdlePipeIsAbandonedWhenContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- h.run(ctx, pipe, ingest.Options{}) }()
-	called := h.server.Heard()
+	called := h.server.NextCall()
 	_, err := io.WriteString(feed, message("a", 1)+"\n")
 	require.NoError(t, err)
 	<-called

@@ -64,8 +64,8 @@ func TestStatusContainsTimeLeft(t *testing.T) {
 			status := start
 			status.Policy = conversation.Policy{}.WithDefaults()
 			test.change(&status)
-			srv.temporal.Ran(temporaltest.Run{WorkflowID: "00D000000000001:c1"})
-			srv.temporal.Stands(status)
+			srv.temporal.SetLastRun(temporaltest.Run{WorkflowID: "00D000000000001:c1"})
+			srv.temporal.SetStatus(status)
 			got := srv.getStatus(t, "c1")
 			require.Equal(t, http.StatusOK, got.status, got.body)
 			var body struct {
@@ -101,8 +101,8 @@ func requireNear(t *testing.T, want, got string) {
 func TestIdentifierMayContainAnyCharacter(t *testing.T) {
 	srv := startServer(t)
 	for _, id := range []string{"a/b", "..", ".", "a b", "100%", "a%2Fb", "?x=1#y", "a:b", "+15"} {
-		srv.temporal.Ran(temporaltest.Run{WorkflowID: "00D000000000001:" + id})
-		srv.temporal.Stands(conversation.Status{
+		srv.temporal.SetLastRun(temporaltest.Run{WorkflowID: "00D000000000001:" + id})
+		srv.temporal.SetStatus(conversation.Status{
 			Phase: conversation.Active, OrgID: "00D000000000001", ConversationIdentifier: id,
 		})
 		got := srv.getStatus(t, id)

@@ -1,3 +1,3 @@
-// Package telemetry has what the worker and the HTTP receiver show of themselves:
-// logs, Prometheus metrics, and the endpoints /healthz, /readyz and /metrics.
+// Package telemetry has the logs, the Prometheus metrics and the endpoints
+// /healthz, /readyz and /metrics of the worker and the receiver.
 package telemetry

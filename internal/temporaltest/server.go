@@ -1,5 +1,5 @@
 // Package temporaltest is a fake Temporal server on a loopback address. It has the
-// methods that a sender of events uses. So a sender can be tested over gRPC without
+// methods that a sender uses. So a sender can be tested over gRPC without
 // a worker, and the server can be stopped during a test.
 package temporaltest
 
@@ -138,8 +138,8 @@ func (discard) Info(string, ...any)  {}
 func (discard) Warn(string, ...any)  {}
 func (discard) Error(string, ...any) {}
 
-// Ran sets the last run of a workflow.
-func (s *Server) Ran(run Run) {
+// SetLastRun sets the last run of a workflow.
+func (s *Server) SetLastRun(run Run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	run.id = "run-of-the-test"
@@ -157,15 +157,15 @@ func (s *Server) Fail(errorOf func(method string) error) {
 	s.fail = errorOf
 }
 
-// Answer sets the result of the update "close".
-func (s *Server) Answer(result func(workflowID string) (conversation.Outcome, error)) {
+// SetCloseResult sets the result of the update "close".
+func (s *Server) SetCloseResult(result func(workflowID string) (conversation.Outcome, error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closeResult = result
 }
 
-// Stands sets the answer to the query "status".
-func (s *Server) Stands(status conversation.Status) {
+// SetStatus sets the answer to the query "status".
+func (s *Server) SetStatus(status conversation.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status = status
@@ -178,8 +178,8 @@ func (s *Server) Calls() []Call {
 	return append([]Call(nil), s.calls...)
 }
 
-// Heard returns a channel that is closed when the next request arrives.
-func (s *Server) Heard() <-chan struct{} {
+// NextCall returns a channel that is closed when the next request arrives.
+func (s *Server) NextCall() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.nextCall
