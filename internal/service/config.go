@@ -19,7 +19,7 @@ type Config struct {
 	// TaskQueue of the worker. Default [conversation.DefaultTaskQueue].
 	TaskQueue string `yaml:"taskQueue"`
 	// CachedConversations is how many conversations the process keeps in memory,
-	// about 30 KB each. The others are replayed from their history when they have
+	// about 25 KB each. The others are replayed from their history when they have
 	// a task. Default 10,000.
 	CachedConversations int `yaml:"cachedConversations"`
 	// CallsPerSecond limits the calls of all workers of the task queue together.
