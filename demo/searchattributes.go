@@ -77,5 +77,6 @@ func registrationCommand(options client.Options) string {
 			" --search-attribute " + strings.Join(names, "=Keyword --search-attribute ") + "=Keyword"
 	}
 	return "temporal operator search-attribute create" +
-		" --address " + options.HostPort + " --namespace " + options.Namespace + " --name " + strings.Join(names, " --type Keyword --name ") + " --type Keyword"
+		" --address " + options.HostPort + " --namespace " + options.Namespace +
+		" --name " + strings.Join(names, " --type Keyword --name ") + " --type Keyword"
 }

@@ -180,8 +180,10 @@ func TestComposeSandboxMatchesTheWorkerConfiguration(t *testing.T) {
 
 	p := project(t)
 	sandbox := p.Services["sandbox"]
-	require.Equal(t, types.ShellCommand{"/usr/local/bin/sandbox", "--listen", ":8787", "--key-out", key,
-		"--adopt-unknown"}, sandbox.Entrypoint,
+	require.Equal(t, types.ShellCommand{
+		"/usr/local/bin/sandbox", "--listen", ":8787", "--key-out", key,
+		"--adopt-unknown",
+	}, sandbox.Entrypoint,
 		"the worker reads this key; a starter sends events of conversations that the sandbox does not know")
 	require.Equal(t, "http://sandbox:8787", org.APIBaseURL)
 	require.Equal(t, "http://sandbox:8787/services/oauth2/token", org.JWTBearer.TokenURL)

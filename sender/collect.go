@@ -16,12 +16,13 @@ func (s *Sender) collect(ctx context.Context, id conversation.Identity, at time.
 		case err != nil:
 			return "", fmt.Errorf("message %s: %w", id.WorkflowID(), err)
 		case j.earlierSession:
-			return s.message(ctx, id, conversation.Message{SessionID: id.SessionID, At: at})
+			receipt, _, err := s.message(ctx, id, conversation.Message{SessionID: id.SessionID, At: at})
+			return receipt, err
 		case j.send == nil:
 			return Absorbed, nil
 		}
 		if err := s.reporter.wait(ctx, j); err != nil {
-			return "", notAcknowledged(id, err, j.taken)
+			return "", notAcknowledged(id, err, j.taken && s.table.abandon(j.send))
 		}
 		switch {
 		case j.err != nil:
@@ -39,10 +40,12 @@ func notAcknowledged(id conversation.Identity, err error, kept bool) error {
 	return fmt.Errorf("message %s: %w", id.WorkflowID(), err)
 }
 
-// flush waits until everything that is known of a conversation is acknowledged.
+// flush waits until everything that is known of a conversation now is
+// acknowledged. It does not wait for messages that arrive later.
 func (s *Sender) flush(ctx context.Context, id conversation.Identity) error {
+	until := s.table.latest(keyOf(id))
 	for {
-		j, err := s.table.unacked(keyOf(id))
+		j, err := s.table.unacked(keyOf(id), until)
 		switch {
 		case err != nil:
 			return fmt.Errorf("%s: %w", id.WorkflowID(), err)
@@ -65,7 +68,7 @@ func (s *Sender) deliver(ctx context.Context, d *send) {
 		Lease: conversation.Lease{Holder: s.options.ID, Duration: conversation.Duration(d.lease)},
 	}
 	if d.at > d.acked {
-		d.receipt, d.err = s.message(ctx, d.id, m)
+		d.receipt, d.began, d.err = s.message(ctx, d.id, m)
 	} else {
 		d.receipt, d.err = s.signalRunning(ctx, d.id, conversation.SignalMessage, m)
 	}

@@ -73,10 +73,16 @@ type send struct {
 
 	done    chan struct{}
 	receipt Receipt
+	err     error
+	// began: the send has begun a workflow after the last one had ended.
+	began bool
 	// repeated: the send before it failed. kept: this one failed, and the
 	// background loop will repeat it.
 	repeated, kept bool
-	err            error
+	// abandoned: a caller has stopped waiting for it, and counts on its repetition.
+	abandoned bool
+	// distrusted: the session has ended meanwhile, perhaps with the lease.
+	distrusted bool
 }
 
 func newEntry(id conversation.Identity, window time.Duration) *entry {
@@ -159,7 +165,7 @@ func (e *entry) end(now int64, jitter func(limit time.Duration) time.Duration) {
 	s := e.inFlight
 	e.inFlight = nil
 	if s.err != nil {
-		e.leaseHeld = e.leaseHeld || s.lease > 0
+		e.leaseHeld = e.leaseHeld || s.lease > 0 && IsRetryable(s.err) // the answer may be lost
 		e.failures = min(e.failures, 100) + 1
 		pause := backoff(e.failures)
 		e.due = now + int64(pause-jitter(pause/4))
@@ -170,6 +176,9 @@ func (e *entry) end(now int64, jitter func(limit time.Duration) time.Duration) {
 		e.leaseUntil = 0 // the conversation has ended
 	}
 	e.leaseHeld = e.leaseUntil > 0
+	if s.distrusted {
+		e.leaseUntil = 0
+	}
 	e.schedule(now, jitter)
 }
 

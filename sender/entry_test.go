@@ -52,7 +52,7 @@ func TestInvariant1OneSendAtATime(t *testing.T) {
 	}
 	background, _ := table.due(time.Now().Add(24 * time.Hour))
 	require.Nil(t, background)
-	flush, err := table.unacked(keyOf(id))
+	flush, err := table.unacked(keyOf(id), time.Now().UnixNano())
 	require.NoError(t, err)
 	require.Same(t, first.send, flush.send)
 }
@@ -179,4 +179,77 @@ func TestIsRetryable(t *testing.T) {
 	} {
 		require.Equal(t, want, IsRetryable(err), "%T", err)
 	}
+}
+
+// conversationOf is the identity of the tests of the table.
+var conversationOf = conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "c1"}
+
+func (t *table) endWith(s *send, receipt Receipt, err error) {
+	s.receipt, s.err = receipt, err
+	t.end(s)
+}
+
+// The lease is released at once, whatever a start that ends now says.
+func TestClosedTableKeepsItsWindows(t *testing.T) {
+	table := newTable(10, 5*time.Minute)
+	j, err := table.message(conversationOf, time.Now())
+	require.NoError(t, err)
+	table.endWith(j.send, Sent, nil)
+	table.close()
+	table.setWindow(conversationOf, 10*time.Minute, true)
+	release, _ := table.due(time.Now())
+	require.NotNil(t, release)
+	require.Zero(t, release.lease)
+}
+
+func TestStartKeepsABackoff(t *testing.T) {
+	table := newTable(10, 5*time.Minute)
+	j, err := table.message(conversationOf, time.Now())
+	require.NoError(t, err)
+	table.endWith(j.send, "", context.DeadlineExceeded)
+	table.setWindow(conversationOf, 10*time.Minute, true)
+	repetition, next := table.due(time.Now())
+	require.Nil(t, repetition)
+	require.Positive(t, time.Until(next))
+}
+
+// The policy of the conversation that has ended is not that of the new one.
+func TestNewWorkflowHasTheDefaultWindow(t *testing.T) {
+	table := newTable(10, 5*time.Minute)
+	table.setWindow(conversationOf, 30*time.Minute, true)
+	j, err := table.message(conversationOf, time.Now())
+	require.NoError(t, err)
+	j.began = true
+	table.endWith(j.send, Sent, nil)
+	release, _ := table.due(time.Now().Add(5 * time.Minute))
+	require.NotNil(t, release)
+}
+
+func TestSessionChangeKeepsTheLease(t *testing.T) {
+	table := newTable(10, 5*time.Minute)
+	id := conversationOf
+	id.SessionID = "0Mw000000000001"
+	j, err := table.message(id, time.Now())
+	require.NoError(t, err)
+	table.endWith(j.send, Sent, nil)
+	id.SessionID = "0Mw000000000002"
+	j, err = table.message(id, time.Now().Add(time.Second))
+	require.NoError(t, err)
+	table.endWith(j.send, "", serviceerror.NewPermissionDenied("", ""))
+	require.Equal(t, 1, table.stats().Conversations, "the lease of the first session is still to be released")
+}
+
+// The lease of a message that was in flight during an end may be one of the
+// session that has ended.
+func TestEndDuringASendDistrustsItsLease(t *testing.T) {
+	table := newTable(10, 5*time.Minute)
+	at := time.Now()
+	j, err := table.message(conversationOf, at)
+	require.NoError(t, err)
+	table.forget(conversationOf, at)
+	table.endWith(j.send, Sent, nil)
+	require.False(t, table.absorb(conversationOf, at.Add(time.Second)))
+	release, _ := table.due(time.Now())
+	require.NotNil(t, release)
+	require.Zero(t, release.lease)
 }

@@ -51,7 +51,7 @@ func (e *UndrainedError) Unwrap() error { return e.Cause }
 // IsRetryable reports whether an error of a [Sender] may succeed if the event is
 // sent again later: Temporal is unavailable, too slow or overloaded.
 func IsRetryable(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return true
 	}
 	service, ok := errors.AsType[serviceerror.ServiceError](err)

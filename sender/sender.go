@@ -167,7 +167,8 @@ func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conver
 		return "", fmt.Errorf("message: %w", err)
 	}
 	if m.Lease.Holder != "" || s.table.defaultWindow == 0 {
-		return s.message(ctx, id, m)
+		receipt, _, err := s.message(ctx, id, m)
+		return receipt, err
 	}
 	return s.collect(ctx, id, at)
 }
@@ -184,6 +185,7 @@ func (s *Sender) CloseConversation(
 	if err != nil {
 		return "", err
 	}
+	end := conversation.EventTime(c.At, time.Now())
 	if err := s.flush(ctx, e.start.Identity); err != nil {
 		return "", fmt.Errorf("close: %w", err)
 	}
@@ -191,10 +193,10 @@ func (s *Sender) CloseConversation(
 	if keyOnly(id) {
 		receipt, err = s.signalRunning(ctx, id, conversation.SignalClose, e.payload)
 	} else {
-		receipt, err = s.signal(ctx, e)
+		receipt, _, err = s.signal(ctx, e)
 	}
 	if err == nil {
-		s.table.forget(e.start.Identity, c.At)
+		s.table.forget(e.start.Identity, end)
 	}
 	return receipt, err
 }
@@ -211,19 +213,20 @@ func (s *Sender) SessionStatus(
 	if err := joinInvalid(id.ValidateKey(), status.Validate(), s.options.Policy.Validate()); err != nil {
 		return "", fmt.Errorf("session status: %w", err)
 	}
+	end := conversation.EventTime(cmp.Or(status.At, status.EndTime.Time), time.Now())
 	if err := s.flush(ctx, id); err != nil {
 		return "", fmt.Errorf("session status: %w", err)
 	}
 	if status.Status != conversation.StatusEnded {
 		return s.signalRunning(ctx, id, conversation.SignalSessionStatus, status)
 	}
-	receipt, err := s.signal(ctx, event{
+	receipt, _, err := s.signal(ctx, event{
 		start:  s.provisionalStart(id, cmp.Or(status.At, status.EndTime.Time)),
 		signal: conversation.SignalSessionStatus, payload: status,
 		endOf: status.SessionID,
 	})
 	if err == nil {
-		s.table.forget(id, cmp.Or(status.At, status.EndTime.Time))
+		s.table.forget(id, end)
 	}
 	return receipt, err
 }

@@ -272,3 +272,22 @@ func TestWrongInputIsNamedAndNotSent(t *testing.T) {
 	var invalid *conversation.InvalidError
 	require.ErrorAs(t, err, &invalid)
 }
+
+// The lease of a run that has ended is not one of the run that the start begins.
+func TestStartAfterAnEndDropsTheLease(t *testing.T) {
+	server, _ := start(t)
+	s := sender.New(server.Client(t), sender.Options{ID: "a"})
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
+	at := time.Now().Add(-time.Minute)
+	_, err := s.Message(t.Context(), full, conversation.Message{At: at})
+	require.NoError(t, err)
+	server.SetLastRun(temporaltest.Run{
+		WorkflowID: full.WorkflowID(), Ended: at.Add(time.Second), Outcome: &conversation.Outcome{EndsEventsUntil: at},
+	})
+	receipt, err := s.Start(t.Context(), conversation.Start{Identity: full, At: at.Add(2 * time.Second)})
+	require.NoError(t, err)
+	require.Equal(t, sender.Sent, receipt)
+	receipt, err = s.Message(t.Context(), full, conversation.Message{At: at.Add(3 * time.Second)})
+	require.NoError(t, err)
+	require.Equal(t, sender.Sent, receipt, "the new run has no lease")
+}

@@ -76,9 +76,12 @@ func joinInvalid(errs ...error) error {
 }
 
 // message sends a message as it is.
-func (s *Sender) message(ctx context.Context, id conversation.Identity, m conversation.Message) (Receipt, error) {
+func (s *Sender) message(
+	ctx context.Context, id conversation.Identity, m conversation.Message,
+) (receipt Receipt, began bool, err error) {
 	if keyOnly(id) {
-		return s.signalRunning(ctx, id, conversation.SignalMessage, m)
+		receipt, err = s.signalRunning(ctx, id, conversation.SignalMessage, m)
+		return receipt, false, err
 	}
 	return s.signal(ctx, event{start: s.provisionalStart(id, m.At), signal: conversation.SignalMessage, payload: m})
 }
@@ -90,8 +93,7 @@ func (s *Sender) start(ctx context.Context, start conversation.Start) (receipt R
 	options.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	_, err = s.temporal.ExecuteWorkflow(ctx, options, conversation.WorkflowType, start)
 	if _, exists := lastRunID(err); exists {
-		receipt, err = s.signal(ctx, event{start: start, signal: conversation.SignalStart, payload: start})
-		return receipt, false, err
+		return s.signal(ctx, event{start: start, signal: conversation.SignalStart, payload: start})
 	}
 	if err != nil {
 		return "", false, fmt.Errorf("start %s: %w", start.WorkflowID(), err)
@@ -100,22 +102,24 @@ func (s *Sender) start(ctx context.Context, start conversation.Start) (receipt R
 }
 
 // signal signals the workflow that runs, or starts one. Where the last run has
-// ended, the event's time decides whether it belongs to that run.
-func (s *Sender) signal(ctx context.Context, e event) (Receipt, error) {
-	err := s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
+// ended, the event's time decides whether it belongs to that run. began reports
+// that a new run has begun after one that ended.
+func (s *Sender) signal(ctx context.Context, e event) (receipt Receipt, began bool, err error) {
+	err = s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
 	if runID, ended := lastRunID(err); ended {
 		var last lastRun
 		if last, err = s.lastRun(ctx, e.start.WorkflowID(), runID); err == nil {
 			if last.includes(e) {
-				return AlreadyOver, nil
+				return AlreadyOver, false, nil
 			}
+			began = true
 			err = s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", e.signal, e.start.WorkflowID(), err)
+		return "", false, fmt.Errorf("%s %s: %w", e.signal, e.start.WorkflowID(), err)
 	}
-	return Sent, nil
+	return Sent, began, nil
 }
 
 func (s *Sender) signalWithStart(ctx context.Context, e event, reuse enumspb.WorkflowIdReusePolicy) error {

@@ -84,9 +84,12 @@ func (t *table) message(id conversation.Identity, at time.Time) (joined, error) 
 	case !e.isOfSession(id.SessionID) && nanos(at) <= e.acked:
 		return joined{earlierSession: true}, nil
 	case !e.isOfSession(id.SessionID):
-		window := e.window
-		t.drop(e)
-		e = t.add(id, window)
+		before := e
+		t.drop(before)
+		e = t.add(id, before.window)
+		e.leaseHeld = before.leaseHeld
+	case e.completesIdentity(id) && e.inFlight != nil:
+		return t.join(e), nil
 	case e.completesIdentity(id):
 		t.identify(e, id)
 	}
@@ -108,7 +111,7 @@ func (t *table) setWindow(id conversation.Identity, window time.Duration, replac
 	e := t.entries[keyOf(id)]
 	known := e != nil
 	switch {
-	case known && !replace, !known && window == t.defaultWindow:
+	case t.closed, known && !replace, !known && window == t.defaultWindow:
 		return
 	case !known:
 		var err error
@@ -117,22 +120,32 @@ func (t *table) setWindow(id conversation.Identity, window time.Duration, replac
 		}
 	}
 	e.window = window
-	if e.inFlight == nil {
+	if e.inFlight == nil && e.failures == 0 {
 		e.schedule(time.Now().UnixNano(), t.jitter)
 		t.enqueue(e)
 	}
 }
 
-// unacked joins the send of what a conversation has not acknowledged. Without a
-// send there is nothing to wait for.
-func (t *table) unacked(k key) (joined, error) {
+// latest returns the newest event time of a conversation, zero for none.
+func (t *table) latest(k key) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.entries[k]; e != nil {
+		return e.latest
+	}
+	return 0
+}
+
+// unacked joins the send of what a conversation has not acknowledged of the events
+// up to a time. Without a send there is nothing to wait for.
+func (t *table) unacked(k key, until int64) (joined, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.entries[k]
 	switch {
 	case t.closed:
 		return joined{}, ErrClosed
-	case e == nil || e.inFlight == nil && !e.hasUnacked():
+	case e == nil || until <= e.acked:
 		return joined{}, nil
 	default:
 		return t.join(e), nil
@@ -174,6 +187,9 @@ func (t *table) end(s *send) {
 	defer close(s.done)
 	e := t.entries[keyOf(s.id)]
 	now := time.Now().UnixNano()
+	if s.began && !t.closed {
+		e.window = t.defaultWindow // the policy of the workflow before is not known to the new one
+	}
 	e.end(now, t.jitter)
 	if s.err == nil {
 		t.reports++
@@ -181,8 +197,8 @@ func (t *table) end(s *send) {
 		t.failures++
 	}
 	switch {
-	case s.err != nil && e.acked == 0 && !IsRetryable(s.err):
-		// Temporal rejects the first message.
+	case s.err != nil && !IsRetryable(s.err) && e.acked == 0 && !e.leaseHeld && !s.repeated && !s.abandoned:
+		// Temporal rejects the first message, and every caller gets the error.
 		t.drop(e)
 		return
 	case e.idle() && (t.closed || e.window == t.defaultWindow || s.receipt != Sent):
@@ -204,6 +220,20 @@ func (t *table) jitter(limit time.Duration) time.Duration {
 	return rand.N(min(limit, time.Duration(len(t.entries)-1)*perConversation) + 1) //nolint:gosec // not a secret
 }
 
+// abandon marks a send for which a caller has stopped waiting. It reports whether
+// the caller's message will be sent: by this send or a repetition of it.
+func (t *table) abandon(s *send) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case <-s.done:
+		return s.err == nil || s.kept
+	default:
+		s.abandoned = true
+		return true
+	}
+}
+
 // forget drops the entry of a session that ended at a time, zero for now. An
 // acknowledged message that is newer than the end belongs to the next generation.
 func (t *table) forget(id conversation.Identity, end time.Time) {
@@ -215,7 +245,7 @@ func (t *table) forget(id conversation.Identity, end time.Time) {
 	case !end.IsZero() && nanos(end) < e.acked:
 	case e.inFlight != nil:
 		// It may belong to the next generation.
-		e.leaseUntil = 0
+		e.leaseUntil, e.inFlight.distrusted = 0, true
 	case e.hasUnacked():
 		e.leaseUntil, e.due = 0, time.Now().UnixNano()
 		t.enqueue(e)

@@ -38,6 +38,8 @@ type connection struct {
 	// requests in flight until it is closed.
 	down, rejects, ended, running bool
 	hold                          chan struct{}
+	// latency is how long a request takes.
+	latency time.Duration
 }
 
 // request is "start", the name of a signal, or the name with "+" when it starts a
@@ -51,8 +53,9 @@ type request struct {
 
 func (c *connection) record(name string, payload any) error {
 	c.mu.Lock()
-	hold := c.hold
+	hold, latency := c.hold, c.latency
 	c.mu.Unlock()
+	time.Sleep(latency)
 	if hold != nil {
 		<-hold
 	}
@@ -441,6 +444,104 @@ func TestRejectedFirstMessageIsNotKept(t *testing.T) {
 	var keptErr *sender.PendingError
 	require.NotErrorAs(t, err, &keptErr)
 	require.Zero(t, s.Stats().Conversations)
+}
+
+// A caller was told that its message is stored. So it is, also when Temporal
+// rejects it later: an operator may remove the cause.
+func TestPendingMessageIsRepeatedAfterARejection(t *testing.T) {
+	for name, fail := range map[string]func(t *testing.T, s *sender.Sender, c *connection) error{
+		"unavailable before": func(t *testing.T, s *sender.Sender, c *connection) error {
+			c.set(func(c *connection) { c.down = true })
+			_, err := s.Message(t.Context(), full, conversation.Message{})
+			c.set(func(c *connection) { c.down, c.rejects = false, true })
+			return err
+		},
+		"caller has left before": func(t *testing.T, s *sender.Sender, c *connection) error {
+			hold := make(chan struct{})
+			c.set(func(c *connection) { c.hold, c.rejects = hold, true })
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := s.Message(ctx, full, conversation.Message{})
+			c.set(func(c *connection) { c.hold = nil })
+			close(hold)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
+				_, pending := errors.AsType[*sender.PendingError](fail(t, s, c))
+				require.True(t, pending)
+				time.Sleep(15 * time.Second)
+				synctest.Wait()
+				require.Equal(t, 1, s.Stats().Unreported)
+				c.set(func(c *connection) { c.rejects = false })
+				time.Sleep(15 * time.Second)
+				require.Len(t, c.sent(), 1)
+			})
+		})
+	}
+}
+
+func TestCloseSaysWhichPendingMessagesAreLeft(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
+		c.set(func(c *connection) { c.down = true })
+		_, err := s.Message(t.Context(), full, conversation.Message{})
+		require.Error(t, err)
+		c.set(func(c *connection) { c.down, c.rejects = false, true })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		left, ok := errors.AsType[*sender.UndrainedError](s.Close(ctx))
+		require.True(t, ok)
+		require.Equal(t, 1, left.Unreported)
+	})
+}
+
+// A close waits for the messages before it, not for those that keep arriving.
+func TestCloseIsNotDelayedByNewMessages(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
+		c.set(func(c *connection) { c.latency = 50 * time.Millisecond })
+		writes(t, s, sender.Sent)
+		ctx, stop := context.WithCancel(t.Context())
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			for ctx.Err() == nil {
+				time.Sleep(20 * time.Millisecond)
+				_, _ = s.Message(ctx, full, conversation.Message{})
+			}
+		})
+		time.Sleep(100 * time.Millisecond)
+		asked := time.Now()
+		_, err := s.CloseConversation(t.Context(), full, conversation.Close{})
+		require.NoError(t, err)
+		require.LessOrEqual(t, time.Since(asked), 200*time.Millisecond)
+		stop()
+		writing.Wait()
+	})
+}
+
+// A full identity can start a conversation, so it does not share the receipt of a
+// message that cannot.
+func TestFullIdentityDoesNotJoinAKeyOnlySend(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
+		hold := make(chan struct{})
+		c.set(func(c *connection) { c.hold, c.ended = hold, true })
+		var both sync.WaitGroup
+		for id, want := range map[conversation.Identity]sender.Receipt{key: sender.NotTracked, full: sender.Sent} {
+			both.Go(func() {
+				if id == full {
+					synctest.Wait()
+				}
+				receipt, err := s.Message(t.Context(), id, conversation.Message{At: began()})
+				if assert.NoError(t, err) {
+					assert.Equal(t, want, receipt)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		c.set(func(c *connection) { c.hold = nil })
+		close(hold)
+		both.Wait()
+	})
 }
 
 func TestAbsorbedMessagesAreReportedBeforeAnEnd(t *testing.T) {

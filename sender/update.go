@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -29,6 +30,7 @@ func (s *Sender) CloseAndWait(
 	if err != nil {
 		return conversation.Outcome{}, err
 	}
+	end := conversation.EventTime(c.At, time.Now())
 	if err := s.flush(ctx, e.start.Identity); err != nil {
 		return conversation.Outcome{}, fmt.Errorf("close: %w", err)
 	}
@@ -40,7 +42,7 @@ func (s *Sender) CloseAndWait(
 	if err != nil {
 		return conversation.Outcome{}, fmt.Errorf("close %s: %w", e.start.WorkflowID(), err)
 	}
-	s.table.forget(e.start.Identity, c.At)
+	s.table.forget(e.start.Identity, end)
 	return outcome, nil
 }
 

@@ -1,12 +1,17 @@
 package sender_test
 
 import (
+	"context"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/conversation"
@@ -20,7 +25,7 @@ func TestCloseAndWait(t *testing.T) {
 		id    conversation.Identity
 		run   *temporaltest.Run
 		close conversation.Close
-		// want is why it ended, by what was asked or by what had ended before.
+		// want is the expected Outcome.Why.
 		want conversation.Why
 	}{
 		"none has run":                     {full, nil, conversation.Close{At: after}, conversation.Closed},
@@ -142,4 +147,47 @@ func TestRetryBlockedRefusesWhatIsNoIDOrReason(t *testing.T) {
 		require.Error(t, err)
 	}
 	require.Empty(t, server.Calls())
+}
+
+// updating is a connection whose update completes when gate is closed.
+type updating struct {
+	*connection
+	gate chan struct{}
+}
+
+type completed struct{ client.WorkflowUpdateHandle }
+
+func (completed) Get(context.Context, any) error { return nil }
+
+func (updating) NewWithStartWorkflowOperation(
+	client.StartWorkflowOptions, any, ...any,
+) client.WithStartWorkflowOperation {
+	return nil
+}
+
+func (u updating) UpdateWithStartWorkflow(
+	context.Context, client.UpdateWithStartWorkflowOptions,
+) (client.WorkflowUpdateHandle, error) {
+	<-u.gate
+	return completed{}, nil
+}
+
+// A message after the close starts the next generation, which has its lease.
+func TestCloseAndWaitKeepsALeaseOfAfterTheClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := updating{&connection{}, make(chan struct{})}
+		s := sender.New(c, sender.Options{ID: "a"})
+		var closing sync.WaitGroup
+		closing.Go(func() {
+			_, err := s.CloseAndWait(t.Context(), full, conversation.Close{})
+			assert.NoError(t, err)
+		})
+		time.Sleep(time.Minute)
+		writes(t, s, sender.Sent)
+		close(c.gate)
+		closing.Wait()
+		time.Sleep(window)
+		require.Equal(t, []string{"1m0s message+ of 1m0s for 5m", "5m54s message of 1m0s released"}, c.sent())
+		require.NoError(t, s.Close(t.Context()))
+	})
 }

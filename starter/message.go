@@ -12,7 +12,7 @@ import (
 func messageCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "message",
-		Usage:       "report a message: the idle clock starts anew",
+		Usage:       "report a message: the idle clock starts again",
 		ArgsUsage:   workflowIDArgument,
 		Description: startsIfNeeded + "\n\nExample:\n   starter message 00D000000000001:6f1c2a9e",
 		Flags:       identityFlags(),

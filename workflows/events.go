@@ -40,7 +40,7 @@ func (s *State) applyStart(e conversation.Start, now time.Time) {
 func (s *State) applyMessage(e conversation.Message, now time.Time) {
 	e.At = conversation.EventTime(e.At, now)
 	state := s.stateFor(e.SessionID, e.At, now)
-	defer func() { s.applyLease(state, e.Lease, e.At) }()
+	defer func() { s.applyLease(e.Lease, e.At) }()
 	if state == nil {
 		return
 	}

@@ -22,16 +22,14 @@ type lease struct {
 	Until  time.Time `json:"until"`
 }
 
-// applyLease applies the lease of a report to the state that the report belongs
-// to (nil for an ended session), to the current one and to the next one: the
-// holder may have collected messages of each. A message of an ended session counts
-// too, because its sender gets an acknowledgement and relies on the lease.
-func (s *State) applyLease(state *State, l conversation.Lease, at time.Time) {
-	for _, each := range []*State{s, state, s.Next} {
-		if each != nil {
-			each.setLease(l, at)
-			each.dropStaleLeases()
-		}
+// applyLease applies the lease of a message to the state of this session and of
+// every next one: the holder may have collected messages of each. The lease of a
+// message of an ended session counts too, because its sender gets an
+// acknowledgement and relies on the lease.
+func (s *State) applyLease(l conversation.Lease, at time.Time) {
+	for each := s; each != nil; each = each.Next {
+		each.setLease(l, at)
+		each.dropStaleLeases()
 	}
 }
 

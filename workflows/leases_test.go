@@ -92,6 +92,18 @@ func TestLeaseAppliesToTheNextSession(t *testing.T) {
 	require.Equal(t, at(999), s.Next.inactivateAt(), "its holder may have collected messages after the close")
 }
 
+func TestLeaseAppliesToEveryNextSession(t *testing.T) {
+	s := active(s1)
+	s.end(conversation.EndedInSalesforce, "", at(10), at(10))
+	s.applyMessage(conversation.Message{At: at(11)}, at(100))
+	s.applyClose(conversation.Close{At: at(20)}, at(100))
+	s.applyMessage(conversation.Message{At: at(21)}, at(100))
+	require.NotNil(t, s.Next.Next)
+	s.applyMessage(conversation.Message{At: at(15), Lease: fiveMinutes}, at(100))
+	require.Equal(t, at(315), s.Next.leaseUntil())
+	require.Equal(t, at(315), s.Next.Next.leaseUntil(), "its holder relies on it")
+}
+
 func TestTooManyLeasesShareOneEntry(t *testing.T) {
 	s := active(s1)
 	for i := range 3 * maxLeases {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   type Client,
   WithStartWorkflowOperation,
@@ -26,6 +27,11 @@ interface Event {
   payload: { at?: string };
   /** The session that this event ends, for a close that names one. */
   endsSession?: string;
+}
+
+/** A close that waits. All its attempts have the same update id. */
+interface Update extends Event {
+  updateId: string;
 }
 
 /** Sends events to conversations, by the rules of docs/wire-contract.md. */
@@ -64,11 +70,12 @@ export class Conversations {
 
   /** Closes the conversation and waits for the outcome. */
   async close(id: Identity, close: Close): Promise<Outcome> {
-    const event: Event = {
+    const event: Update = {
       input: provisional(id, close),
       signal: 'close',
       payload: close,
       endsSession: close.sessionId,
+      updateId: randomUUID(),
     };
     try {
       return await this.update(event, 'REJECT_DUPLICATE').catch((err) => {
@@ -106,9 +113,10 @@ export class Conversations {
     });
   }
 
-  private update({ input, payload }: Event, reuse: WorkflowIdReusePolicy): Promise<Outcome> {
+  private update({ input, payload, updateId }: Update, reuse: WorkflowIdReusePolicy): Promise<Outcome> {
     return this.temporal.workflow.executeUpdateWithStart<Workflow, Outcome, [object]>('close', {
       args: [payload],
+      updateId,
       startWorkflowOperation: new WithStartWorkflowOperation('Conversation', {
         ...this.options(input, reuse),
         workflowIdConflictPolicy: 'USE_EXISTING',
