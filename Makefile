@@ -13,18 +13,21 @@ help: ## Show the targets
 demo: ## Play the example conversations on an embedded Temporal server, then keep serving
 	go run -C local .
 
-test: test-unit test-local test-compare ## Run every test
+test: test-unit test-local test-compare ## Run every test, without the race detector
 
-test-unit: ## Test the root module, with the race detector
-	go test -race ./...
+test-unit: ## Test the root module
+	go test ./...
 	go test -run TestNeverEarly ./workflows -rapid.checks=10000
 
 test-local: ## Test end to end on an embedded Temporal server
 	go test -C local -timeout 30m ./...
 
-# Building the Temporal server with the race detector takes minutes of its own. It
-# leaves SQLite out, because that would be a hundred times slower.
-test-race: ## Test end to end with the race detector
+# The race detector needs a second build of everything, which takes many minutes
+# for the Temporal server. It leaves SQLite out, because that would be a hundred
+# times slower.
+test-race: ## Test the root module and end to end, with the race detector
+	go test -race ./...
+	go test -run TestNeverEarly ./workflows -rapid.checks=10000
 	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m ./...
 
 # Stores that are not installed are left out.
@@ -85,4 +88,4 @@ examples-check: ## Check the TypeScript example (skipped if npm is not installed
 		echo "NOT CHECKED: examples/typescript needs npm" >&2; \
 	fi
 
-ci: lint tidy-check compose-check examples-check vuln test-unit test-race test-compare ## Run every check that CI runs
+ci: lint tidy-check compose-check examples-check vuln test-race test-compare ## Run every check that CI runs

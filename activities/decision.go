@@ -262,7 +262,7 @@ func timedOut(err error) bool {
 // isUnexplained reports whether Salesforce answered 2xx with success false, and
 // without a reason.
 func isUnexplained(e *interaction.Error) bool {
-	return e.Err == nil && e.Reason == "" && e.HTTPStatus/100 == 2
+	return e.Err == nil && e.Reason == "" && interaction.IsSuccess(e.HTTPStatus)
 }
 
 func isTransient(status int) bool {

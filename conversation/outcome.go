@@ -14,7 +14,7 @@ const (
 	// EndedInSalesforce: Salesforce reported that the session ended. It was not
 	// called.
 	EndedInSalesforce Why = "EndedInSalesforce"
-	// AlreadyOver: Salesforce answered a call with: there is no such session.
+	// AlreadyOver: Salesforce answered that there is no such session.
 	AlreadyOver Why = "AlreadyOver"
 	// NewSession: another session of the same conversation began.
 	NewSession Why = "NewSession"
@@ -51,7 +51,7 @@ type Answer struct {
 	// Reason is Salesforce's errorReason, or the worker's own name for a failure
 	// without one. Empty for a success.
 	Reason string `json:"reason,omitempty"`
-	// AlreadyOver: Salesforce did not do the call, because the session was over.
+	// AlreadyOver: Salesforce did not carry out the call, because the session was over.
 	AlreadyOver bool   `json:"alreadyOver,omitempty"`
 	Message     string `json:"message,omitempty"`
 	// HTTPStatus is 0 if there was no HTTP answer.

@@ -30,8 +30,8 @@ func (s *State) callSucceeded(c call, answer conversation.Answer, now time.Time)
 }
 
 // callFailed applies the failure of a call: the conversation becomes Blocked if
-// the call is still due. A call whose cancellation was requested fails at its
-// first failure, retryable or not, so that failure blocks nothing.
+// the call is still due. A call whose cancellation was requested is not retried:
+// its first failure ends it. Such a failure must not block the conversation.
 func (s *State) callFailed(c call, err error, cancelRequested bool, now time.Time) {
 	if c.generation != s.Generation || s.Outcome != nil {
 		return

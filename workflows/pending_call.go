@@ -16,7 +16,7 @@ type pendingCall struct {
 	call   call
 	future workflow.Future
 	cancel workflow.CancelFunc
-	// cancelRequested: the call was cancelled, and its last attempt is waited for.
+	// cancelRequested: the call was cancelled. The workflow waits for its last attempt.
 	cancelRequested bool
 }
 
@@ -78,8 +78,8 @@ func startCall(ctx workflow.Context, c call) *pendingCall {
 	return &pendingCall{call: c, future: workflow.ExecuteActivity(ctx, operation, c.Request), cancel: cancel}
 }
 
-// callOptions are the options of every call to Salesforce. A cancelled call is
-// waited for: an attempt in flight cannot be undone. Its answer says what
+// callOptions are the options of every call to Salesforce. The workflow waits for
+// a cancelled call: an attempt in flight cannot be undone. Its answer says what
 // happened, and the next call must not overtake it.
 func callOptions(c call) workflow.ActivityOptions {
 	return workflow.ActivityOptions{

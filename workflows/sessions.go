@@ -153,7 +153,7 @@ func (s *State) end(why conversation.Why, by string, at, endsEventsUntil time.Ti
 }
 
 // dropNextUntil removes the next session if all of its events belong to this one,
-// which has turned out to end later.
+// because this session ended later than was known.
 func (s *State) dropNextUntil(end time.Time) {
 	if s.Next != nil && s.mayBeCurrent(s.Next.Identity.SessionID) && !s.Next.LastActivityAt.After(end) {
 		s.Next = nil

@@ -178,13 +178,14 @@ func (s *State) newCall(op conversation.Operation, by conversation.By) call {
 func (s *State) inactivateAt() time.Time { return s.idleAt(s.aliveUntil()) }
 
 // nextIdleCheck is the earliest time at which an Active conversation may be
-// idle. A sender that is alive has renewed or released its lease by then; after
-// it, only expired leases are waited for.
+// idle. A sender that is alive has renewed or released its lease by then. After
+// that time the conversation waits only for leases that were neither renewed nor
+// released.
 //
 // It counts from the last known activity, which only grows. So while leases are
 // renewed or released in time, no event lowers the deadline and no timer is
-// replaced. After the check only a report from a sender that was waited for can
-// lower it.
+// replaced. After the check, only a late report of such a holder can move the
+// deadline to an earlier time.
 func (s *State) nextIdleCheck(now time.Time) time.Time {
 	if check := s.idleAt(s.LastActivityAt); now.Before(check) {
 		return check

@@ -44,7 +44,7 @@ func (r *runner) closeAndWait(ctx workflow.Context, e conversation.Close) (*conv
 	return request.outcome, request.err
 }
 
-// resolveCloses returns the updates whose close has a result.
+// resolveCloses completes the updates whose close has a result.
 func (r *runner) resolveCloses() {
 	switch s := r.state; {
 	case s.Outcome != nil:
@@ -57,7 +57,7 @@ func (r *runner) resolveCloses() {
 	}
 }
 
-// resolveSuperseded returns the updates whose close is not requested any more:
+// resolveSuperseded completes the updates whose close is not requested any more:
 // their session has ended, or it continues because a message was written.
 func (r *runner) resolveSuperseded() {
 	s := r.state

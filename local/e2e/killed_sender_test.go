@@ -42,7 +42,7 @@ type accepted struct {
 	At           time.Time
 }
 
-// When a sender is killed while its conversations are talking, none of them is
+// When a sender is killed while its conversations get messages, none of them is
 // made Inactive early. Each is made Inactive after its lease has ended, and no
 // lease is longer than the idle time.
 func TestKilledSenderMakesNothingInactiveEarly(t *testing.T) {
@@ -99,8 +99,8 @@ func runSenderAndKill(t *testing.T, input senderInput, after time.Duration) []ti
 	require.NoError(t, err)
 	require.NoError(t, process.Start())
 
-	// The first message of each conversation is waited for: on a busy machine they
-	// take their time.
+	// The first message of each conversation is waited for: on a busy machine it
+	// takes longer.
 	last := make([]time.Time, len(input.Conversations))
 	messages, waiting := 0, len(last)
 	for lines := bufio.NewScanner(out); lines.Scan(); messages++ {

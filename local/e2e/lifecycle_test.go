@@ -332,7 +332,7 @@ func TestConcurrentStartsAreOneRun(t *testing.T) {
 	}
 	k.hangUp()
 	require.Equal(t, conversation.Closed, k.ended().Why)
-	// While a workflow task runs, the server keeps new signals out of the history. So
+	// While a workflow task runs, the server buffers new signals. So
 	// they are counted at the end.
 	events := k.history("")
 	require.Equal(t, starters, count(events, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED),
