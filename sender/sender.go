@@ -124,24 +124,23 @@ func (s *Sender) Start(ctx context.Context, start conversation.Start) (Receipt, 
 	}
 	receipt, began, err := s.start(ctx, start)
 	if began {
-		// The new run does not have the leases of the previous run.
-		s.table.forget(start.Identity, time.Time{})
+		s.table.restarted(start.Identity)
 	}
 	if receipt == Sent {
-		s.setWindow(start)
+		s.setWindow(start, began)
 	}
 	return receipt, err
 }
 
 // setWindow remembers the window that fits the policy of a start. A start
-// without inactivateAfter leaves the policy of a running conversation as it is.
-func (s *Sender) setWindow(start conversation.Start) {
+// without inactivateAfter leaves the policy of a running workflow as it is.
+func (s *Sender) setWindow(start conversation.Start, began bool) {
 	given := start.Policy.InactivateAfter != nil
 	window := s.window(start.Policy)
 	if !given {
 		window = min(window, s.table.defaultWindow)
 	}
-	s.table.setWindow(start.Identity, window, given)
+	s.table.setWindow(start.Identity, window, given || began)
 }
 
 // Message reports that a message was written. m.SessionID defaults to id's. With

@@ -234,23 +234,41 @@ func (t *table) abandon(s *send) bool {
 	}
 }
 
-// forget drops the entry of a session that ended at a time, zero for now. An
-// acknowledged message that is newer than the end belongs to the next generation.
+// forget drops the entry of a session that ended at a time. An acknowledged
+// message that is newer than the end belongs to the next generation.
 func (t *table) forget(id conversation.Identity, end time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.entries[keyOf(id)]
 	switch {
 	case e == nil || id.SessionID != "" && e.sessionLen > 0 && !e.isOfSession(id.SessionID):
-	case !end.IsZero() && nanos(end) < e.acked:
-	case e.inFlight != nil:
-		// It may belong to the next generation.
-		e.leaseUntil, e.inFlight.distrusted = 0, true
-	case e.hasUnacked():
-		e.leaseUntil, e.due = 0, time.Now().UnixNano()
-		t.enqueue(e)
+	case nanos(end) < e.acked:
+	case e.inFlight != nil || e.hasUnacked():
+		t.distrust(e)
 	default:
 		t.drop(e)
+	}
+}
+
+// restarted says that a new workflow of a conversation has begun.
+func (t *table) restarted(id conversation.Identity) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.entries[keyOf(id)]; e != nil {
+		t.distrust(e)
+	}
+}
+
+// distrust stops counting on a lease that may be one of a workflow that has ended.
+// If it is one of the new workflow, it is released soon.
+func (t *table) distrust(e *entry) {
+	e.leaseUntil = 0
+	switch {
+	case e.inFlight != nil:
+		e.inFlight.distrusted = true
+	case !e.idle():
+		e.due = time.Now().UnixNano()
+		t.enqueue(e)
 	}
 }
 

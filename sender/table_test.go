@@ -237,16 +237,18 @@ func TestStartSetsTheWindow(t *testing.T) {
 }
 
 // The workflow that held the lease has ended, and the sender does not know it.
-func TestStartOfANewWorkflowDropsTheLease(t *testing.T) {
+func TestStartOfANewWorkflowReleasesTheLease(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
 		writes(t, s, sender.Sent)
 		time.Sleep(time.Second)
 		writes(t, s, sender.Absorbed)
 		_, err := s.Start(t.Context(), conversation.Start{Identity: full})
 		require.NoError(t, err)
+		time.Sleep(time.Second)
 		writes(t, s, sender.Sent)
 		require.Equal(t, []string{
-			"0s message+ of 0s for 5m", "1s message+ of 1s for 5m", "1s start", "1s message+ of 1s for 5m",
+			"0s message+ of 0s for 5m", "1s message+ of 1s for 5m", "1s start", "1s message of 1s released",
+			"2s message+ of 2s for 5m",
 		}, c.sent())
 	})
 }
