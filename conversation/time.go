@@ -2,9 +2,15 @@ package conversation
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"strings"
 	"time"
+)
+
+// The errors do not repeat the value: it may be personal data.
+var (
+	errDuration = errors.New(`duration: want a string such as "10m"`)
+	errTime     = errors.New("time: want RFC 3339 or milliseconds since 1970")
 )
 
 // EventTime returns the time that counts for an event: at, or now if at is absent
@@ -45,11 +51,11 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 	}
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
-		return fmt.Errorf(`duration %s: want a string such as "10m"`, data)
+		return errDuration
 	}
 	parsed, err := time.ParseDuration(text)
 	if err != nil {
-		return fmt.Errorf(`duration %q: want a string such as "10m"`, text)
+		return errDuration
 	}
 	*d = Duration(parsed)
 	return nil
@@ -73,13 +79,13 @@ func (t *Timestamp) UnmarshalJSON(data []byte) error {
 			t.Time = time.UnixMilli(millis).UTC()
 		}
 		if year := t.Year(); year < 0 || year > 9999 {
-			return fmt.Errorf("time %d: want milliseconds since 1970, of a year from 0 to 9999", millis)
+			return errors.New("time: want milliseconds since 1970, of a year from 0 to 9999")
 		}
 		return nil
 	}
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
-		return fmt.Errorf("time %s: want RFC 3339 or milliseconds since 1970", data)
+		return errTime
 	}
 	if text == "" {
 		t.Time = time.Time{}
@@ -91,5 +97,5 @@ func (t *Timestamp) UnmarshalJSON(data []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("time %q: want RFC 3339 or milliseconds since 1970", text)
+	return errTime
 }
