@@ -24,11 +24,13 @@ test-local: ## Test end to end on an embedded Temporal server
 
 # The race detector needs a second build of everything, which takes many minutes
 # for the Temporal server. It leaves SQLite out, because that would be a hundred
-# times slower.
+# times slower. The tests that load the server run without it.
+LOAD := TestManyConversationsAtOnce|TestActions|TestKilled
 test-race: ## Test the root module and end to end, with the race detector
 	go test -race ./...
 	go test -run TestNeverEarly ./workflows -rapid.checks=10000
-	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m ./...
+	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m -skip '$(LOAD)' ./...
+	go test -C local -run '$(LOAD)' -timeout 10m ./e2e
 
 # Stores that are not installed are left out.
 test-compare: ## Test the comparison with other schedulers
