@@ -173,7 +173,7 @@ func TestParseErrorNamesField(t *testing.T) {
 		"data: invalid: sessionId must be":                    data(object{"sessionId": "0Mw"}),
 		"data: invalid: by must be EndUser or System":         data(object{"by": "Agent"}),
 		`data: policy: json: unknown field "inactiveAfter"`:   data(object{"policy": object{"inactiveAfter": "5m"}}),
-		`data: policy: duration: want a string such as`:     data(object{"policy": object{"endAfter": 5}}),
+		`data: policy: duration: want a string such as`:       data(object{"policy": object{"endAfter": 5}}),
 		"data: policy: endOnCancel: want true or false":       data(object{"policy": object{"endOnCancel": "yes"}}),
 		"data: invalid: policy.blockedFor must not":           data(object{"policy": object{"blockedFor": "-1s"}}),
 		`data: the extension attribute "orgid" is missing`:    status(object{"orgid": nil}),
@@ -181,7 +181,7 @@ func TestParseErrorNamesField(t *testing.T) {
 		"data: invalid: orgId must be the org's 15-character": status(object{"orgid": "00D"}),
 		"data: invalid: sessionId is missing":                 status(object{"data": object{"sessionId": nil}}),
 		"data: invalid: sessionStatus is missing":             status(object{"data": object{"sessionStatus": nil}}),
-		`data: time: want RFC 3339 or milliseconds`:    status(object{"data": object{"sessionEndTime": "noon"}}),
+		`data: time: want RFC 3339 or milliseconds`:           status(object{"data": object{"sessionEndTime": "noon"}}),
 	} {
 		t.Run(want, func(t *testing.T) {
 			_, err := cloudevent.Parse(line(t))
