@@ -448,7 +448,7 @@ func TestRejectedFirstMessageIsNotKept(t *testing.T) {
 	require.Zero(t, s.Stats().Conversations)
 }
 
-// A caller was told that its message is stored. So it is, also when Temporal
+// A PendingError says that the message is stored. So it is, also when Temporal
 // rejects it later: an operator may remove the cause.
 func TestPendingMessageIsRepeatedAfterARejection(t *testing.T) {
 	for name, fail := range map[string]func(t *testing.T, s *sender.Sender, c *connection) error{

@@ -63,7 +63,7 @@ func (s *Server) GetWorkflowExecutionHistory(
 	}, nil
 }
 
-// QueryWorkflow answers with the status that [Server.Stands] set.
+// QueryWorkflow answers with the status that [Server.SetStatus] set.
 func (s *Server) QueryWorkflow(
 	_ context.Context, r *workflowservice.QueryWorkflowRequest,
 ) (*workflowservice.QueryWorkflowResponse, error) {
