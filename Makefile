@@ -13,7 +13,7 @@ help: ## Show the targets
 demo: ## Play the example conversations on an embedded Temporal server, then keep serving
 	go run -C local .
 
-test: test-unit test-local test-compare ## Run every test, without the race detector
+test: test-unit test-local ## Test the product, without the race detector
 
 test-unit: ## Test the root module
 	go test ./...

@@ -8,12 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
+	"sessionkeeper/conversation"
 	"sessionkeeper/internal/ingest"
 	"sessionkeeper/sandbox/simulator"
 	"sessionkeeper/sender"
@@ -83,6 +87,8 @@ type play struct {
 	sender *sender.Sender
 	script script
 	out    io.Writer
+	// reporting is held while a report is written to out.
+	reporting sync.Mutex
 	// began is when the first event was sent.
 	began time.Time
 	// earlier has the last run of each workflow id before the play.
@@ -122,20 +128,44 @@ func (p *play) run(ctx context.Context) error {
 	p.began = time.Now()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range p.script.Conversations {
-		for _, f := range part.Faults {
-			group.Go(func() error { return p.inject(ctx, part, f) })
-		}
-		for _, s := range part.Steps {
-			group.Go(func() error { return p.do(ctx, part, s) })
+		group.Go(func() error {
+			if err := p.conversation(ctx, part); err != nil {
+				return fmt.Errorf("%s: %w", part.ID, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// conversation plays the scenes of a conversation.
+func (p *play) conversation(ctx context.Context, part part) error {
+	for _, spec := range part.Faults {
+		if err := p.inject(part, spec); err != nil {
+			return err
 		}
 	}
-	group.Go(func() error {
-		return ingest.Run(ctx, bytes.NewReader(events), p.sender, ingest.Options{
+	if err := pause(ctx, time.Until(p.began.Add(part.begins))); err != nil {
+		return err
+	}
+	for _, scene := range part.scenes {
+		for _, s := range scene.steps {
+			if err := p.await(ctx, part, s); err != nil {
+				return err
+			}
+			if err := p.do(ctx, part, s); err != nil {
+				return err
+			}
+		}
+		err := ingest.Run(ctx, bytes.NewReader(scene.events), p.sender, ingest.Options{
 			Paced:  true,
-			Report: func(format string, args ...any) { fmt.Fprintf(p.out, format+"\n", args...) },
+			Report: func(format string, args ...any) { p.report(part.ID + ": " + fmt.Sprintf(format, args...)) },
 		})
-	})
-	return group.Wait()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func session(part part, id string) simulator.Session {
@@ -148,59 +178,105 @@ func session(part part, id string) simulator.Session {
 	}
 }
 
-// inject injects a fault at its time, and removes it at the end of its time.
-func (p *play) inject(ctx context.Context, part part, f fault) error {
-	made, err := f.forConversation(part.identity)
+func (p *play) report(line string) {
+	p.reporting.Lock()
+	defer p.reporting.Unlock()
+	fmt.Fprintln(p.out, line)
+}
+
+// inject lets the sandbox have a fault.
+func (p *play) inject(part part, spec map[string]any) error {
+	made, err := newFault(spec, part.identity)
 	if err != nil {
 		return err
 	}
-	if !p.wait(ctx, f.At) {
-		return ctx.Err()
+	if _, err := p.Sandbox.Inject(made); err != nil {
+		return fmt.Errorf("inject a fault: %w", err)
 	}
-	id, err := p.Sandbox.Inject(made)
-	if err != nil {
-		return fmt.Errorf("inject the fault of %s: %w", part.ID, err)
-	}
-	if f.Until > 0 {
-		if !p.wait(ctx, f.Until) {
-			return ctx.Err()
+	return nil
+}
+
+// await waits for what a step waits for.
+func (p *play) await(ctx context.Context, part part, s step) error {
+	limited, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	if s.Phase != "" {
+		if err := p.awaitPhase(limited, part, s.Phase); err != nil {
+			return fmt.Errorf("wait until it is %s: %w", s.Phase, err)
 		}
-		p.Sandbox.RemoveFault(id)
 	}
-	return nil
+	if s.Call != "" {
+		err := p.Sandbox.Wait(limited, func(journal []simulator.Entry) bool {
+			return slices.ContainsFunc(journal, func(e simulator.Entry) bool {
+				return e.ConversationIdentifier == part.ID && e.Operation == string(s.Call) && e.ReceivedAt.After(p.began)
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("wait for the call %s: %w", s.Call, err)
+		}
+	}
+	return pause(ctx, s.Pause)
 }
 
-// do does a step at its time.
+// awaitPhase waits until the search attribute SessionPhase of the last run has a
+// value.
+func (p *play) awaitPhase(ctx context.Context, part part, phase conversation.Phase) error {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		described, err := p.Temporal.DescribeWorkflowExecution(ctx, part.identity.WorkflowID(), "")
+		if err != nil {
+			return struct{}{}, fmt.Errorf("describe it: %w", err)
+		}
+		now, err := phaseIn(described.GetWorkflowExecutionInfo().GetSearchAttributes())
+		if err == nil && now != string(phase) {
+			err = fmt.Errorf("it is %s", now)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(100*time.Millisecond)))
+	return err
+}
+
+// do does a step.
 func (p *play) do(ctx context.Context, part part, s step) error {
-	if !p.wait(ctx, s.At) {
-		return ctx.Err()
-	}
 	var err error
-	switch {
-	case s.EndSession:
-		err = p.Sandbox.SetStatus(part.identity.OrgID, part.ID, simulator.StatusEnded)
-	case s.NewSession != "":
-		_, err = p.Sandbox.CreateSession(part.identity.OrgID, session(part, s.NewSession))
-	case s.Activate != "":
-		err = p.Sandbox.SetChannelAddress(part.identity.OrgID, s.Activate, true)
-	case s.Retry:
-		err = p.sender.Retry(ctx, part.identity)
+	if s.Fault != nil {
+		err = p.inject(part, s.Fault)
 	}
-	if err != nil {
-		return fmt.Errorf("step at %s of %s: %w", s.At, part.ID, err)
+	if s.Repair {
+		p.repair(part)
 	}
-	return nil
+	if s.EndSession {
+		err = errors.Join(err, p.Sandbox.SetStatus(part.identity.OrgID, part.ID, simulator.StatusEnded))
+	}
+	if s.NewSession != "" {
+		_, created := p.Sandbox.CreateSession(part.identity.OrgID, session(part, s.NewSession))
+		err = errors.Join(err, created)
+	}
+	if s.Activate != "" {
+		err = errors.Join(err, p.Sandbox.SetChannelAddress(part.identity.OrgID, s.Activate, true))
+	}
+	if s.Retry {
+		err = errors.Join(err, p.sender.Retry(ctx, part.identity))
+	}
+	return err
 }
 
-// wait waits until an offset from the first event. It returns false if ctx ends
-// first.
-func (p *play) wait(ctx context.Context, offset time.Duration) bool {
-	timer := time.NewTimer(time.Until(p.began.Add(offset)))
+// repair removes the conversation's faults.
+func (p *play) repair(part part) {
+	for _, f := range p.Sandbox.Faults() {
+		if f.ConversationIdentifier == part.ID {
+			p.Sandbox.RemoveFault(f.ID)
+		}
+	}
+}
+
+// pause waits for d.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
+		return nil
 	case <-ctx.Done():
-		return false
+		return ctx.Err()
 	}
 }

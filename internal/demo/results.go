@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
@@ -157,12 +158,21 @@ func phaseOf(event *historypb.HistoryEvent) (phase string, err error) {
 	if upsert := event.GetUpsertWorkflowSearchAttributesEventAttributes(); upsert != nil {
 		attributes = upsert.GetSearchAttributes()
 	}
+	phase, err = phaseIn(attributes)
+	if err != nil {
+		return "", fmt.Errorf("event %d: %w", event.GetEventId(), err)
+	}
+	return phase, nil
+}
+
+// phaseIn returns the value of SessionPhase in search attributes, if any.
+func phaseIn(attributes *commonpb.SearchAttributes) (phase string, err error) {
 	payload, ok := attributes.GetIndexedFields()[conversation.SessionPhaseKey.GetName()]
 	if !ok {
 		return "", nil
 	}
 	if err := converter.GetDefaultDataConverter().FromPayload(payload, &phase); err != nil {
-		return "", fmt.Errorf("read the phase in event %d: %w", event.GetEventId(), err)
+		return "", fmt.Errorf("read the phase: %w", err)
 	}
 	return phase, nil
 }

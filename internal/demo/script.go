@@ -4,7 +4,9 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,31 +39,42 @@ type script struct {
 
 // part is one conversation's part in the script.
 type part struct {
-	ID           string        `yaml:"id"`
-	About        string        `yaml:"about"`
-	AppearsAfter time.Duration `yaml:"appearsAfter"`
-	Faults       []fault       `yaml:"faults"`
-	Steps        []step        `yaml:"steps"`
-	Expect       []result      `yaml:"expect"`
+	ID           string           `yaml:"id"`
+	About        string           `yaml:"about"`
+	AppearsAfter time.Duration    `yaml:"appearsAfter"`
+	Faults       []map[string]any `yaml:"faults"`
+	Steps        []step           `yaml:"steps"`
+	Expect       []result         `yaml:"expect"`
 
 	// identity is the one of its first started event.
 	identity conversation.Identity
+	// begins is when its first event is sent, after the first event of the log.
+	begins time.Duration
+	scenes []scene
 }
 
-// fault is a fault of the sandbox, with when it begins and ends.
-type fault struct {
-	At    time.Duration  `yaml:"at"`
-	Until time.Duration  `yaml:"until"`
-	Spec  map[string]any `yaml:",inline"`
+// scene is a part of a conversation: what is done, and the events that follow.
+type scene struct {
+	steps []step
+	// events are lines of the log.
+	events []byte
 }
 
-// step is something that a person or Salesforce does.
+// step is what is waited for, and then what a person or Salesforce does.
 type step struct {
-	At         time.Duration `yaml:"at"`
-	EndSession bool          `yaml:"endSession"`
-	NewSession string        `yaml:"newSession"`
-	Activate   string        `yaml:"activate"`
-	Retry      bool          `yaml:"retry"`
+	// Before is the id of the event that follows. Empty: after the last event.
+	Before string `yaml:"before"`
+
+	Phase conversation.Phase  `yaml:"phase"`
+	Call  simulator.Operation `yaml:"call"`
+	Pause time.Duration       `yaml:"pause"`
+
+	Fault      map[string]any `yaml:"fault"`
+	Repair     bool           `yaml:"repair"`
+	EndSession bool           `yaml:"endSession"`
+	NewSession string         `yaml:"newSession"`
+	Activate   string         `yaml:"activate"`
+	Retry      bool           `yaml:"retry"`
 }
 
 // result is how one workflow run must end, or how it ended.
@@ -83,54 +96,89 @@ func (r result) matches(actual result) bool {
 	return r == actual
 }
 
-func readScript(conversations, events []byte) (script, error) {
+func readScript(conversations, log []byte) (script, error) {
 	var s script
 	decoder := yaml.NewDecoder(bytes.NewReader(conversations))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&s); err != nil {
 		return s, fmt.Errorf("read the demo's conversations: %w", err)
 	}
-	identities, err := startedIdentities(events)
+	events, err := readEvents(log)
 	if err != nil {
 		return s, err
 	}
 	for i := range s.Conversations {
-		id, ok := identities[s.Conversations[i].ID]
-		if !ok {
-			return s, fmt.Errorf("read the demo's conversations: no event starts %s", s.Conversations[i].ID)
+		id := s.Conversations[i].ID
+		if err := s.Conversations[i].add(events[id]); err != nil {
+			return s, fmt.Errorf("read the demo's conversations: %s: %w", id, err)
 		}
-		s.Conversations[i].identity = id
-		delete(identities, id.ConversationIdentifier)
+		delete(events, id)
 	}
-	for id := range identities {
+	for id := range events {
 		return s, fmt.Errorf("read the demo's conversations: %s has events but is not listed", id)
 	}
 	return s, nil
 }
 
-// startedIdentities returns, by conversation identifier, the identity of each
-// conversation's first session.
-func startedIdentities(events []byte) (map[string]conversation.Identity, error) {
-	identities := map[string]conversation.Identity{}
-	for number, line := range strings.Split(strings.TrimSpace(string(events)), "\n") {
-		event, err := cloudevent.Parse([]byte(line))
+// event is an event of the log.
+type event struct {
+	cloudevent.Event
+	line string
+	// after is the time since the first event of the log.
+	after time.Duration
+}
+
+// readEvents returns the events of each conversation identifier.
+func readEvents(log []byte) (map[string][]event, error) {
+	events := map[string][]event{}
+	var first time.Time
+	for number, line := range strings.Split(strings.TrimSpace(string(log)), "\n") {
+		e, err := cloudevent.Parse([]byte(line))
 		if err != nil {
 			return nil, fmt.Errorf("read the demo's events: line %d: %w", number+1, err)
 		}
-		if event.Type != cloudevent.TypeStarted {
-			continue
+		if first.IsZero() {
+			first = e.At
 		}
-		id := event.Identity
-		if known, ok := identities[id.ConversationIdentifier]; !ok || id.SessionID < known.SessionID {
-			identities[id.ConversationIdentifier] = id
-		}
+		id := e.Identity.ConversationIdentifier
+		events[id] = append(events[id], event{Event: e, line: line, after: e.At.Sub(first)})
 	}
-	return identities, nil
+	return events, nil
 }
 
-// forConversation returns the sandbox's fault for a conversation.
-func (f fault) forConversation(id conversation.Identity) (simulator.Fault, error) {
-	text, err := json.Marshal(f.Spec)
+// add adds the events to the conversation, and divides it into scenes.
+func (p *part) add(events []event) error {
+	started := slices.IndexFunc(events, func(e event) bool { return e.Type == cloudevent.TypeStarted })
+	if started < 0 {
+		return errors.New("no event starts it")
+	}
+	p.identity, p.begins = events[started].Identity, events[0].after
+	steps := p.Steps
+	current := scene{}
+	for _, e := range events {
+		n := 0
+		for n < len(steps) && steps[n].Before == e.ID {
+			n++
+		}
+		if n > 0 {
+			p.scenes = append(p.scenes, current)
+			current = scene{steps: steps[:n]}
+			steps = steps[n:]
+		}
+		current.events = append(current.events, e.line+"\n"...)
+	}
+	p.scenes = append(p.scenes, current, scene{steps: steps})
+	for _, s := range steps {
+		if s.Before != "" {
+			return fmt.Errorf("no event %s for its step", s.Before)
+		}
+	}
+	return nil
+}
+
+// newFault returns the sandbox's fault for a conversation.
+func newFault(spec map[string]any, id conversation.Identity) (simulator.Fault, error) {
+	text, err := json.Marshal(spec)
 	if err != nil {
 		return simulator.Fault{}, fmt.Errorf("fault of %s: %w", id.ConversationIdentifier, err)
 	}

@@ -12,8 +12,8 @@ func TestScriptIsComplete(t *testing.T) {
 	require.Len(t, s.Conversations, 22)
 	for _, part := range s.Conversations {
 		require.NotEmpty(t, part.Expect, part.ID)
-		for _, f := range part.Faults {
-			_, err := f.forConversation(part.identity)
+		for _, spec := range part.Faults {
+			_, err := newFault(spec, part.identity)
 			require.NoError(t, err)
 		}
 	}
@@ -25,7 +25,8 @@ func TestScriptAndEventsMustName(t *testing.T) {
 		`"channelAddressIdentifier":"8f5d1c1e-2f0a-4c58-9a34-6b1c0d2e7f01","endUserClientId":"user",` +
 		`"conversationIdentifier":"one","sessionId":"0Mw000000000010AAA"}}`
 	for name, c := range map[string]struct{ conversations, events, want string }{
-		"a listed conversation":  {"conversations: [{id: one}, {id: two}]", started, "no event starts two"},
+		"a listed conversation":  {"conversations: [{id: one}, {id: two}]", started, "two: no event starts it"},
+		"an event for a step":    {"conversations: [{id: one, steps: [{before: '2'}]}]", started, "one: no event 2 for its step"},
 		"a started conversation": {"conversations: []", started, "one has events but is not listed"},
 		"known fields":           {"conversations: [{name: one}]", started, "field name not found"},
 		"valid events":           {"conversations: []", "not json", "line 1"},
