@@ -35,9 +35,9 @@ func New(orgs map[string]API) *Activities { return &Activities{orgs: orgs} }
 type Request struct {
 	conversation.Identity
 	By conversation.By `json:"by"`
-	// SessionSince is when the session began, as far as known. In its first minute
-	// "not found" is tried again a few times before it counts.
-	SessionSince time.Time `json:"sessionSince,omitzero"`
+	// KnownSince is when the workflow first heard of the session, by the workers'
+	// clock. Until a minute after it, "not found" is tried again.
+	KnownSince time.Time `json:"knownSince,omitzero"`
 }
 
 // Inactivate makes the session Inactive in Salesforce.
@@ -74,7 +74,7 @@ func (a *Activities) call(ctx context.Context, op conversation.Operation, r Requ
 	decision := Decide(err)
 	addFailure(&answer, decision, err)
 	progress := readProgress(ctx, answer.Attempt)
-	decision = progress.adjust(decision, err, time.Since(r.SessionSince) < startRace)
+	decision = progress.adjust(decision, err, time.Since(r.KnownSince) < startRace)
 	countCall(ctx, op, decision.Verdict, decision.Reason)
 	logFailure(ctx, answer, decision)
 	if decision.Verdict == Done {

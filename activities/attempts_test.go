@@ -114,7 +114,7 @@ func TestCappedIsGivenUpWithOtherRetriesInBetween(t *testing.T) {
 func TestNotFoundRightAfterTheStartIsRetried(t *testing.T) {
 	t.Parallel()
 	young := request()
-	young.SessionSince = time.Now()
+	young.KnownSince = time.Now()
 
 	t.Run("found by a later attempt", func(t *testing.T) {
 		t.Parallel()
@@ -150,7 +150,7 @@ func TestNotFoundRightAfterTheStartIsRetried(t *testing.T) {
 		l := newLab(t, 10*time.Second)
 		l.inject(fault(0, notFound))
 		older := young
-		older.SessionSince = time.Now().Add(-time.Minute)
+		older.KnownSince = time.Now().Add(-time.Minute)
 		require.Equal(t, 1, attempts(t, l.do, conversation.End, older).answer.Attempt)
 	})
 	t.Run("not if an earlier attempt may have succeeded", func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestNotFoundRightAfterTheStartIsRetried(t *testing.T) {
 func TestAttemptWithoutHeartbeatMayHaveSucceeded(t *testing.T) {
 	t.Parallel()
 	young := request()
-	young.SessionSince = time.Now()
+	young.KnownSince = time.Now()
 	panics := true
 	client := apiFunc(func(_ context.Context, r interaction.Request) (interaction.Response, error) {
 		if panics {

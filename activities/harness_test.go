@@ -100,8 +100,8 @@ func request() activities.Request {
 			OrgID: orgID, AuthorizationContext: "Partner1", ChannelAddressIdentifier: channel,
 			EndUserClientID: endUser, ConversationIdentifier: "conv-1", SessionID: sessionID,
 		},
-		By:           conversation.System,
-		SessionSince: time.Now().Add(-time.Hour),
+		By:         conversation.System,
+		KnownSince: time.Now().Add(-time.Hour),
 	}
 }
 

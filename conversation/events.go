@@ -17,6 +17,19 @@ type Start struct {
 	// because no Start had arrived yet. The next Start without this mark replaces
 	// it, even if that Start has an older At.
 	Provisional bool `json:"provisional,omitempty"`
+	// Previous is the session before this one, if the sender of the start knows it:
+	// it has looked up the last run of the conversation. It counts only as the
+	// input of a new workflow. With it, an event of the previous session that
+	// arrives late is recognised.
+	Previous *PreviousSession `json:"previous,omitempty"`
+}
+
+// PreviousSession is what is known of a session that has ended.
+type PreviousSession struct {
+	// SessionID is its id, if known.
+	SessionID string `json:"sessionId,omitempty"`
+	// EndsEventsUntil: an event up to this time belongs to it.
+	EndsEventsUntil time.Time `json:"endsEventsUntil,omitzero"`
 }
 
 // Validate checks every field. The error is an [*InvalidError]. A provisional
@@ -72,6 +85,19 @@ func (c Close) Validate() error {
 	}
 	p.sessionID(c.SessionID)
 	return p.err()
+}
+
+// CallFailing says that a call to Salesforce has failed several times and is still
+// tried again. It is the payload of [SignalCallFailing].
+type CallFailing struct {
+	// ActivityID is the activity that makes the call.
+	ActivityID string `json:"activityId"`
+	// Since is when its first attempt failed.
+	Since time.Time `json:"since"`
+	// Attempts is how many attempts have failed.
+	Attempts int `json:"attempts"`
+	// Answer is the answer to the last of them.
+	Answer Answer `json:"answer"`
 }
 
 // Retry is the payload of [SignalRetry]. It has no fields.

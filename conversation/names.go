@@ -26,6 +26,9 @@ const (
 	// SignalRetry carries a [Retry]: an operator removed the cause of a Blocked
 	// conversation, so try the call again.
 	SignalRetry = "retry"
+	// SignalCallFailing carries a [CallFailing]. Only the worker sends it, once for
+	// each call, when its third attempt has failed.
+	SignalCallFailing = "call-failing"
 
 	// UpdateClose carries a [Close], like SignalClose. The update completes when
 	// the session has ended, and answers with the [Outcome].
@@ -35,7 +38,8 @@ const (
 )
 
 // Search attributes, all of type Keyword. SessionPhase and OrgId have a value as
-// long as the workflow exists, ErrorReason while the conversation is [Blocked].
+// long as the workflow exists. ErrorReason has one while the conversation is
+// [Blocked], and while a call is tried again after its third failure.
 var (
 	SessionPhaseKey = temporal.NewSearchAttributeKeyKeyword("SessionPhase")
 	OrgIDKey        = temporal.NewSearchAttributeKeyKeyword("OrgId")

@@ -42,6 +42,9 @@ type Outcome struct {
 	Attempts int `json:"attempts"`
 	// LastAnswer is the last answer of Salesforce, nil if there was no call.
 	LastAnswer *Answer `json:"lastAnswer,omitempty"`
+	// Policy is the policy that was in force. A conversation that begins again
+	// with another event than a start keeps it.
+	Policy Policy `json:"policy,omitzero"`
 }
 
 // Answer is what Salesforce answered to one call, or why there was no answer.
@@ -52,8 +55,11 @@ type Answer struct {
 	// without one. Empty for a success.
 	Reason string `json:"reason,omitempty"`
 	// AlreadyOver: Salesforce did not carry out the call, because the session was over.
-	AlreadyOver bool   `json:"alreadyOver,omitempty"`
-	Message     string `json:"message,omitempty"`
+	AlreadyOver bool `json:"alreadyOver,omitempty"`
+	// NotActive: Salesforce answered to Inactivate that there is no active
+	// conversation. The session may be Inactive already, or over.
+	NotActive bool   `json:"notActive,omitempty"`
+	Message   string `json:"message,omitempty"`
 	// HTTPStatus is 0 if there was no HTTP answer.
 	HTTPStatus int `json:"httpStatus,omitempty"`
 	// Code is Salesforce's error code, if it sent one.

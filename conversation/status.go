@@ -20,6 +20,15 @@ const (
 	Blocked Phase = "Blocked"
 )
 
+// Closing is a requested close.
+type Closing struct {
+	By By `json:"by"`
+	// SessionID is the id that the close named, if it named one.
+	SessionID string `json:"sessionId,omitempty"`
+	// At is when the chat was closed.
+	At time.Time `json:"at"`
+}
+
 // Status is the answer of [QueryStatus]. It contains no personal data.
 type Status struct {
 	Phase                  Phase  `json:"phase"`
@@ -42,6 +51,11 @@ type Status struct {
 	EndAt time.Time `json:"endAt,omitzero"`
 	// Calling is the pending call to Salesforce, if any.
 	Calling Operation `json:"calling,omitempty"`
+	// Closing is the close that was requested, nil if none was or the session has ended.
+	Closing *Closing `json:"closing,omitempty"`
+	// Failing says that the pending call is tried again and again, nil if fewer
+	// than three of its attempts have failed.
+	Failing *CallFailing `json:"failing,omitempty"`
 	// Blocked is the answer for which an operator is needed. It is nil unless the
 	// phase is Blocked.
 	Blocked *Answer `json:"blocked,omitempty"`

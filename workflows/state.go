@@ -166,7 +166,7 @@ func (s *State) dueCall(now time.Time) *call {
 func (s *State) newCall(op conversation.Operation, by conversation.By) call {
 	return call{
 		Operation:  op,
-		Request:    activities.Request{Identity: s.Identity, By: by, SessionSince: s.SessionSince},
+		Request:    activities.Request{Identity: s.Identity, By: by, KnownSince: s.SessionSince},
 		generation: s.Generation, lastActivityAt: s.LastActivityAt,
 	}
 }
