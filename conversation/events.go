@@ -133,6 +133,11 @@ const (
 	StatusEnded    = "Ended"
 )
 
+// IsAlive reports whether the session is neither Inactive nor Ended.
+func (s SessionStatus) IsAlive() bool {
+	return s.Status == StatusNew || s.Status == StatusWaiting || s.Status == StatusActive
+}
+
 // Validate checks every field. The error is an [*InvalidError].
 func (s SessionStatus) Validate() error {
 	var p problems

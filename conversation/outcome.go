@@ -47,6 +47,9 @@ type Outcome struct {
 	Policy Policy `json:"policy,omitzero"`
 }
 
+// EndedByWorker reports whether a successful End of the worker ended the session.
+func (o Outcome) EndedByWorker() bool { return o.Why == Closed || o.Why == Idle || o.Why == Canceled }
+
 // Answer is what Salesforce answered to one call, or why there was no answer.
 type Answer struct {
 	Operation Operation `json:"operation"`

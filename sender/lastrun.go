@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,17 +21,46 @@ type lastRun struct {
 	at      time.Time
 }
 
-// includes reports whether an event belongs to the run. Without an outcome, every
+// includes reports whether an event belongs to the run. Every event of the
+// session that has ended does, whatever its time is. Without an outcome, every
 // event up to the run's end does. An event without a time happened now.
 func (l lastRun) includes(e event) bool {
 	until := l.at
 	if l.outcome != nil {
-		if conversation.SameSession(e.endOf, l.outcome.SessionID) {
+		if conversation.SameSession(e.start.SessionID, l.outcome.SessionID) {
 			return true
 		}
 		until = l.outcome.EndsEventsUntil
 	}
 	return !e.start.At.IsZero() && !e.start.At.After(until)
+}
+
+// nextStart is the input of the workflow that an event begins after this run. It
+// says what is known of the session before. A start that was made from another
+// event keeps the policy.
+func (l lastRun) nextStart(start conversation.Start) conversation.Start {
+	switch {
+	case l.outcome != nil:
+		start.Previous = &conversation.PreviousSession{
+			SessionID: l.outcome.SessionID, EndsEventsUntil: l.outcome.EndsEventsUntil,
+		}
+		if start.Provisional && l.outcome.Policy.InactivateAfter != nil {
+			start.Policy = l.outcome.Policy
+		}
+	case !l.at.IsZero():
+		start.Previous = &conversation.PreviousSession{EndsEventsUntil: l.at}
+	}
+	return start
+}
+
+// isAlive reports whether an entry of Salesforce says that the session of the run
+// is alive, although the worker's End of it has succeeded before.
+func (l lastRun) isAlive(status conversation.SessionStatus) bool {
+	if l.outcome == nil || !status.IsAlive() || !conversation.SameSession(status.SessionID, l.outcome.SessionID) {
+		return false
+	}
+	at := cmp.Or(status.At, l.outcome.At.Add(1))
+	return l.outcome.EndedByWorker() && at.After(l.outcome.At)
 }
 
 // answers reports whether the outcome answers a caller who waits for a close. A
@@ -40,7 +70,7 @@ func (l lastRun) answers(e event) bool {
 	if l.outcome == nil {
 		return false
 	}
-	sameOrUnnamed := e.endOf == "" || l.outcome.SessionID == ""
+	sameOrUnnamed := e.start.SessionID == "" || l.outcome.SessionID == ""
 	return l.includes(e) || e.start.At.IsZero() && sameOrUnnamed
 }
 

@@ -26,6 +26,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -75,6 +76,8 @@ type Sender struct {
 	options  Options
 	table    *table
 	reporter *reporter
+	// aliveAfterEnd counts the receipts AliveAfterEnd.
+	aliveAfterEnd atomic.Uint64
 }
 
 // New returns a sender on a Temporal client. Close it before the client.
@@ -107,6 +110,10 @@ const (
 	// NotTracked: no such conversation runs, and the event does not say enough
 	// to start one.
 	NotTracked Receipt = "not tracked"
+	// AliveAfterEnd: Salesforce says that the session is alive, although it had
+	// answered that the worker's End succeeded. Nothing is called again; look at the
+	// session in Salesforce.
+	AliveAfterEnd Receipt = "alive after end"
 )
 
 // Start starts a conversation, or corrects the identity and policy of one that
@@ -217,17 +224,38 @@ func (s *Sender) SessionStatus(
 		return "", fmt.Errorf("session status: %w", err)
 	}
 	if status.Status != conversation.StatusEnded {
-		return s.signalRunning(ctx, id, conversation.SignalSessionStatus, status)
+		return s.statusOfRunning(ctx, id, status)
 	}
 	receipt, _, err := s.signal(ctx, event{
 		start:  s.provisionalStart(id, cmp.Or(status.At, status.EndTime.Time)),
 		signal: conversation.SignalSessionStatus, payload: status,
-		endOf: status.SessionID,
 	})
 	if err == nil {
 		s.table.forget(id, end)
 	}
 	return receipt, err
+}
+
+// statusOfRunning passes an entry to the workflow that runs. If none runs, it looks
+// whether Salesforce reports a session as alive that the worker has ended.
+func (s *Sender) statusOfRunning(
+	ctx context.Context, id conversation.Identity, status conversation.SessionStatus,
+) (Receipt, error) {
+	receipt, err := s.signalRunning(ctx, id, conversation.SignalSessionStatus, status)
+	if receipt != NotTracked || !status.IsAlive() {
+		return receipt, err
+	}
+	last, err := s.lastRun(ctx, id.WorkflowID(), "")
+	if err != nil {
+		return "", fmt.Errorf("session status: %w", err)
+	}
+	if !last.isAlive(status) {
+		return NotTracked, nil
+	}
+	s.aliveAfterEnd.Add(1)
+	s.options.Logger.WarnContext(ctx, "Salesforce reports a session as alive that was ended",
+		"workflowId", id.WorkflowID(), "sessionId", status.SessionID, "sessionStatus", status.Status)
+	return AliveAfterEnd, nil
 }
 
 // Retry sends the signal retry to a Blocked conversation: the cause is removed,
@@ -265,10 +293,16 @@ type Stats struct {
 	// Absorbed counts the messages that needed no report of their own, Reports
 	// the reports that Temporal accepted, Failures the attempts that failed.
 	Absorbed, Reports, Failures uint64
+	// AliveAfterEnd counts the receipts [AliveAfterEnd].
+	AliveAfterEnd uint64
 }
 
 // Stats returns what the sender has done so far.
-func (s *Sender) Stats() Stats { return s.table.stats() }
+func (s *Sender) Stats() Stats {
+	stats := s.table.stats()
+	stats.AliveAfterEnd = s.aliveAfterEnd.Load()
+	return stats
+}
 
 // window is how long messages of a conversation with this policy are absorbed.
 func (s *Sender) window(p conversation.Policy) time.Duration {

@@ -1,9 +1,11 @@
 package sender_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -75,9 +77,11 @@ func TestEventTimeDecidesWhetherItBelongsToTheEndedSession(t *testing.T) {
 	}{
 		"start before the end":                      {temporaltest.Run{Outcome: outcome}, started, before, session, sender.AlreadyOver},
 		"start at the end":                          {temporaltest.Run{Outcome: outcome}, started, end, session, sender.AlreadyOver},
-		"start after the end":                       {temporaltest.Run{Outcome: outcome}, started, after, session, sender.Sent},
+		"start of the session that has ended":       {temporaltest.Run{Outcome: outcome}, started, after, session, sender.AlreadyOver},
+		"start of another session":                  {temporaltest.Run{Outcome: outcome}, started, after, otherSession, sender.Sent},
 		"message before the end":                    {temporaltest.Run{Outcome: outcome}, message, before, "", sender.AlreadyOver},
-		"message after the end":                     {temporaltest.Run{Outcome: outcome}, message, after, session, sender.Sent},
+		"message after the end":                     {temporaltest.Run{Outcome: outcome}, message, after, "", sender.Sent},
+		"message of the session that has ended":     {temporaltest.Run{Outcome: outcome}, message, after, session, sender.AlreadyOver},
 		"message of now":                            {temporaltest.Run{Outcome: outcome}, message, time.Time{}, "", sender.Sent},
 		"close before the end":                      {temporaltest.Run{Outcome: outcome}, closed, before, "", sender.AlreadyOver},
 		"close after the end":                       {temporaltest.Run{Outcome: outcome}, closed, after, "", sender.Sent},
@@ -111,6 +115,83 @@ func TestEventTimeDecidesWhetherItBelongsToTheEndedSession(t *testing.T) {
 				begun = append(begun, allow)
 			}
 			require.Equal(t, begun, reuses(server))
+		})
+	}
+}
+
+// The workflow that begins after another one gets what the sender knows of that one.
+func TestNextRunKnowsThePreviousOne(t *testing.T) {
+	kept := conversation.Policy{InactivateAfter: new(conversation.Duration(3 * time.Second))}.WithDefaults()
+	outcome := &conversation.Outcome{Why: conversation.Closed, EndsEventsUntil: end, SessionID: session, Policy: kept}
+	previous := &conversation.PreviousSession{SessionID: session, EndsEventsUntil: end}
+	for name, test := range map[string]struct {
+		run  temporaltest.Run
+		send sendFunc
+		want conversation.Start
+	}{
+		"a message keeps the policy": {
+			temporaltest.Run{Outcome: outcome}, message, conversation.Start{Policy: kept, Previous: previous},
+		},
+		"a start brings its own": {
+			temporaltest.Run{Outcome: outcome}, started, conversation.Start{Previous: previous},
+		},
+		"a close, after a run without an outcome": {
+			temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, closed,
+			conversation.Start{Previous: &conversation.PreviousSession{EndsEventsUntil: end}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, s := start(t)
+			test.run.WorkflowID, test.run.Ended = full.WorkflowID(), end
+			server.SetLastRun(test.run)
+			_, err := test.send(t.Context(), s, after, otherSession)
+			require.NoError(t, err)
+			var begun conversation.Start
+			require.NoError(t, json.Unmarshal(server.Calls()[len(server.Calls())-1].Input, &begun))
+			require.Equal(t, test.want.Previous, begun.Previous)
+			require.Equal(t, test.want.Policy, begun.Policy)
+		})
+	}
+}
+
+// Salesforce says that a session is alive after the worker's End of it succeeded.
+func TestAliveAfterEnd(t *testing.T) {
+	for name, test := range map[string]struct {
+		why     conversation.Why
+		status  string
+		session string
+		at      time.Time
+		want    sender.Receipt
+	}{
+		"Active":                         {conversation.Closed, conversation.StatusActive, session, after, sender.AliveAfterEnd},
+		"Waiting, after an idle end":     {conversation.Idle, conversation.StatusWaiting, session + "AAA", after, sender.AliveAfterEnd},
+		"without a time":                 {conversation.Closed, conversation.StatusActive, session, time.Time{}, sender.AliveAfterEnd},
+		"sent before the end":            {conversation.Closed, conversation.StatusActive, session, before, sender.NotTracked},
+		"another session":                {conversation.Closed, conversation.StatusActive, otherSession, after, sender.NotTracked},
+		"Inactive":                       {conversation.Closed, conversation.StatusInactive, session, after, sender.NotTracked},
+		"Salesforce ended it, not we":    {conversation.EndedInSalesforce, conversation.StatusActive, session, after, sender.NotTracked},
+		"it was over before we ended it": {conversation.AlreadyOver, conversation.StatusActive, session, after, sender.NotTracked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := temporaltest.Start(t)
+			var log bytes.Buffer
+			s := sender.New(server.Client(t), sender.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			server.SetLastRun(temporaltest.Run{WorkflowID: full.WorkflowID(), Ended: end, Outcome: &conversation.Outcome{
+				Why: test.why, SessionID: session, At: end, EndsEventsUntil: before,
+			}})
+			got, err := s.SessionStatus(t.Context(), key, conversation.SessionStatus{
+				SessionID: test.session, Status: test.status, At: test.at,
+			})
+			require.NoError(t, err)
+			require.Equal(t, test.want, got)
+			counted := uint64(0)
+			if test.want == sender.AliveAfterEnd {
+				counted = 1
+				require.Contains(t, log.String(), "alive")
+			} else {
+				require.Empty(t, log.String())
+			}
+			require.Equal(t, counted, s.Stats().AliveAfterEnd)
 		})
 	}
 }
@@ -224,8 +305,10 @@ func TestOnlyTheKeyReachesOnlyAConversationThatRuns(t *testing.T) {
 			require.Equal(t, sender.Sent, got)
 
 			for _, call := range server.Calls() {
-				require.Equal(t, "SignalWorkflowExecution", call.Method)
-				require.Equal(t, name, call.Name)
+				if call.Method != "DescribeWorkflowExecution" {
+					require.Equal(t, "SignalWorkflowExecution", call.Method)
+					require.Equal(t, name, call.Name)
+				}
 			}
 		})
 	}

@@ -21,8 +21,6 @@ type event struct {
 	start   conversation.Start
 	signal  string
 	payload any
-	// endOf is the session that this event ends, where it names one.
-	endOf string
 }
 
 // provisionalStart is the workflow input that is made from an event of another
@@ -38,7 +36,7 @@ func (s *Sender) closing(id conversation.Identity, c conversation.Close) (event,
 		return event{}, fmt.Errorf("close: %w", err)
 	}
 	start := s.provisionalStart(id, c.At)
-	return event{start: start, signal: conversation.SignalClose, payload: c, endOf: c.SessionID}, nil
+	return event{start: start, signal: conversation.SignalClose, payload: c}, nil
 }
 
 // keyOnly reports whether an identity has only the two identifiers that name a
@@ -113,6 +111,7 @@ func (s *Sender) signal(ctx context.Context, e event) (receipt Receipt, began bo
 				return AlreadyOver, false, nil
 			}
 			began = true
+			e.start = last.nextStart(e.start)
 			err = s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
 		}
 	}

@@ -66,6 +66,7 @@ func (s *Sender) updateOrStart(ctx context.Context, e event, updateID string) (c
 	case last.answers(e):
 		return *last.outcome, nil
 	default:
+		e.start = last.nextStart(e.start)
 		return s.updateWithStart(ctx, e, updateID, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
 	}
 }

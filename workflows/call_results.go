@@ -13,32 +13,37 @@ import (
 
 // callSucceeded applies Salesforce's answer that a call reached its goal.
 func (s *State) callSucceeded(c call, answer conversation.Answer, now time.Time) {
-	if c.generation != s.Generation || s.Outcome != nil {
+	if !s.countAnswer(c, answer) {
 		return
 	}
-	s.recordAnswer(answer)
 	switch {
 	case c.Operation == conversation.End && s.Closing != nil:
-		s.end(conversation.Closed, string(c.By), now, s.Closing.At)
+		s.end(conversation.Closed, string(c.By), s.Closing.At, now)
 	case c.Operation == conversation.End:
-		s.end(conversation.Idle, string(c.By), now, c.lastActivityAt)
+		s.end(conversation.Idle, string(c.By), c.lastActivityAt, now)
 	case answer.AlreadyOver:
-		s.end(conversation.AlreadyOver, "", now, c.lastActivityAt)
-	case s.isStillDue(c, now) && c.lastActivityAt.Equal(s.LastActivityAt):
+		s.end(conversation.AlreadyOver, "", c.lastActivityAt, now)
+	case !s.isStillDue(c, now) || !c.lastActivityAt.Equal(s.LastActivityAt):
+	case answer.NotActive && !s.canEndLater():
+		s.end(conversation.AlreadyOver, "", c.lastActivityAt, now)
+	default:
 		s.InactiveSince = now
 	}
+}
+
+// canEndLater reports whether a session that may be Inactive or over can be ended
+// later without harm. Without its id, a late End could hit a newer session.
+func (s *State) canEndLater() bool {
+	return s.Identity.SessionID != "" && *s.Policy.EndAfter != 0
 }
 
 // callFailed applies the failure of a call: the conversation becomes Blocked if
 // the call is still due. A call whose cancellation was requested is not retried:
 // its first failure ends it. Such a failure must not block the conversation.
 func (s *State) callFailed(c call, err error, cancelRequested bool, now time.Time) {
-	if c.generation != s.Generation || s.Outcome != nil {
+	answer, ok := s.answerFrom(c, err, now)
+	if ok && !s.countAnswer(c, answer) || c.generation != s.Generation || s.Outcome != nil {
 		return
-	}
-	answer, ok := answerFrom(c, err, now)
-	if ok {
-		s.recordAnswer(answer)
 	}
 	switch {
 	case cancelRequested, temporal.IsCanceledError(err), !s.isStillDue(c, now):
@@ -66,15 +71,29 @@ func (s *State) isStillDue(c call, now time.Time) bool {
 	return due != nil && due.same(c)
 }
 
-func (s *State) recordAnswer(answer conversation.Answer) {
+// countAnswer counts the attempts of a call for the session that it was made for,
+// and reports whether that session is still open.
+func (s *State) countAnswer(c call, answer conversation.Answer) bool {
+	if c.generation != s.Generation {
+		if s.Replaced != nil && s.Replaced.Generation == c.generation {
+			s.Replaced.Attempts += answer.Attempt
+		}
+		return false
+	}
 	s.LastAnswer = &answer
 	s.Attempts += answer.Attempt
+	if s.Outcome != nil {
+		s.Outcome.Attempts, s.Outcome.LastAnswer = s.Attempts, s.LastAnswer
+	}
+	return s.Outcome == nil
 }
 
 // answerFrom returns the answer in an activity's error. If there is none, it
 // makes one from the kind of the error. The second result is false if the error
-// did not come from an attempt.
-func answerFrom(c call, err error, now time.Time) (conversation.Answer, bool) {
+// did not come from an attempt. A call that was cancelled between two attempts
+// has no answer: then the worker's last report of its failures is the best that
+// is known.
+func (s *State) answerFrom(c call, err error, now time.Time) (conversation.Answer, bool) {
 	answer := conversation.Answer{Operation: c.Operation, By: c.By, At: now}
 	if application, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		answer.Reason, answer.Message = application.Type(), application.Message()
@@ -86,6 +105,11 @@ func answerFrom(c call, err error, now time.Time) (conversation.Answer, bool) {
 	}
 	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
 		answer.Reason, answer.Message = activities.ReasonTimeout, timeout.Error()
+		return answer, true
+	}
+	if s.Failing != nil {
+		answer = s.Failing.Answer
+		answer.Attempt = s.Failing.Attempts
 		return answer, true
 	}
 	answer.Reason, answer.Message = activities.ReasonUnknown, err.Error()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -23,13 +24,14 @@ func Register(r worker.WorkflowRegistry) {
 }
 
 // Conversation runs until the conversation has ended and returns how it ended.
-// Callers pass the start only. The second argument is the state that a run gives
-// to the next one when it continues as new.
+// Callers pass the start only, a [conversation.Start]. The second argument is the
+// [State] that a run gives to the next one when it continues as new. Both are raw,
+// so that an input that cannot be read fails the workflow, not its task.
 //
 // It fails with the ErrorReason as error type after it was Blocked for
-// policy.blockedFor, and with "INVALID_REQUEST" if the start does not name a
-// conversation. It is Canceled when an operator cancels it.
-func Conversation(ctx workflow.Context, start conversation.Start, carried *State) (*conversation.Outcome, error) {
+// policy.blockedFor, and with "INVALID_REQUEST" if the start cannot be read or does
+// not name a conversation. It is Canceled when an operator cancels it.
+func Conversation(ctx workflow.Context, start, carried converter.RawValue) (*conversation.Outcome, error) {
 	r, err := newRunner(ctx, start, carried)
 	if err != nil {
 		return nil, err
@@ -49,28 +51,46 @@ type runner struct {
 	idleTimer     idleTimer
 }
 
-func newRunner(ctx workflow.Context, start conversation.Start, carried *State) (*runner, error) {
-	r := &runner{state: carried}
-	if r.state == nil {
-		if err := checkStart(ctx, start); err != nil {
-			return nil, err
-		}
-		r.state = newState(start, workflow.Now(ctx))
+func newRunner(ctx workflow.Context, start, carried converter.RawValue) (*runner, error) {
+	state, err := firstState(ctx, start, carried)
+	if err != nil {
+		return nil, temporal.NewNonRetryableApplicationError("start conversation: "+err.Error(),
+			activities.ReasonInvalidRequest, nil)
 	}
+	r := &runner{state: state}
 	return r, r.registerHandlers(ctx)
+}
+
+// firstState is the state at the beginning of a run. Only a run that continues
+// another one has a carried state.
+func firstState(ctx workflow.Context, rawStart, rawCarried converter.RawValue) (*State, error) {
+	var start conversation.Start
+	if err := readJSON(rawStart, &start); err != nil {
+		return nil, unreadable("start", err)
+	}
+	if err := checkStart(ctx, start); err != nil {
+		return nil, err
+	}
+	if workflow.GetInfo(ctx).ContinuedExecutionRunID == "" || rawCarried.Payload() == nil {
+		return newState(start, workflow.Now(ctx)), nil
+	}
+	var carried State
+	if err := readJSON(rawCarried, &carried); err != nil {
+		return nil, unreadable("carried state", err)
+	}
+	carried.Policy = carried.Policy.WithDefaults()
+	return &carried, nil
 }
 
 // checkStart rejects only a start that does not name a conversation or has an
 // impossible policy. A later start may complete the other fields; until then
 // Salesforce's errors tell the operator what is missing.
 func checkStart(ctx workflow.Context, start conversation.Start) error {
-	err := errors.Join(start.ValidateKey(), start.Policy.Validate())
-	if id := workflow.GetInfo(ctx).WorkflowExecution.ID; err == nil && id != start.WorkflowID() {
-		err = fmt.Errorf("workflow id %q: want %q", id, start.WorkflowID())
+	if err := errors.Join(start.ValidateKey(), start.Policy.Validate()); err != nil {
+		return err
 	}
-	if err != nil {
-		return temporal.NewNonRetryableApplicationError("start conversation: "+err.Error(),
-			activities.ReasonInvalidRequest, nil)
+	if workflow.GetInfo(ctx).WorkflowExecution.ID != start.WorkflowID() {
+		return errors.New(`the workflow id must be "<orgId>:<conversationIdentifier>" of the start`)
 	}
 	return nil
 }
@@ -122,7 +142,7 @@ func (r *runner) isFinished(ctx workflow.Context) bool {
 func (r *runner) finish(ctx workflow.Context) (*conversation.Outcome, error) {
 	r.publish(ctx)
 	if r.state.Next != nil {
-		return nil, r.continueAsNew(ctx, r.state.Next)
+		return nil, r.continueAsNew(ctx, r.state.asFirst(workflow.Now(ctx)))
 	}
 	return r.state.Outcome, nil
 }

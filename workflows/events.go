@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"time"
 
 	"sessionkeeper/conversation"
@@ -11,14 +12,13 @@ import (
 // switches to that session, and an event after the end belongs to the next one.
 
 // applyStart takes the identity and policy of the newest start, and its session.
-// A start that names no conversation (it could not be decoded) is ignored.
 func (s *State) applyStart(e conversation.Start, now time.Time) {
-	if e.ConversationIdentifier == "" {
-		return
-	}
 	at := conversation.EventTime(e.At, now)
 	state := s
-	if s.Outcome != nil || !conversation.SameSession(e.SessionID, s.Identity.SessionID) {
+	switch {
+	case s.Outcome == nil && conversation.SameSession(e.SessionID, s.Identity.SessionID):
+	case s.Outcome == nil && s.isStartOfClosing(e, at):
+	default:
 		state = s.stateFor(e.SessionID, at, now)
 	}
 	if state == nil {
@@ -26,19 +26,30 @@ func (s *State) applyStart(e conversation.Start, now time.Time) {
 	}
 	state.recordSession(e.SessionID, at)
 	state.identify(e, at)
+	if state != s && state.Closing != nil && at.After(state.Closing.At) {
+		state.recordMessage(conversation.Message{SessionID: e.SessionID, At: at})
+	}
 	if at.Before(state.SessionSince) {
 		state.SessionSince = at
 	}
-	if !state.inactive() && at.After(state.LastActivityAt) {
+	if !state.inactive() && at.After(state.LastActivityAt) && !state.isBeforeInactivate(at, now) {
 		state.LastActivityAt, state.ReceivedAt = at, now
 		state.dropStaleLeases()
 	}
 }
 
+// isStartOfClosing reports whether a start is the first of a conversation that is
+// being closed already. The close arrived first, and its time is a moment before
+// the time of the start, because clocks differ.
+func (s *State) isStartOfClosing(e conversation.Start, at time.Time) bool {
+	return s.IdentifiedAt.IsZero() && !s.HasPrevious && s.Closing != nil &&
+		s.mayBeCurrent(e.SessionID) && !at.After(s.Closing.At.Add(clockTolerance))
+}
+
 // applyMessage restarts the idle time. A message that is older than the last
 // activity does not.
 func (s *State) applyMessage(e conversation.Message, now time.Time) {
-	e.At = conversation.EventTime(e.At, now)
+	e.At = s.notBeforeSession(e.SessionID, conversation.EventTime(e.At, now))
 	state := s.stateFor(e.SessionID, e.At, now)
 	defer func() { s.applyLease(e.Lease, e.At) }()
 	if state == nil {
@@ -46,7 +57,13 @@ func (s *State) applyMessage(e conversation.Message, now time.Time) {
 	}
 	s.recordMessage(e)
 	state.recordMessage(e)
-	if state.Closing != nil && !e.At.After(state.Closing.At) || !e.At.After(state.LastActivityAt) {
+	switch {
+	case state.Closing != nil && !e.At.After(state.Closing.At), !e.At.After(state.LastActivityAt):
+		return
+	case state != s && state.Closing != nil:
+		// The next session is closed already. The message begins the one after it.
+		return
+	case state.isBeforeInactivate(e.At, now):
 		return
 	}
 	state.Closing = nil
@@ -72,7 +89,7 @@ func (s *State) markActive(at, now time.Time) {
 // applyClose requests the End. For a session that has ended it is a repetition
 // and changes nothing.
 func (s *State) applyClose(e conversation.Close, now time.Time) {
-	e.At = conversation.EventTime(e.At, now)
+	e.At = s.notBeforeSession(e.SessionID, conversation.EventTime(e.At, now))
 	if s.orderOf(e.SessionID, e.At) == current {
 		switch {
 		case s.Outcome != nil && s.Next == nil:
@@ -94,7 +111,7 @@ func (s *State) applyClose(e conversation.Close, now time.Time) {
 	if by != conversation.EndUser {
 		by = conversation.System
 	}
-	state.Closing, state.Blocked = &Closing{By: by, SessionID: e.SessionID, At: e.At}, nil
+	state.Closing, state.Blocked = &conversation.Closing{By: by, SessionID: e.SessionID, At: e.At}, nil
 	state.startNextIfMessageAfter(e.At, now)
 }
 
@@ -110,7 +127,8 @@ func (s *State) repeatClose(e conversation.Close) {
 }
 
 // applySessionStatus applies what Salesforce reports about a session. Ended is
-// final, so it counts even if it arrives after a later status.
+// final, so it counts even if it arrives after a later status. The session has
+// ended at its EndTime, if there is one: the entry may have been sent later.
 func (s *State) applySessionStatus(e conversation.SessionStatus, now time.Time) {
 	at := e.At
 	if at.IsZero() {
@@ -134,10 +152,14 @@ func (s *State) applySessionStatus(e conversation.SessionStatus, now time.Time) 
 		}
 		state = s.stateFor(e.SessionID, began, now)
 	default:
+		s.noticeAlive(e, at)
 		return
 	}
 	switch {
-	case state == nil, state.Outcome != nil, e.Status == "":
+	case state == nil, e.Status == "":
+		return
+	case state.Outcome != nil:
+		state.noticeAlive(e, at)
 		return
 	case at.Before(state.SessionStatusAt) && e.Status != conversation.StatusEnded:
 		return
@@ -146,15 +168,32 @@ func (s *State) applySessionStatus(e conversation.SessionStatus, now time.Time) 
 	state.SessionStatus, state.SessionStatusAt = e.Status, at
 	switch e.Status {
 	case conversation.StatusEnded:
-		state.end(conversation.EndedInSalesforce, e.EndedByRole, at, at)
+		ended := cmp.Or(e.EndTime.Time, at)
+		state.end(conversation.EndedInSalesforce, e.EndedByRole, conversation.EventTime(ended, now), now)
 	case conversation.StatusInactive:
 		state.markInactive(at)
 	case conversation.StatusNew, conversation.StatusWaiting, conversation.StatusActive:
-		if state.Closing == nil && at.After(state.LastActivityAt) {
+		if state.Closing == nil && at.After(latest(state.LastActivityAt, state.InactiveSince)) &&
+			!state.isBeforeInactivate(at, now) {
 			state.markActive(at, now)
 		}
 	}
 }
+
+// noticeAlive records that Salesforce reports a session as alive after it has
+// ended it. Nothing is called again: the operator has to look at it.
+func (s *State) noticeAlive(e conversation.SessionStatus, at time.Time) {
+	ended := s.SessionSince
+	if s.Outcome != nil {
+		ended = s.Outcome.At
+	}
+	if s.hasEnded(e.SessionID) && e.IsAlive() && at.After(ended) {
+		s.AliveAfterEnd = at
+	}
+}
+
+// applyCallFailing records that the call in flight keeps failing.
+func (s *State) applyCallFailing(e conversation.CallFailing) { s.Failing = &e }
 
 // markInactive records that Salesforce reported the session as Inactive. A
 // Blocked Inactivate is not needed any more.

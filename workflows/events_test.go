@@ -197,8 +197,13 @@ func TestEvents(t *testing.T) {
 		},
 		"a message after the end belongs to the next session": {
 			active(s1),
+			[]event{reported("Ended", s1, 50), messaged("", 60)},
+			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50 | next: Active session= active=60",
+		},
+		"a message that names the ended session belongs to the past": {
+			active(s1),
 			[]event{reported("Ended", s1, 50), messaged(s1, 60)},
-			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50 | next: Active session=" + s1 + " active=60",
+			"Ended session=" + s1 + " outcome=EndedInSalesforce by Agent until=50",
 		},
 		"which may be closed": {
 			active(s1),
@@ -330,9 +335,8 @@ func TestCorrectedStart(t *testing.T) {
 	s.applyStart(started(s1, 99), at(120))
 	require.Equal(t, "corrected", s.Identity.ChannelAddressIdentifier, "an older start corrects nothing")
 
-	s.applyStart(conversation.Start{}, at(130))
 	s.applyStart(started(s1, 125), at(140))
-	require.Equal(t, "8f6c1c5e", s.Identity.ChannelAddressIdentifier, "a start that could not be decoded is ignored")
+	require.Equal(t, "8f6c1c5e", s.Identity.ChannelAddressIdentifier, "a newer start corrects again")
 }
 
 // Salesforce refuses Inactivate without a session id, so a new id unblocks it.

@@ -92,16 +92,26 @@ func TestLeaseAppliesToTheNextSession(t *testing.T) {
 	require.Equal(t, at(999), s.Next.inactivateAt(), "its holder may have collected messages after the close")
 }
 
-func TestLeaseAppliesToEveryNextSession(t *testing.T) {
+// The next session has none of its own. A message after its close is enough to begin
+// one when its run begins.
+func TestNextSessionDoesNotNest(t *testing.T) {
 	s := active(s1)
 	s.end(conversation.EndedInSalesforce, "", at(10), at(10))
-	s.applyMessage(conversation.Message{At: at(11)}, at(100))
-	s.applyClose(conversation.Close{At: at(20)}, at(100))
-	s.applyMessage(conversation.Message{At: at(21)}, at(100))
-	require.NotNil(t, s.Next.Next)
-	s.applyMessage(conversation.Message{At: at(15), Lease: fiveMinutes}, at(100))
-	require.Equal(t, at(315), s.Next.leaseUntil())
-	require.Equal(t, at(315), s.Next.Next.leaseUntil(), "its holder relies on it")
+	for i := range 50 {
+		s.applyMessage(conversation.Message{At: at(11 + 2*i)}, at(200))
+		s.applyClose(conversation.Close{At: at(12 + 2*i)}, at(200))
+	}
+	s.applyMessage(conversation.Message{At: at(150)}, at(200))
+	s.applyMessage(conversation.Message{At: at(15), Lease: fiveMinutes}, at(200))
+	require.Nil(t, s.Next.Next)
+	require.Equal(t, at(315), s.Next.leaseUntil(), "its holder relies on it")
+
+	first := s.asFirst(at(200))
+	require.Equal(t, at(110), first.Closing.At, "the closes of what has not begun yet become one")
+	require.Equal(t, at(150), first.Next.LastMessage.At)
+	require.Equal(t, at(315), first.Next.leaseUntil())
+	first.callSucceeded(first.newCall(conversation.End, conversation.System), conversation.Answer{Attempt: 1}, at(201))
+	require.Equal(t, at(150), first.Next.LastActivityAt, "the message after the close is not lost")
 }
 
 func TestTooManyLeasesShareOneEntry(t *testing.T) {

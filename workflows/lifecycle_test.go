@@ -187,10 +187,10 @@ func TestLifecycle(t *testing.T) {
 		},
 		"a late start without later events": {
 			func(s *conversation.Start) { s.At = at(-2000) }, func(*harness) {},
-			[]string{"1 Inactivate by System", "3601 End by System"},
-			outcome{conversation.Idle, "System", 3601},
+			[]string{"600 Inactivate by System", "4200 End by System"},
+			outcome{conversation.Idle, "System", 4200},
 		},
-		"a payload that cannot be decoded counts as an event of now": {
+		"a payload with wrong types counts as of now": {
 			none, func(h *harness) {
 				h.signal(500, "message", []int{1})
 				h.signal(1000, "close", map[string]any{"by": 7})
@@ -198,16 +198,35 @@ func TestLifecycle(t *testing.T) {
 			[]string{"1000 End by System"},
 			outcome{conversation.Closed, "System", 1000},
 		},
-		"an absent payload counts as an event of now": {
+		"a message that cannot be read counts, anything else does not": {
 			none, func(h *harness) {
 				h.signal(500, "message", nil)
 				h.signal(700, "start", nil)
 				h.signal(701, "session-status", "Ended")
 				h.signal(702, "retry", "now!")
-				h.signal(1000, "close", nil)
+				h.signal(703, "close", nil)
+				h.signal(704, "close", []byte{0xff})
+				h.signal(705, "close", map[string]any{"sessionId": 7})
+				h.signal(706, "call-failing", "now!")
 			},
-			[]string{"1000 End by System"},
-			outcome{conversation.Closed, "System", 1000},
+			[]string{"1100 Inactivate by System", "4700 End by System"},
+			outcome{conversation.Idle, "System", 4700},
+		},
+		"a close with a field that cannot be read counts as of now": {
+			none, func(h *harness) {
+				h.signal(500, "close", map[string]any{"by": "EndUser", "sessionId": s2, "at": "+24:00"})
+				h.signal(1000, "close", map[string]any{"by": "EndUser", "sessionId": s2, "at": "2026-03-01T09:00:00+24:00"})
+			},
+			[]string{"500 End by EndUser"},
+			outcome{conversation.Closed, "EndUser", 500},
+		},
+		"a close of an earlier session with a field that cannot be read changes nothing": {
+			none, func(h *harness) {
+				h.signal(10, "start", started(s2, 10))
+				h.signal(500, "close", map[string]any{"by": "EndUser", "sessionId": s1, "at": 5})
+			},
+			[]string{"610 Inactivate by System", "4210 End by System"},
+			outcome{conversation.Idle, "System", 4210},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -231,6 +250,7 @@ func TestOutcome(t *testing.T) {
 	require.Equal(t, conversation.Outcome{
 		Why: conversation.Closed, EndedBy: "EndUser", At: at(30), EndsEventsUntil: at(9), SessionID: s1, Attempts: 2,
 		LastAnswer: &conversation.Answer{Operation: conversation.End, By: conversation.EndUser, Attempt: 1},
+		Policy:     started(s1, 0).Policy.WithDefaults(),
 	}, h.ended())
 	require.Equal(
 		t,
@@ -276,7 +296,7 @@ func TestInvalidStartFails(t *testing.T) {
 		},
 		"wrong workflow id": {
 			func(s *conversation.Start) { s.ConversationIdentifier = "conv-2" },
-			[]string{org + ":conv-1", org + ":conv-2"},
+			[]string{"workflow id"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -305,18 +325,18 @@ func TestStartCompletedLater(t *testing.T) {
 	require.Equal(t, s1, h.ended().SessionID)
 }
 
-// The details say which signal could not be decoded, without its content.
-func TestLastDecodeErrorIsShown(t *testing.T) {
+// The details say which payload could not be read, without its content.
+func TestUnreadablePayloadIsShown(t *testing.T) {
 	h := newHarness(t)
 	h.signal(10, "message", map[string]any{"at": string(make([]byte, 5000))})
 	h.signal(20, "session-status", nil)
 	h.after(15, func() {
 		details := h.details()
-		require.Contains(t, details, `Last decode error: signal "message" could not be decoded`)
+		require.Contains(t, details, "Last unreadable payload: signal message cannot be read: invalid: at must be a time in RFC 3339")
 		require.Less(t, len(details), 1000)
 	})
-	h.after(25, func() { require.Contains(t, h.details(), "sessionId is missing") })
-	h.signal(30, "close", nil)
+	h.after(25, func() { require.Contains(t, h.details(), "signal session-status cannot be read: it is not JSON") })
+	h.signal(30, "close", conversation.Close{})
 	h.run()
 	h.ended()
 }

@@ -62,9 +62,10 @@ func (r *runner) completeCall(ctx workflow.Context) {
 	now := workflow.Now(ctx)
 	if err != nil {
 		r.state.callFailed(p.call, err, p.cancelRequested, now)
-		return
+	} else {
+		r.state.callSucceeded(p.call, answer, now)
 	}
-	r.state.callSucceeded(p.call, answer, now)
+	r.state.Failing = nil
 }
 
 func startCall(ctx workflow.Context, c call) *pendingCall {

@@ -31,8 +31,11 @@ func (r *runner) publish(ctx workflow.Context) {
 func (r *runner) publishSearchAttributes(ctx workflow.Context) {
 	before := readSearchAttributes(ctx)
 	now := searchAttributes{phase: string(r.state.Phase()), org: r.state.Identity.OrgID}
-	if r.state.Blocked != nil {
-		now.reason = r.state.Blocked.Reason
+	switch s := r.state; {
+	case s.Blocked != nil:
+		now.reason = s.Blocked.Reason
+	case s.Failing != nil && r.pendingCall != nil && !r.pendingCall.cancelRequested:
+		now.reason = s.Failing.Answer.Reason
 	}
 	var changes []temporal.SearchAttributeUpdate
 	if now.phase != before.phase {
@@ -89,8 +92,11 @@ func (r *runner) details() string {
 	if s.LastAnswer != nil {
 		line("Last answer from Salesforce: %s", formatAnswer(*s.LastAnswer))
 	}
-	if s.LastDecodeError != "" {
-		line("Last decode error: %s", s.LastDecodeError)
+	if !s.AliveAfterEnd.IsZero() {
+		line("**Look at it:** Salesforce reported a session as alive that has ended (%s)", rfc3339(s.AliveAfterEnd))
+	}
+	if s.Unreadable != "" {
+		line("Last unreadable payload: %s", s.Unreadable)
 	}
 	return strings.Join(lines, "\n\n")
 }
@@ -98,12 +104,14 @@ func (r *runner) details() string {
 // phaseReason says why the conversation is in its phase.
 func (r *runner) phaseReason() string {
 	s := r.state
-	switch s.Phase() {
-	case conversation.Ended:
+	switch phase := s.Phase(); {
+	case phase == conversation.Ended:
 		return formatOutcome(*s.Outcome)
-	case conversation.Blocked:
+	case phase == conversation.Blocked:
 		return fmt.Sprintf("An operator is needed: **%s**. %s", s.Blocked.Reason, s.Blocked.Message)
-	case conversation.Inactive:
+	case s.Closing != nil:
+		return fmt.Sprintf("Closing since %s, by %s.", rfc3339(s.Closing.At), s.Closing.By)
+	case phase == conversation.Inactive:
 		return fmt.Sprintf("No activity since %s, Inactive in Salesforce since %s.",
 			rfc3339(s.LastActivityAt), rfc3339(s.InactiveSince))
 	default:
@@ -141,6 +149,9 @@ func (r *runner) nextAction() string {
 		return "nothing."
 	case r.pendingCall != nil && r.pendingCall.cancelRequested:
 		return fmt.Sprintf("%s was cancelled; waits for its last attempt.", r.pendingCall.call.Operation)
+	case r.pendingCall != nil && s.Failing != nil:
+		return fmt.Sprintf("%s keeps failing since %s: %s. It is tried again; see the pending activity.",
+			s.Failing.Answer.Operation, rfc3339(s.Failing.Since), formatAnswer(s.Failing.Answer))
 	case r.pendingCall != nil:
 		c := r.pendingCall.call
 		return fmt.Sprintf("%s by %s is in flight; see the pending activity.", c.Operation, c.By)
@@ -183,13 +194,18 @@ func (r *runner) status() conversation.Status {
 		SessionStatus:          s.SessionStatus,
 		StartedAt:              s.SessionSince,
 		LastMessageAt:          s.LastMessage.At,
+		Closing:                s.Closing,
+		Failing:                s.Failing,
 		Blocked:                s.Blocked,
 		BlockedUntil:           s.blockedUntil(),
 		LastAnswer:             s.LastAnswer,
 		Policy:                 s.Policy,
 		Outcome:                s.Outcome,
 	}
-	if status.Phase == conversation.Active || status.Phase == conversation.Inactive {
+	if s.Outcome != nil {
+		status.Closing = nil
+	}
+	if s.Closing == nil && r.pendingCall == nil && s.Blocked == nil && s.Outcome == nil {
 		status.InactivateAt, status.EndAt = s.inactivateAt(), s.endAt()
 		status.LeaseUntil = s.leaseUntil()
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -30,7 +31,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 // Replay detects an incompatible change in every recorded history: here one more
 // activity before the loop.
 func TestIncompatibleChangeFailsReplay(t *testing.T) {
-	changed := func(ctx workflow.Context, start conversation.Start, carried *State) (*conversation.Outcome, error) {
+	changed := func(ctx workflow.Context, start, carried converter.RawValue) (*conversation.Outcome, error) {
 		options := workflow.ActivityOptions{StartToCloseTimeout: time.Second}
 		workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), "Inactivate")
 		return Conversation(ctx, start, carried)

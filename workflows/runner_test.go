@@ -28,7 +28,8 @@ func TestMessageCancelsInactivate(t *testing.T) {
 	require.Equal(t, conversation.Closed, h.ended().Why)
 }
 
-// A message that is older than the last activity cancels no call.
+// A message that is older than the last activity cancels no call. A message of a newer
+// session does, and that session has its whole idle time.
 func TestOldMessageCancelsNothing(t *testing.T) {
 	h := newHarness(t)
 	h.salesforce(conversation.Inactivate, times(3, busy)...)
@@ -38,7 +39,7 @@ func TestOldMessageCancelsNothing(t *testing.T) {
 	h.run()
 	require.Equal(t, []string{
 		"600 Inactivate by System", "601 Inactivate by System", "603 Inactivate by System",
-		"607 Inactivate by System", "900 End by System",
+		"900 End by System",
 	}, h.calls)
 }
 
@@ -142,7 +143,7 @@ func TestUpdateCloseOfAnEarlierSession(t *testing.T) {
 		require.Equal(t, conversation.NewSession, unknown.outcome.Why)
 		require.Equal(t, conversation.Active, h.status().Phase)
 	})
-	h.signal(40, "close", nil)
+	h.signal(40, "close", conversation.Close{})
 	h.run()
 	require.Equal(t, []string{"40 End by System"}, h.calls)
 }
@@ -189,6 +190,7 @@ func TestMessageAfterTheEndStartsTheNextRun(t *testing.T) {
 	next := newHarness(t)
 	next.SetStartTime(at(11))
 	next.signal(100, "start", started(s2, 50))
+	next.SetContinuedExecutionRunID("before")
 	next.ExecuteWorkflow(conversation.WorkflowType, start, state)
 	require.Equal(t, conversation.Idle, next.ended().Why)
 	require.Equal(t, s2, next.ended().SessionID)
@@ -330,6 +332,7 @@ func TestContinueAsNew(t *testing.T) {
 
 			next := newHarness(t)
 			next.SetStartTime(at(100))
+			next.SetContinuedExecutionRunID("before")
 			next.ExecuteWorkflow(conversation.WorkflowType, start, state)
 			require.Equal(t, []string{"690 Inactivate by System", "4290 End by System"}, next.calls)
 		})
@@ -352,6 +355,7 @@ func TestContinueAsNewWhileBlocked(t *testing.T) {
 	next := newHarness(t)
 	next.SetStartTime(at(50))
 	next.signal(10, "retry", nil)
+	next.SetContinuedExecutionRunID("before")
 	next.ExecuteWorkflow(conversation.WorkflowType, start, state)
 	require.Equal(t, []string{"60 End by EndUser"}, next.calls)
 	require.Equal(t, 2, next.ended().Attempts, "attempts of the previous run count")
@@ -386,6 +390,7 @@ func TestContinueAsNewCancelsACall(t *testing.T) {
 	start, state := h.continued()
 	next := newHarness(t)
 	next.SetStartTime(at(100))
+	next.SetContinuedExecutionRunID("before")
 	next.ExecuteWorkflow(conversation.WorkflowType, start, state)
 	require.Equal(t, []string{"100 End by System"}, next.calls)
 }

@@ -20,13 +20,16 @@ const (
 	newer // a session that replaces the current one
 )
 
+// clockTolerance is how much the clocks of the partner's systems may differ. Some
+// also write whole seconds.
+const clockTolerance = 5 * time.Second
+
 // orderOf finds the session of an event. If the id is unknown, the time decides,
 // because events arrive in any order. The time also decides for an event without
 // an id, if the beginning of the current session is known for certain.
 func (s *State) orderOf(sessionID string, at time.Time) sessionOrder {
-	certain := len(s.EndedSessions) > 0 || !s.IdentifiedAt.IsZero()
 	switch {
-	case sessionID == "" && certain && at.Before(s.SessionSince):
+	case sessionID == "" && s.sinceIsCertain() && at.Before(s.SessionSince):
 		return previous
 	case s.hasEnded(sessionID):
 		return previous
@@ -39,6 +42,20 @@ func (s *State) orderOf(sessionID string, at time.Time) sessionOrder {
 	}
 }
 
+func (s *State) sinceIsCertain() bool { return s.HasPrevious || !s.IdentifiedAt.IsZero() }
+
+// notBeforeSession returns the time that counts for an event of this time. If the
+// event names no session, happened a moment before the current session, and no
+// earlier session is known that it could belong to, then only the clocks differ:
+// it counts as of the beginning of the session.
+func (s *State) notBeforeSession(sessionID string, at time.Time) time.Time {
+	early := s.SessionSince.Sub(at)
+	if sessionID == "" && !s.HasPrevious && s.Outcome == nil && 0 < early && early <= clockTolerance {
+		return s.SessionSince
+	}
+	return at
+}
+
 // mayBeCurrent reports whether an id is that of the current session. An absent or
 // unknown id may be.
 func (s *State) mayBeCurrent(sessionID string) bool {
@@ -46,7 +63,12 @@ func (s *State) mayBeCurrent(sessionID string) bool {
 	return sessionID == "" || known == "" || conversation.SameSession(sessionID, known)
 }
 
+// hasEnded reports whether a session is known to have ended. Its events belong to
+// the past, whatever their time is.
 func (s *State) hasEnded(sessionID string) bool {
+	if s.Outcome != nil && conversation.SameSession(s.Identity.SessionID, sessionID) {
+		return true
+	}
 	return slices.ContainsFunc(s.EndedSessions, func(id string) bool {
 		return conversation.SameSession(id, sessionID)
 	})
@@ -72,8 +94,23 @@ func (s *State) stateFor(sessionID string, at, now time.Time) *State {
 		s.Next = s.nextSession(sessionID, at, now)
 		return s.Next
 	default:
-		return s.Next.stateFor(sessionID, at, now)
+		return s.Next.stateAsNext(sessionID, at, now)
 	}
+}
+
+// stateAsNext is stateFor for a session that has not begun yet. It has no next
+// session of its own, so that the state does not grow. Its last message is enough
+// to begin one when its run begins, see [State.asFirst].
+func (s *State) stateAsNext(sessionID string, at, now time.Time) *State {
+	switch s.orderOf(sessionID, at) {
+	case previous:
+		return nil
+	case newer:
+		s.switchSession(sessionID, at, now)
+	default:
+		s.recordSession(sessionID, at)
+	}
+	return s
 }
 
 // endedBefore reports whether an event at this time happened after the end or
@@ -109,7 +146,8 @@ func (s *State) recordSession(sessionID string, at time.Time) {
 // has ended, so a close or a block of it is dropped.
 func (s *State) switchSession(sessionID string, at, now time.Time) {
 	next := s.nextSession(sessionID, at, now)
-	next.Generation, next.LastDecodeError = s.Generation+1, s.LastDecodeError
+	next.Generation, next.Unreadable, next.AliveAfterEnd = s.Generation+1, s.Unreadable, s.AliveAfterEnd
+	next.Replaced = &replaced{Generation: s.Generation, SessionID: s.Identity.SessionID, Attempts: s.Attempts}
 	*s = *next
 }
 
@@ -120,7 +158,7 @@ func (s *State) nextSession(sessionID string, at, now time.Time) *State {
 	next.Identity.SessionID = sessionID
 	next.IdentifiedAt = s.IdentifiedAt
 	next.Leases = slices.Clone(s.Leases)
-	next.EndedSessions = s.endedBy(sessionID)
+	next.HasPrevious, next.EndedSessions = true, withID(s.EndedSessions, s.Identity.SessionID, sessionID)
 	if m := s.LastMessage; !m.At.Before(at) && next.mayBeCurrent(m.SessionID) {
 		next.LastActivityAt, next.LastMessage = m.At, m
 	}
@@ -130,26 +168,28 @@ func (s *State) nextSession(sessionID string, at, now time.Time) *State {
 	return next
 }
 
-// endedBy returns the ids of the sessions that have ended once the next session
-// follows.
-func (s *State) endedBy(nextID string) []string {
-	known := s.Identity.SessionID
-	if known == "" || conversation.SameSession(known, nextID) {
-		return s.EndedSessions
+// withID adds the id of a session that has ended, if it is known, and not the id
+// of the session that follows.
+func withID(ended []string, id, nextID string) []string {
+	if id == "" || conversation.SameSession(id, nextID) {
+		return ended
 	}
-	ended := append(slices.Clone(s.EndedSessions), known)
+	ended = append(slices.Clone(ended), id)
 	return ended[max(0, len(ended)-maxEndedSessions):]
 }
 
 // end ends the session. Events up to endsEventsUntil belong to it.
-func (s *State) end(why conversation.Why, by string, at, endsEventsUntil time.Time) {
+func (s *State) end(why conversation.Why, by string, endsEventsUntil, now time.Time) {
 	s.Blocked = nil
 	s.Outcome = &conversation.Outcome{
-		Why: why, EndedBy: by, At: at, EndsEventsUntil: endsEventsUntil,
-		SessionID: s.Identity.SessionID, Attempts: s.Attempts, LastAnswer: s.LastAnswer,
+		Why: why, EndedBy: by, At: now, EndsEventsUntil: endsEventsUntil,
+		SessionID: s.Identity.SessionID, Attempts: s.Attempts, LastAnswer: s.LastAnswer, Policy: s.Policy,
 	}
 	s.dropNextUntil(endsEventsUntil)
-	s.startNextIfMessageAfter(endsEventsUntil, at)
+	if s.Next != nil && s.hasEnded(s.Next.Identity.SessionID) {
+		s.Next = nil
+	}
+	s.startNextIfMessageAfter(endsEventsUntil, now)
 }
 
 // dropNextUntil removes the next session if all of its events belong to this one,
@@ -163,9 +203,18 @@ func (s *State) dropNextUntil(end time.Time) {
 // startNextIfMessageAfter begins the next session if the last message is later
 // than the end of this one.
 func (s *State) startNextIfMessageAfter(end, now time.Time) {
-	if s.Next == nil && s.LastMessage.At.After(end) {
+	if s.Next == nil && s.LastMessage.At.After(end) && !s.hasEnded(s.LastMessage.SessionID) {
 		s.Next = s.nextSession(s.LastMessage.SessionID, s.LastMessage.At, now)
 	}
+}
+
+// asFirst returns the next session as the first one of the next run.
+func (s *State) asFirst(now time.Time) *State {
+	next := s.Next
+	if next.Closing != nil {
+		next.startNextIfMessageAfter(next.Closing.At, now)
+	}
+	return next
 }
 
 // markCanceled records that the End was made because the workflow was cancelled.

@@ -1,9 +1,9 @@
 package workflows
 
 import (
-	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
@@ -18,6 +18,7 @@ var signalDescriptions = map[string]string{
 	conversation.SignalClose:         "The chat has ended. Ends the session, by EndUser or System.",
 	conversation.SignalSessionStatus: "A SessionStatusChanged entry from Salesforce.",
 	conversation.SignalRetry:         "The cause of a block has been removed. Tries the call again.",
+	conversation.SignalCallFailing:   "The worker says that a call keeps failing. Only the worker sends it.",
 }
 
 // signalChannel returns the channel of a signal. A channel takes about 200 bytes, so
@@ -63,14 +64,18 @@ func (r *runner) hasEvents(ctx workflow.Context) bool {
 // drainSignals applies everything that has arrived. The order of the kinds only
 // matters for events of one workflow task that have no time: a close is applied
 // after the messages before it.
+//
+// A payload that cannot be read is not an error of the workflow. A message counts
+// as of now, because somebody wrote. A close counts as of now if what it says of
+// by and sessionId can be read. Anything else changes nothing.
 func (r *runner) drainSignals(ctx workflow.Context) {
 	now := workflow.Now(ctx)
-	drain(ctx, r, conversation.SignalStart, func(e conversation.Start) { r.state.applyStart(e, now) })
-	drain(ctx, r, conversation.SignalSessionStatus, func(e conversation.SessionStatus) {
-		r.state.applySessionStatus(e, now)
+	drain(ctx, r, conversation.SignalStart, nil, func(e conversation.Start) { r.state.applyStart(e, now) })
+	drain(ctx, r, conversation.SignalSessionStatus, nil, func(e conversation.SessionStatus) {
+		r.applySessionStatus(ctx, e, now)
 	})
-	drain(ctx, r, conversation.SignalMessage, func(e conversation.Message) { r.state.applyMessage(e, now) })
-	drain(ctx, r, conversation.SignalClose, func(e conversation.Close) { r.state.applyClose(e, now) })
+	drain(ctx, r, conversation.SignalMessage, messageOfNow, func(e conversation.Message) { r.state.applyMessage(e, now) })
+	drain(ctx, r, conversation.SignalClose, closeOfNow, func(e conversation.Close) { r.state.applyClose(e, now) })
 	for _, request := range r.updates {
 		r.state.applyClose(request.close, now)
 		if r.state.Closing != nil {
@@ -79,45 +84,59 @@ func (r *runner) drainSignals(ctx workflow.Context) {
 		r.closeRequests = append(r.closeRequests, request)
 	}
 	r.updates = nil
-	drain(ctx, r, conversation.SignalRetry, func(conversation.Retry) { r.state.applyRetry() })
+	drain(ctx, r, conversation.SignalCallFailing, nil, func(e conversation.CallFailing) {
+		if r.pendingCall != nil {
+			r.state.applyCallFailing(e)
+		}
+	})
+	drain(ctx, r, conversation.SignalRetry, retryWithoutPayload, func(conversation.Retry) { r.state.applyRetry() })
 }
 
-// drain applies every signal of one name. A signal that cannot be decoded is not
-// lost: its name says what happened, so it is applied as an event of now without
-// fields, and LastDecodeError says what was wrong.
-func drain[T any](ctx workflow.Context, r *runner, name string, apply func(T)) {
+// drain applies every signal of one name. Where a payload cannot be read, salvage
+// returns what counts instead, if anything does; it may be nil.
+func drain[T any](
+	ctx workflow.Context, r *runner, name string, salvage func(converter.RawValue) (T, bool), apply func(T),
+) {
 	if !slices.Contains(workflow.GetUnhandledSignalNames(ctx), name) {
 		return
 	}
 	var raw converter.RawValue
 	for channel := signalChannel(ctx, name); channel.ReceiveAsync(&raw); raw = (converter.RawValue{}) {
 		var event T
-		if err := decode(raw, &event); err != nil {
-			var empty T
-			event = empty
-			r.state.LastDecodeError = decodeError(name, err)
+		err := read(raw, &event)
+		ok := err == nil
+		if !ok && salvage != nil {
+			event, ok = salvage(raw)
 		}
-		apply(event)
+		if err != nil {
+			r.reportUnreadable(ctx, name, raw, err)
+		}
+		if ok {
+			apply(event)
+		}
 	}
 }
 
-// decodeError says which signal could not be decoded, and which field was wrong.
-// It does not contain the decoder's own error, which repeats the value: a value
-// may be personal data.
-func decodeError(signal string, err error) string {
-	problem := "it is not the expected JSON"
-	if invalid, ok := errors.AsType[*conversation.InvalidError](err); ok {
-		problem = invalid.Error()
+// applySessionStatus applies a status, and warns if Salesforce reports a session as
+// alive that has ended.
+func (r *runner) applySessionStatus(ctx workflow.Context, e conversation.SessionStatus, now time.Time) {
+	before := r.state.AliveAfterEnd
+	r.state.applySessionStatus(e, now)
+	if r.state.AliveAfterEnd.Equal(before) {
+		return
 	}
-	return fmt.Sprintf("signal %q could not be decoded: %s", signal, problem)
+	workflow.GetLogger(ctx).Warn("Salesforce reports a session as alive that has ended", "sessionId", e.SessionID)
+	workflow.GetMetricsHandler(ctx).Counter("sessionkeeper_alive_after_end").Inc(1)
 }
 
-func decode(raw converter.RawValue, event any) error {
-	if err := converter.GetDefaultDataConverter().FromPayload(raw.Payload(), event); err != nil {
-		return err
+// reportUnreadable leaves a remark for the details, and counts. A signal "retry"
+// without a payload is usual.
+func (r *runner) reportUnreadable(ctx workflow.Context, name string, raw converter.RawValue, err error) {
+	if name == conversation.SignalRetry && isEmpty(raw) {
+		return
 	}
-	if checked, ok := event.(interface{ Validate() error }); ok {
-		return checked.Validate()
-	}
-	return nil
+	r.state.Unreadable = unreadable("signal "+name, err).Error()
+	workflow.GetLogger(ctx).Warn("Payload cannot be read", "signal", name, "problem", r.state.Unreadable)
+	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{"signal": name}).
+		Counter("sessionkeeper_unreadable_payloads").Inc(1)
 }

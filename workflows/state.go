@@ -25,15 +25,22 @@ type State struct {
 	// Generation numbers the sessions of this run. A call belongs to one of them.
 	Generation   int       `json:"generation"`
 	SessionSince time.Time `json:"sessionSince"`
+	// KnownSince is when the workflow first heard of the session.
+	KnownSince time.Time `json:"knownSince"`
 	// EndedSessions are the ids of sessions before the current one.
 	EndedSessions []string `json:"endedSessions,omitempty"`
+	// HasPrevious: there was a session before the current one.
+	HasPrevious bool `json:"hasPrevious,omitempty"`
 	// SessionStatus is the last status that Salesforce reported.
 	SessionStatus   string    `json:"sessionStatus,omitempty"`
 	SessionStatusAt time.Time `json:"sessionStatusAt,omitzero"`
 
 	// InactiveSince is zero while the conversation is Active.
-	InactiveSince  time.Time `json:"inactiveSince,omitzero"`
-	LastActivityAt time.Time `json:"lastActivityAt"`
+	InactiveSince time.Time `json:"inactiveSince,omitzero"`
+	// InactivateSince is when the Inactivate became due that is due or in flight,
+	// zero if there is none.
+	InactivateSince time.Time `json:"inactivateSince,omitzero"`
+	LastActivityAt  time.Time `json:"lastActivityAt"`
 	// ReceivedAt is when LastActivityAt became known.
 	ReceivedAt time.Time `json:"receivedAt"`
 	// Leases are held by senders that report in windows. A lease that ends before
@@ -41,7 +48,7 @@ type State struct {
 	Leases      []lease `json:"leases,omitempty"`
 	LastMessage message `json:"lastMessage,omitzero"`
 
-	Closing    *Closing              `json:"closing,omitempty"`
+	Closing    *conversation.Closing `json:"closing,omitempty"`
 	Blocked    *conversation.Answer  `json:"blocked,omitempty"`
 	LastAnswer *conversation.Answer  `json:"lastAnswer,omitempty"`
 	Attempts   int                   `json:"attempts"`
@@ -50,8 +57,16 @@ type State struct {
 	// that happened after the close or the end.
 	Next *State `json:"next,omitempty"`
 
-	// LastDecodeError says which signal could not be decoded.
-	LastDecodeError string `json:"lastDecodeError,omitempty"`
+	// Replaced is the session before this one, if a newer session replaced it in
+	// this run.
+	Replaced *replaced `json:"replaced,omitempty"`
+	// Failing says that the call in flight keeps failing.
+	Failing *conversation.CallFailing `json:"failing,omitempty"`
+	// AliveAfterEnd is when Salesforce last reported a status of a session that it
+	// had ended before, zero for never.
+	AliveAfterEnd time.Time `json:"aliveAfterEnd,omitzero"`
+	// Unreadable says which payload could not be read last.
+	Unreadable string `json:"unreadable,omitempty"`
 }
 
 // message is a message that was reported.
@@ -60,12 +75,11 @@ type message struct {
 	At        time.Time `json:"at"`
 }
 
-// Closing is a requested close.
-type Closing struct {
-	By conversation.By `json:"by"`
-	// SessionID is the id that the close named, if it named one.
-	SessionID string    `json:"sessionId,omitempty"`
-	At        time.Time `json:"at"`
+// replaced is a session that was replaced by a newer one.
+type replaced struct {
+	Generation int    `json:"generation"`
+	SessionID  string `json:"sessionId,omitempty"`
+	Attempts   int    `json:"attempts"`
 }
 
 // newState is the state at the start of a conversation. A start without a time,
@@ -76,11 +90,16 @@ func newState(start conversation.Start, now time.Time) *State {
 		Identity:       start.Identity,
 		Policy:         start.Policy.WithDefaults(),
 		SessionSince:   at,
+		KnownSince:     now,
 		LastActivityAt: at,
 		ReceivedAt:     now,
 	}
 	if !start.Provisional {
 		s.IdentifiedAt = at
+	}
+	if start.Previous != nil {
+		s.HasPrevious = true
+		s.EndedSessions = withID(nil, start.Previous.SessionID, start.SessionID)
 	}
 	return s
 }
@@ -116,7 +135,14 @@ type decision struct {
 // loop and the property test TestNeverEarly both use it.
 func (s *State) step(now time.Time) decision {
 	s.expireLeases(now)
-	return decision{gaveUp: s.gaveUp(now), due: s.dueCall(now), deadline: s.nextDeadline(now)}
+	due := s.dueCall(now)
+	switch {
+	case due == nil || due.Operation != conversation.Inactivate:
+		s.InactivateSince = time.Time{}
+	case s.InactivateSince.IsZero():
+		s.InactivateSince = now
+	}
+	return decision{gaveUp: s.gaveUp(now), due: due, deadline: s.nextDeadline(now)}
 }
 
 // needsTimer reports whether a timer must be set for the deadline. firesAt is
@@ -166,7 +192,7 @@ func (s *State) dueCall(now time.Time) *call {
 func (s *State) newCall(op conversation.Operation, by conversation.By) call {
 	return call{
 		Operation:  op,
-		Request:    activities.Request{Identity: s.Identity, By: by, KnownSince: s.SessionSince},
+		Request:    activities.Request{Identity: s.Identity, By: by, KnownSince: s.KnownSince},
 		generation: s.Generation, lastActivityAt: s.LastActivityAt,
 	}
 }
@@ -194,13 +220,33 @@ func (s *State) nextIdleCheck(now time.Time) time.Time {
 }
 
 // idleAt is when a conversation whose last activity was at this time becomes
-// idle, zero for never.
+// idle, zero for never. If the last activity was too late to prove anything, it is
+// inactivateAfter after its arrival.
 func (s *State) idleAt(lastActivity time.Time) time.Time {
 	after := time.Duration(*s.Policy.InactivateAfter)
 	if s.inactive() || after == 0 {
 		return time.Time{}
 	}
-	return latest(lastActivity.Add(after), s.ReceivedAt.Add(min(minIdleDelay, after)))
+	delay := min(minIdleDelay, after)
+	if s.isTooLate(s.LastActivityAt, s.ReceivedAt) {
+		delay = after
+	}
+	return latest(lastActivity.Add(after), s.ReceivedAt.Add(delay))
+}
+
+// isTooLate reports whether an activity arrived after its own idle deadline. The
+// quiet time until then proves nothing: later events may be on their way too, or
+// the clock of the sender is behind.
+func (s *State) isTooLate(at, arrived time.Time) bool {
+	after := time.Duration(*s.Policy.InactivateAfter)
+	return after != 0 && !arrived.Before(at.Add(after))
+}
+
+// isBeforeInactivate reports whether an activity changes nothing, because it
+// happened before the conversation became Inactive, or before the Inactivate that
+// is in flight became due, and has arrived too late to prevent that.
+func (s *State) isBeforeInactivate(at, now time.Time) bool {
+	return !at.After(latest(s.InactiveSince, s.InactivateSince)) && s.isTooLate(at, now)
 }
 
 // endAt is when an Inactive conversation is to be ended, zero for never. It waits

@@ -57,7 +57,7 @@ func blocked(s *State, op conversation.Operation, seconds int) *State {
 }
 
 func closing(s *State, by conversation.By, seconds int) *State {
-	s.Closing = &Closing{By: by, At: at(seconds)}
+	s.Closing = &conversation.Closing{By: by, At: at(seconds)}
 	return s
 }
 
@@ -104,7 +104,10 @@ func TestStep(t *testing.T) {
 		},
 		"ended": {ended, 9999, conversation.Ended, "", time.Time{}},
 		"received late, checked after minIdleDelay": {
-			newState(started(s1, 0), at(5000)), 5000, conversation.Active, "", at(5001),
+			newState(started(s1, 0), at(599)), 599, conversation.Active, "", at(600),
+		},
+		"received after its own deadline, waits from its arrival": {
+			newState(started(s1, 0), at(5000)), 5000, conversation.Active, "", at(5600),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

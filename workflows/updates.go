@@ -1,11 +1,13 @@
 package workflows
 
 import (
-	"fmt"
+	"errors"
 
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
 )
 
@@ -23,20 +25,30 @@ const noGeneration = -1
 
 func (c *closeRequest) resolved() bool { return c.outcome != nil || c.err != nil }
 
-func (r *runner) validateClose(_ workflow.Context, e conversation.Close) error {
-	if err := e.Validate(); err != nil {
-		return err
+// validateClose refuses a close that cannot be read, so that it leaves no event in
+// the history.
+func (r *runner) validateClose(_ workflow.Context, raw converter.RawValue) error {
+	var e conversation.Close
+	err := read(raw, &e)
+	switch {
+	case err != nil:
+		err = unreadable("close", err)
+	case r.state.hasEnded(e.SessionID) && r.state.Outcome == nil:
+		err = errors.New("this session has ended already")
+	default:
+		return nil
 	}
-	if r.state.hasEnded(e.SessionID) {
-		return fmt.Errorf("session %s has ended already", e.SessionID)
-	}
-	return nil
+	return temporal.NewNonRetryableApplicationError(err.Error(), activities.ReasonInvalidRequest, nil,
+		conversation.Answer{Operation: conversation.End, By: e.By, Reason: activities.ReasonInvalidRequest, Message: err.Error()})
 }
 
 // closeAndWait is the update "close". It returns the outcome. If the conversation
 // is Blocked, it fails with the reason; the close stays requested.
-func (r *runner) closeAndWait(ctx workflow.Context, e conversation.Close) (*conversation.Outcome, error) {
-	request := &closeRequest{close: e, generation: noGeneration}
+func (r *runner) closeAndWait(ctx workflow.Context, raw converter.RawValue) (*conversation.Outcome, error) {
+	request := &closeRequest{generation: noGeneration}
+	if err := read(raw, &request.close); err != nil {
+		return nil, unreadable("close", err) // the validator has read it before
+	}
 	r.updates = append(r.updates, request)
 	if err := workflow.Await(ctx, request.resolved); err != nil {
 		return nil, err
@@ -47,6 +59,8 @@ func (r *runner) closeAndWait(ctx workflow.Context, e conversation.Close) (*conv
 // resolveCloses completes the updates whose close has a result.
 func (r *runner) resolveCloses() {
 	switch s := r.state; {
+	case s.Outcome != nil && r.pendingCall != nil:
+		// The outcome counts the attempts of the call in flight too.
 	case s.Outcome != nil:
 		r.resolveAll(s.Outcome, nil)
 	case s.Blocked != nil:
@@ -61,18 +75,31 @@ func (r *runner) resolveCloses() {
 // their session has ended, or it continues because a message was written.
 func (r *runner) resolveSuperseded() {
 	s := r.state
+	var waiting []*closeRequest
 	for _, request := range r.closeRequests {
-		if request.generation == s.Generation && s.LastAnswer != nil {
+		switch {
+		case r.pendingCall != nil && r.pendingCall.call.generation == request.generation:
+			waiting = append(waiting, request)
+		case request.generation == s.Generation && s.LastAnswer != nil:
 			request.err = temporal.NewNonRetryableApplicationError(
 				"Salesforce refused the close, and the session continues because a message was written after it: "+
 					s.LastAnswer.Message, s.LastAnswer.Reason, nil, s.LastAnswer)
-			continue
-		}
-		request.outcome = &conversation.Outcome{
-			Why: conversation.NewSession, At: s.SessionSince, EndsEventsUntil: s.SessionSince,
+		default:
+			request.outcome = s.supersededOutcome(request.generation)
 		}
 	}
-	r.closeRequests = nil
+	r.closeRequests = waiting
+}
+
+// supersededOutcome is the outcome of a session that a newer one has replaced.
+func (s *State) supersededOutcome(generation int) *conversation.Outcome {
+	outcome := &conversation.Outcome{
+		Why: conversation.NewSession, At: s.SessionSince, EndsEventsUntil: s.SessionSince, Policy: s.Policy,
+	}
+	if s.Replaced != nil && s.Replaced.Generation == generation {
+		outcome.SessionID, outcome.Attempts = s.Replaced.SessionID, s.Replaced.Attempts
+	}
+	return outcome
 }
 
 func (r *runner) resolveAll(outcome *conversation.Outcome, err error) {

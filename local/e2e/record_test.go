@@ -119,6 +119,7 @@ func TestRecord(t *testing.T) {
 			k.hangUp()
 			k.untilCalls(func(calls []simulator.Entry) bool { return len(calls) == 1 })
 			old := k.runID()
+			k.id.SessionID = "" // the next session is not known yet
 			k.message()
 			until(k.t, "the next run has started", func() bool { return k.runID() != old })
 			k.newSession()
