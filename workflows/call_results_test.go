@@ -35,14 +35,16 @@ func TestFailureOfACancelledCallBlocksNothing(t *testing.T) {
 }
 
 func TestInactivateDoesNotCountAfterANewerMessage(t *testing.T) {
-	s, due, now := idle(t)
-	s.applyMessage(conversation.Message{At: now.Add(time.Second)}, now.Add(time.Second))
-	later := now.Add(20 * time.Second)
-	s.callSucceeded(due, conversation.Answer{Attempt: 1}, later)
-	require.Equal(t, conversation.Active, s.Phase())
-	again := s.dueCall(later)
-	require.NotNil(t, again)
-	require.Equal(t, conversation.Inactivate, again.Operation)
+	for _, answer := range []conversation.Answer{{Attempt: 1}, {Attempt: 1, NotActive: true}} {
+		s, due, now := idle(t)
+		s.applyMessage(conversation.Message{At: now.Add(time.Second)}, now.Add(time.Second))
+		later := now.Add(20 * time.Second)
+		s.callSucceeded(due, answer, later)
+		require.Equal(t, conversation.Active, s.Phase())
+		again := s.dueCall(later)
+		require.NotNil(t, again)
+		require.Equal(t, conversation.Inactivate, again.Operation)
+	}
 }
 
 func TestEndOfAnUnknownSessionDoesNotEndTheKnownOne(t *testing.T) {

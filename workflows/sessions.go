@@ -147,6 +147,7 @@ func (s *State) recordSession(sessionID string, at time.Time) {
 func (s *State) switchSession(sessionID string, at, now time.Time) {
 	next := s.nextSession(sessionID, at, now)
 	next.Generation, next.Unreadable, next.AliveAfterEnd = s.Generation+1, s.Unreadable, s.AliveAfterEnd
+	next.Failing = s.Failing // the call of the session that is replaced is still in flight
 	next.Replaced = &replaced{Generation: s.Generation, SessionID: s.Identity.SessionID, Attempts: s.Attempts}
 	*s = *next
 }
