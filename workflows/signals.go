@@ -112,9 +112,29 @@ func drain[T any](
 			r.reportUnreadable(ctx, name, raw, err)
 		}
 		if ok {
+			measureLateness(ctx, name, event)
 			apply(event)
 		}
 	}
+}
+
+// measureLateness measures how late an event of a routing system has arrived, by the
+// clock of the worker. A histogram that moves to hours shows a clock that is behind.
+func measureLateness(ctx workflow.Context, name string, event any) {
+	var at time.Time
+	switch e := event.(type) {
+	case conversation.Start:
+		at = e.At
+	case conversation.Message:
+		at = e.At
+	case conversation.Close:
+		at = e.At
+	}
+	if at.IsZero() {
+		return
+	}
+	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{"signal": name}).
+		Timer("sessionkeeper_event_lateness").Record(max(0, workflow.Now(ctx).Sub(at)))
 }
 
 // applySessionStatus applies a status, and warns if Salesforce reports a session as

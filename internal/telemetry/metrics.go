@@ -48,6 +48,8 @@ func NewMetrics(version string, logger *zap.Logger) (client.MetricsHandler, *pro
 var (
 	// LatencyBuckets begin at 1 ms: a receiver answers most requests faster than 5 ms.
 	LatencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	// LatenessBuckets are for the time between an event and its arrival.
+	LatenessBuckets = []float64{.1, .5, 1, 2.5, 5, 10, 30, 60, 300, 600, hour, 3 * hour, 12 * hour, day}
 	// A conversation lasts minutes to days.
 	lifetimeBuckets = []float64{
 		10, 60, 300, 900, 1800, hour, 2 * hour, 6 * hour, 12 * hour, day, 2 * day, 7 * day,
@@ -62,8 +64,11 @@ const (
 // withBuckets is the view that sets the buckets of every histogram.
 func withBuckets(instrument metric.Instrument) (metric.Stream, bool) {
 	bounds := LatencyBuckets
-	if strings.HasPrefix(instrument.Name, "temporal_workflow_endtoend_latency") {
+	switch {
+	case strings.HasPrefix(instrument.Name, "temporal_workflow_endtoend_latency"):
 		bounds = lifetimeBuckets
+	case strings.HasPrefix(instrument.Name, "sessionkeeper_event_lateness"):
+		bounds = LatenessBuckets
 	}
 	return metric.Stream{
 		Name: instrument.Name, Description: instrument.Description, Unit: instrument.Unit,
