@@ -18,6 +18,7 @@ func (s *State) applyStart(e conversation.Start, now time.Time) {
 	switch {
 	case s.Outcome == nil && conversation.SameSession(e.SessionID, s.Identity.SessionID):
 	case s.Outcome == nil && s.isStartOfClosing(e, at):
+		s.Closing.At = latest(s.Closing.At, at)
 	default:
 		state = s.stateFor(e.SessionID, at, now)
 	}

@@ -131,7 +131,11 @@ func TestEventAMomentBeforeTheSession(t *testing.T) {
 			replacing(), []event{hangup("", 1)}, "Active session=" + s2 + " active=3",
 		},
 		"the close comes first": {
-			provisional(), []event{hangup("", -1), start(s1, 2)}, "Active session=" + s1 + " closing=-1",
+			provisional(), []event{hangup("", -1), start(s1, 2)}, "Active session=" + s1 + " closing=2",
+		},
+		"a close, then a message before the start": {
+			provisional(), []event{messaged("", 3), hangup("", 1)},
+			"Active session= closing=1 | next: Active session= active=3",
 		},
 		"the close comes first, long before the start": {
 			provisional(), []event{hangup("", -1), start(s1, 60)},

@@ -50,7 +50,8 @@ func (s *State) sinceIsCertain() bool { return s.HasPrevious || !s.IdentifiedAt.
 // it counts as of the beginning of the session.
 func (s *State) notBeforeSession(sessionID string, at time.Time) time.Time {
 	early := s.SessionSince.Sub(at)
-	if sessionID == "" && !s.HasPrevious && s.Outcome == nil && 0 < early && early <= clockTolerance {
+	certain := s.sinceIsCertain() && !s.HasPrevious && s.Outcome == nil
+	if certain && sessionID == "" && 0 < early && early <= clockTolerance {
 		return s.SessionSince
 	}
 	return at
