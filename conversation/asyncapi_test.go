@@ -91,6 +91,7 @@ func TestAsyncAPIHasEveryName(t *testing.T) {
 		{"signal", conversation.SignalClose}:         {[]string{"Close"}, nil},
 		{"signal", conversation.SignalSessionStatus}: {[]string{"SessionStatus"}, nil},
 		{"signal", conversation.SignalRetry}:         {[]string{"Retry"}, nil},
+		{"signal", conversation.SignalCallFailing}:   {[]string{"CallFailing"}, nil},
 		{"update", conversation.UpdateClose}:         {[]string{"Close"}, []string{"Outcome", "Answer"}},
 		{"query", conversation.QueryStatus}:          {nil, []string{"Status"}},
 	}, described)

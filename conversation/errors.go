@@ -38,6 +38,16 @@ func (p *problems) add(field, format string, args ...any) {
 	*p = append(*p, FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
 }
 
+// prefixed adds the problems of an inner object.
+func (p *problems) prefixed(object string, check func(*problems)) {
+	var inner problems
+	check(&inner)
+	for _, found := range inner {
+		found.Field = object + "." + found.Field
+		*p = append(*p, found)
+	}
+}
+
 func (p *problems) include(err error) {
 	if invalid, ok := errors.AsType[*InvalidError](err); ok {
 		*p = append(*p, invalid.Fields...)

@@ -33,11 +33,38 @@ type PreviousSession struct {
 }
 
 // Validate checks every field. The error is an [*InvalidError]. A provisional
-// Start need not pass: [Identity.ValidateKey] and [Policy.Validate] are enough.
+// Start need not pass: [Start.ValidateProvisional] is enough.
 func (s Start) Validate() error {
 	var p problems
 	p.include(s.Identity.Validate())
+	p.include(s.validateRest())
+	return p.err()
+}
+
+// ValidateProvisional checks what a provisional Start must have right too: it names
+// the conversation, and the other fields of the identity are absent or within their
+// limits. The error is an [*InvalidError].
+func (s Start) ValidateProvisional() error {
+	var p problems
+	p.include(s.ValidateKey())
+	p.optional("authorizationContext", s.AuthorizationContext)
+	p.optional("channelAddressIdentifier", s.ChannelAddressIdentifier)
+	p.optional("endUserClientId", s.EndUserClientID)
+	p.sessionID(s.SessionID)
+	p.include(s.validateRest())
+	return p.err()
+}
+
+func (s Start) validateRest() error {
+	var p problems
 	p.include(s.Policy.Validate())
+	p.time("at", s.At)
+	if s.Previous != nil {
+		p.prefixed("previous", func(p *problems) {
+			p.sessionID(s.Previous.SessionID)
+			p.time("endsEventsUntil", s.Previous.EndsEventsUntil)
+		})
+	}
 	return p.err()
 }
 
@@ -60,6 +87,7 @@ type Message struct {
 func (m Message) Validate() error {
 	var p problems
 	p.sessionID(m.SessionID)
+	p.time("at", m.At)
 	p.include(m.Lease.Validate())
 	return p.err()
 }
@@ -84,6 +112,7 @@ func (c Close) Validate() error {
 		p.add("by", "must be EndUser or System")
 	}
 	p.sessionID(c.SessionID)
+	p.time("at", c.At)
 	return p.err()
 }
 
@@ -99,6 +128,28 @@ type CallFailing struct {
 	// Answer is the answer to the last of them.
 	Answer Answer `json:"answer"`
 }
+
+// Validate checks every field. The error is an [*InvalidError].
+func (c CallFailing) Validate() error {
+	var p problems
+	p.identifier("activityId", c.ActivityID)
+	p.time("since", c.Since)
+	p.prefixed("answer", func(p *problems) {
+		p.optional("operation", string(c.Answer.Operation))
+		p.optional("by", string(c.Answer.By))
+		p.optional("reason", c.Answer.Reason)
+		p.optional("code", c.Answer.Code)
+		p.optional("requestId", c.Answer.RequestID)
+		p.time("at", c.Answer.At)
+		if len(c.Answer.Message) > maxMessage {
+			p.add("message", "has more than %d bytes", maxMessage)
+		}
+	})
+	return p.err()
+}
+
+// maxMessage limits a text of Salesforce. The worker cuts it to less.
+const maxMessage = 4096
 
 // Retry is the payload of [SignalRetry]. It has no fields.
 type Retry struct{}
@@ -145,8 +196,13 @@ func (s SessionStatus) Validate() error {
 		p.add("sessionId", "is missing")
 	}
 	p.sessionID(s.SessionID)
-	if s.Status == "" {
-		p.add("sessionStatus", "is missing")
-	}
+	p.identifier("sessionStatus", s.Status)
+	p.optional("conversationIdentifier", s.ConversationIdentifier)
+	p.optional("channelAddressIdentifier", s.ChannelAddressIdentifier)
+	p.optional("sessionStatusPrev", s.PreviousStatus)
+	p.optional("sessionEndedByRole", s.EndedByRole)
+	p.time("sessionStartTime", s.StartTime.Time)
+	p.time("sessionEndTime", s.EndTime.Time)
+	p.time("at", s.At)
 	return p.err()
 }

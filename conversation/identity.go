@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // maxIdentifier is Salesforce's documented limit for channelAddressIdentifier
@@ -111,10 +113,27 @@ func (p *problems) identifier(field, value string) {
 	switch {
 	case value == "":
 		p.add(field, "is missing")
+	case !utf8.ValidString(value):
+		p.add(field, "is not valid UTF-8")
 	case len([]rune(value)) > maxIdentifier:
 		p.add(field, "has more than %d characters", maxIdentifier)
 	case strings.ContainsFunc(value, unicode.IsControl):
 		p.add(field, "contains control characters")
+	}
+}
+
+// optional checks an identifier that may be absent.
+func (p *problems) optional(field, value string) {
+	if value != "" {
+		p.identifier(field, value)
+	}
+}
+
+// time checks that a time can be written, and is no zero value of another system.
+// The zero time is absent.
+func (p *problems) time(field string, at time.Time) {
+	if !at.IsZero() && !inRange(at) {
+		p.add(field, "%v", errYear)
 	}
 }
 

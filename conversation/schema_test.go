@@ -42,6 +42,10 @@ var published = map[string]any{
 	"Answer":        answer,
 	"Policy":        policy,
 	"Lease":         lease,
+
+	"PreviousSession": previous,
+	"CallFailing":     failing,
+	"Closing":         closing,
 }
 
 var (
@@ -56,25 +60,30 @@ var (
 		Status: "Ended", PreviousStatus: "Active", EndedByRole: "Agent",
 		StartTime: conversation.Timestamp{Time: noon}, EndTime: conversation.Timestamp{Time: noon.Add(time.Hour)}, At: noon,
 	}
-	answer = conversation.Answer{
-		Operation: conversation.End, By: conversation.System, Reason: "NO_ACCESS", AlreadyOver: true, Message: "no access",
+	previous = conversation.PreviousSession{SessionID: "0Mw000000000001AAA", EndsEventsUntil: noon}
+	closing  = conversation.Closing{By: conversation.EndUser, SessionID: "0Mw000000000001AAA", At: noon}
+	failing  = conversation.CallFailing{ActivityID: "5", Since: noon, Attempts: 3, Answer: answer}
+	answer   = conversation.Answer{
+		Operation: conversation.End, By: conversation.System, Reason: "NO_ACCESS", AlreadyOver: true, NotActive: true, Message: "no access",
 		HTTPStatus: 403, Code: "10104", RequestID: "6f1c", Attempt: 2, At: noon,
 	}
 	outcome = conversation.Outcome{
 		Why: conversation.Closed, EndedBy: "EndUser", At: noon, EndsEventsUntil: noon, SessionID: "0Mw000000000001",
-		Attempts: 2, LastAnswer: &answer,
+		Attempts: 2, LastAnswer: &answer, Policy: policy,
 	}
 	status = conversation.Status{
 		Phase: conversation.Inactive, OrgID: "00D000000000001", ConversationIdentifier: "conv-1",
 		SessionID:     "0Mw000000000001",
 		SessionStatus: "Inactive", StartedAt: noon, LastMessageAt: noon, LeaseUntil: noon, InactivateAt: noon, EndAt: noon,
-		Calling: conversation.Inactivate, Blocked: &answer, BlockedUntil: noon, LastAnswer: &answer, Policy: policy,
+		Calling: conversation.Inactivate, Closing: &closing, Failing: &failing, Blocked: &answer, BlockedUntil: noon, LastAnswer: &answer, Policy: policy,
 		Outcome: &outcome,
 	}
 )
 
 func start(provisional bool) conversation.Start {
-	return conversation.Start{Identity: valid(), Policy: policy, At: noon, Provisional: provisional}
+	return conversation.Start{
+		Identity: valid(), Policy: policy, At: noon, Provisional: provisional, Previous: &previous,
+	}
 }
 
 // definition is the part of a JSON Schema definition or property that the tests
@@ -282,12 +291,15 @@ func TestSchemaExamplesAreValidPayloads(t *testing.T) {
 
 // rejectedByGoOnly: a schema cannot add up the parts of a duration, and does not
 // know how many days a month has.
-var rejectedByGoOnly = []any{"8760h1ns", "9000h", "3000000h", "2026-02-30T09:00:00Z"}
+var rejectedByGoOnly = []any{
+	"8760h1ns", "9000h", "3000000h", "2026-02-30T09:00:00Z", "1970-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01",
+	"2026-12-31T12:59:60Z",
+}
 
 // rejectedBySchemaOnly: the worker accepts more than the contract allows, namely
 // null or "" in an optional field, and forms of durations and times that only Go
 // reads.
-var rejectedBySchemaOnly = []any{nil, "", "-0s", "+10m", ".5h", "1.h", "2026-01-15T09:00:00,5Z", "2026-01-15T9:00:00Z"}
+var rejectedBySchemaOnly = []any{nil, "", "-0s", "+10m", ".5h", "1.h", "0001-01-01T00:00:00Z"}
 
 // absent means: leave the field out.
 const absent = "(absent)"
@@ -310,7 +322,10 @@ func TestSchemaAgreesWithValidate(t *testing.T) {
 		"2026-01-15T09:00:00", "2026-01-15", "2026-01-15 09:00:00Z", "2026-01-15t09:00:00z", "2026-02-30T09:00:00Z",
 		"2026-01-15T24:00:00Z",
 		"2026-12-31T23:59:60Z", "2026-01-15T09:00:00,5Z", "2026-01-15T9:00:00Z", "2026-01-15T09:00:00+25:00",
-		"20260115T090000Z", "1768467600000",
+		"20260115T090000Z", "1768467600000", 1768467600, 1768467600.5, 1e11, 1e14, 1e300, 999999999,
+		"2026-01-15T09:00:00+24:00", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z",
+		"1970-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "2026-12-31T12:59:60Z", "2016-12-31T23:59:60Z",
+		"2026-01-15T09:00:00." + strings.Repeat("0", 64) + "Z",
 	}
 	samples := maps.Clone(published)
 	samples["Start"] = start(false)

@@ -52,10 +52,11 @@ func parseTime(text string, form *regexp.Regexp, layout string) (time.Time, erro
 		leap = time.Second
 	}
 	at, err := time.Parse(layout, text)
-	if err != nil {
+	at = at.UTC()
+	if err != nil || leap != 0 && at.Format(time.TimeOnly) != "23:59:59" {
 		return time.Time{}, errTime
 	}
-	return at.Add(leap).UTC(), nil
+	return at.Add(leap), nil
 }
 
 func inRange(at time.Time) bool {

@@ -2,6 +2,7 @@ package conversation_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,7 +37,29 @@ func TestDurationFromJSON(t *testing.T) {
 	}
 	for _, text := range []string{`600`, `"600"`, `""`, `"ten minutes"`, `true`, `{}`, `"1d"`} {
 		var d conversation.Duration
-		require.ErrorContains(t, json.Unmarshal([]byte(text), &d), `want a string such as "10m"`, text)
+		require.ErrorContains(t, json.Unmarshal([]byte(text), &d), `must be a duration such as "10m"`, text)
+	}
+}
+
+func TestParseTime(t *testing.T) {
+	for text, want := range map[string]time.Time{
+		"2026-03-01T12:00:00Z": noon, "2026-03-01t12:00:00z": noon, "2026-03-01T13:00:00.000+01:00": noon,
+		"2026-03-01T12:00:00-00:00": noon, "2016-12-31T23:59:60Z": time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC),
+		"2017-01-01T00:59:60+01:00": time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC),
+		"1970-01-01T00:00:00Z":      time.Unix(0, 0).UTC(),
+	} {
+		got, err := conversation.ParseTime(text)
+		require.NoError(t, err, text)
+		require.Equal(t, want, got, text)
+	}
+	for _, text := range []string{
+		"", "0", "2026-03-01", "2026-03-01T12:00:00", "2026-03-01 12:00:00Z", "2026-03-01T12:00:00+0000", "2026-03-01T9:00:00Z",
+		"2026-03-01T12:00:00,5Z", "2026-03-01T12:00:00+24:00", "2026-03-01T12:00:60Z", "2026-02-30T12:00:00Z",
+		"0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-00:01",
+		"2026-03-01T12:00:00." + strings.Repeat("0", 64) + "Z",
+	} {
+		_, err := conversation.ParseTime(text)
+		require.Error(t, err, text)
 	}
 }
 
@@ -47,6 +70,12 @@ func TestTimestampFromJSON(t *testing.T) {
 		`"2026-03-01T12:00:00.000+0000"`: noon,
 		`"2026-03-01T13:00:00.25+0100"`:  noon.Add(250 * time.Millisecond),
 		`1772366400000`:                  noon,
+		`1772366400`:                     noon,
+		`1772366400.25`:                  noon.Add(250 * time.Millisecond),
+		`1e9`:                            time.Unix(1e9, 0),
+		`1e12`:                           time.UnixMilli(1e12),
+		`99999999999`:                    time.Unix(99999999999, 0),
+		`"2026-03-01t12:00:00z"`:         noon,
 		`""`:                             {},
 		`0`:                              {},
 		`null`:                           {},
@@ -55,9 +84,15 @@ func TestTimestampFromJSON(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
 		require.True(t, want.Equal(got.Time), "%s is %s, want %s", text, got.Time, want)
 	}
-	for _, text := range []string{`"yesterday"`, `"2026-03-01"`, `true`, `{}`, `[]`, `1.5`, `"1772366400000"`} {
+	for text, want := range map[string]string{
+		`"yesterday"`: "RFC 3339", `"2026-03-01"`: "RFC 3339", `true`: "RFC 3339", `{}`: "RFC 3339", `[]`: "RFC 3339",
+		`"1772366400000"`: "RFC 3339", `"0000-01-01T00:00:00Z"`: "1970 to 9999", `"1969-12-31T23:59:59Z"`: "1970 to 9999",
+		`1.5`: "seconds or milliseconds", `-1`: "seconds or milliseconds", `999999999`: "seconds or milliseconds",
+		`100000000000`: "seconds or milliseconds", `999999999999`: "seconds or milliseconds",
+		`1772366400000000`: "seconds or milliseconds", `1e400`: "seconds or milliseconds",
+	} {
 		var got conversation.Timestamp
-		require.ErrorContains(t, json.Unmarshal([]byte(text), &got), "want RFC 3339 or milliseconds since 1970", text)
+		require.ErrorContains(t, json.Unmarshal([]byte(text), &got), want, text)
 	}
 }
 

@@ -86,7 +86,7 @@ func firstState(ctx workflow.Context, rawStart, rawCarried converter.RawValue) (
 // impossible policy. A later start may complete the other fields; until then
 // Salesforce's errors tell the operator what is missing.
 func checkStart(ctx workflow.Context, start conversation.Start) error {
-	if err := errors.Join(start.ValidateKey(), start.Policy.Validate()); err != nil {
+	if err := start.ValidateProvisional(); err != nil {
 		return err
 	}
 	if workflow.GetInfo(ctx).WorkflowExecution.ID != start.WorkflowID() {

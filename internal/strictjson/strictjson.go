@@ -15,6 +15,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// maxDepth is the most levels of a text. Ours have fewer than ten.
+const maxDepth = 64
+
 // Error is what is wrong in a text, and where. It repeats nothing of the text.
 type Error struct {
 	// Field is the path of the innermost field that is known, such as
@@ -39,7 +42,8 @@ func Unmarshal(text []byte, into any) error {
 	}
 	err := json.Unmarshal(text, into)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return &Error{Field: wrong.Field, Problem: "must be " + jsonType(wrong.Type) + ", not a JSON " + wrong.Value}
+		kind, _, _ := strings.Cut(wrong.Value, " ") // the rest is the number itself
+		return &Error{Field: wrong.Field, Problem: "must be " + jsonType(wrong.Type) + ", not a JSON " + kind}
 	}
 	return err
 }
@@ -50,21 +54,24 @@ func Unmarshal(text []byte, into any) error {
 // differ only in case from each other or from the name of a field. The error is
 // an [*Error].
 func Check(text []byte, into any) error {
-	c := checker{Decoder: jsontext.NewDecoder(bytes.NewReader(text))}
+	c := checker{Decoder: jsontext.NewDecoder(bytes.NewReader(text)), text: text}
 	if err := c.value(reflect.TypeOf(into), ""); err != nil {
 		return err
 	}
 	if _, err := c.ReadToken(); err == nil {
 		return &Error{Problem: "has more than one JSON value"}
 	}
-	return c.end(text)
+	return c.end()
 }
 
-type checker struct{ *jsontext.Decoder }
+type checker struct {
+	*jsontext.Decoder
+	text []byte
+}
 
 // end checks that nothing but white space follows the value.
-func (c checker) end(text []byte) error {
-	rest := text[min(int(c.InputOffset()), len(text)):]
+func (c checker) end() error {
+	rest := c.text[c.InputOffset():]
 	if len(bytes.TrimSpace(rest)) > 0 {
 		return &Error{Problem: "has more than one JSON value"}
 	}
@@ -77,9 +84,9 @@ func (c checker) value(t reflect.Type, field string) error {
 		t = t.Elem()
 	}
 	if leaf, ok := unmarshaler(t); ok {
-		text, err := c.ReadValue()
+		text, err := c.leaf(field)
 		if err != nil {
-			return problem(err, field)
+			return err
 		}
 		if err := leaf.UnmarshalJSON(text); err != nil {
 			return &Error{Field: field, Problem: err.Error()}
@@ -92,8 +99,32 @@ func (c checker) value(t reflect.Type, field string) error {
 	case kind == '[' && t != nil && t.Kind() == reflect.Slice:
 		return c.array(t.Elem(), field)
 	default:
-		return problem(c.SkipValue(), field)
+		return c.skip(field)
 	}
+}
+
+// skip checks a value of which the fields are not known.
+func (c checker) skip(field string) error {
+	for outside := c.StackDepth(); ; {
+		if _, err := c.ReadToken(); err != nil {
+			return problem(err, field)
+		}
+		switch depth := c.StackDepth(); {
+		case depth > maxDepth:
+			return &Error{Field: field, Problem: "is nested too deeply"}
+		case depth <= outside:
+			return nil
+		}
+	}
+}
+
+// leaf checks a value that its own type reads, and returns its text.
+func (c checker) leaf(field string) (text []byte, err error) {
+	begin := c.InputOffset()
+	if err := c.skip(field); err != nil {
+		return nil, err
+	}
+	return bytes.TrimLeft(c.text[begin:c.InputOffset()], " \t\r\n,:"), nil
 }
 
 // unmarshaler returns a new value of a type that reads its own JSON, except of the
@@ -127,15 +158,12 @@ func (c checker) object(known fields, field string) error {
 	for c.PeekKind() != '}' {
 		token, err := c.ReadToken()
 		if err != nil {
-			return problem(err, field)
+			return problem(err, known.within(field, lastName(err)))
 		}
 		name := token.String()
 		folded := strings.ToLower(name)
-		inner := field
 		f, isKnown := known[folded]
-		if isKnown {
-			inner = strings.TrimPrefix(field+"."+f.name, ".")
-		}
+		inner := known.within(field, folded)
 		switch {
 		case isKnown && f.name != name:
 			return &Error{Field: inner, Problem: "is spelled with other upper and lower case"}
@@ -151,16 +179,22 @@ func (c checker) object(known fields, field string) error {
 	return problem(err, field)
 }
 
+// lastName is the name at which the text is wrong.
+func lastName(err error) string {
+	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return syntactic.JSONPointer.LastToken()
+	}
+	return ""
+}
+
 func problem(err error, field string) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, jsontext.ErrDuplicateName):
-		return &Error{Field: field, Problem: "has the same name twice"}
+		return &Error{Field: field, Problem: "has a name that occurs twice"}
 	case strings.Contains(err.Error(), "UTF-8"), strings.Contains(err.Error(), "surrogate"):
 		return &Error{Field: field, Problem: "is not valid UTF-8"}
-	case strings.Contains(err.Error(), "depth"):
-		return &Error{Field: field, Problem: "is nested too deeply"}
 	default:
 		return &Error{Field: field, Problem: "is not valid JSON"}
 	}
@@ -168,6 +202,15 @@ func problem(err error, field string) error {
 
 // fields are the fields of a struct by their JSON names in lower case.
 type fields map[string]namedField
+
+// within returns the path of the field of this name, or of the object around it if
+// the name is not known.
+func (f fields) within(object, name string) string {
+	if found, ok := f[strings.ToLower(name)]; ok {
+		return strings.TrimPrefix(object+"."+found.name, ".")
+	}
+	return object
+}
 
 type namedField struct {
 	name string
@@ -201,6 +244,8 @@ func jsonType(t reflect.Type) string {
 		return "an object"
 	case reflect.Slice, reflect.Array:
 		return "an array"
+	case reflect.Int:
+		return "a whole number"
 	default:
 		return "a number"
 	}
