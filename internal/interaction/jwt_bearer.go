@@ -3,10 +3,7 @@ package interaction
 import (
 	"cmp"
 	"context"
-	"crypto/rsa"
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -38,7 +35,8 @@ type JWTBearerConfig struct {
 	// Username of the integration user: the assertion's sub. Required.
 	Username string
 	// PrivateKey is the RSA key of the app's certificate as PEM, PKCS #1 or
-	// PKCS #8, without a passphrase. Required.
+	// PKCS #8, without a passphrase. Its line breaks may be missing or written as
+	// "\n", and the whole may be base64. Required.
 	PrivateKey []byte `json:"-"`
 	// Audience is the assertion's aud. Default: [ProductionLogin].
 	Audience string
@@ -99,42 +97,6 @@ func NewJWTBearer(config JWTBearerConfig) (TokenSource, error) {
 		lifetime: cmp.Or(config.TokenLifetime, defaultTokenLifetime),
 		timeout:  cmp.Or(config.Timeout, defaultTimeout),
 	}, nil
-}
-
-// parsePrivateKey returns the first private key of the PEM text. The text may also
-// contain a certificate.
-func parsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
-	if len(text) == 0 {
-		return nil, errors.New("is required")
-	}
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		switch block.Type {
-		case "RSA PRIVATE KEY":
-			if block.Headers["DEK-Info"] != "" {
-				return nil, errEncryptedKey
-			}
-			return orUnreadable(x509.ParsePKCS1PrivateKey(block.Bytes))
-		case "PRIVATE KEY":
-			key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-			rsaKey, ok := key.(*rsa.PrivateKey)
-			if err == nil && !ok {
-				return nil, errors.New("is not an RSA key; RS256 needs one")
-			}
-			return orUnreadable(rsaKey, err)
-		case "ENCRYPTED PRIVATE KEY":
-			return nil, errEncryptedKey
-		}
-	}
-	return nil, errors.New("has no PEM block with a private key")
-}
-
-var errEncryptedKey = errors.New("is encrypted: want a key without a passphrase")
-
-func orUnreadable(key *rsa.PrivateKey, err error) (*rsa.PrivateKey, error) {
-	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	}
-	return key, nil
 }
 
 // LogValue returns the settings without the private key.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"os"
 	"path/filepath"
@@ -224,11 +225,11 @@ deployment: {buildId: x}
 		},
 		"not a key": {
 			strings.Replace(validConfig, "KEY", "NOKEY", 1),
-			`  line 7: orgs[0].jwtBearer.key: has no PEM block with a private key`,
+			`  line 7: orgs[0].jwtBearer.key: file NOKEY has no PEM block with a private key`,
 		},
 		"EC key": {
 			strings.Replace(validConfig, "KEY", "ECKEY", 1),
-			`  line 7: orgs[0].jwtBearer.key: is not an RSA key; RS256 needs one`,
+			`  line 7: orgs[0].jwtBearer.key: file ECKEY is not an RSA key; RS256 needs one`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -274,15 +275,95 @@ func TestLoadConfigErrorHasTheFileName(t *testing.T) {
 	require.EqualError(t, err, "read configuration: file "+path+" is larger than 1 MiB: is it the right one?")
 }
 
-func TestSecretHasNoWhiteSpaceAtItsEnds(t *testing.T) {
+func TestSecretHasNothingAroundIt(t *testing.T) {
 	t.Setenv("THE_SECRET", "  from env\n")
 	value, err := Secret{Env: "THE_SECRET"}.read()
 	require.NoError(t, err)
 	require.Equal(t, "from env", value)
 
-	value, err = Secret{File: write(t, "secret", "\r\n from file \n\n")}.read()
-	require.NoError(t, err)
-	require.Equal(t, "from file", value)
+	for _, text := range []string{"\r\n from file \n\n", "\ufefffrom file\r\n", "\"from file\"\n", " ' from file' "} {
+		value, err = Secret{File: write(t, "secret", text)}.read()
+		require.NoError(t, err)
+		require.Equal(t, "from file", value)
+	}
+}
+
+// What editors, shells and deployment tools make of a key.
+func TestKeyInEveryShape(t *testing.T) {
+	key := rsaKey(t)
+	text := strings.TrimSpace(key)
+	body := strings.TrimSuffix(strings.TrimPrefix(text, "-----BEGIN PRIVATE KEY-----\n"), "\n-----END PRIVATE KEY-----")
+	shapes := map[string]string{
+		"as it is":               key,
+		"byte order mark":        "\ufeff" + key,
+		`literal \n`:             strings.ReplaceAll(key, "\n", `\n`),
+		`literal \r\n`:           strings.ReplaceAll(key, "\n", `\r\n`),
+		"CRLF":                   strings.ReplaceAll(key, "\n", "\r\n"),
+		"CR":                     strings.ReplaceAll(key, "\n", "\r"),
+		"double quotes":          `"` + text + `"`,
+		`quotes and literal \n`:  `'` + strings.ReplaceAll(key, "\n", `\n`) + `'`,
+		"spaces around":          "  \n\t" + text + " \n ",
+		"indented":               strings.ReplaceAll("\n"+text, "\n", "\n    "),
+		"one line":               strings.ReplaceAll(text, "\n", " "),
+		"no line breaks":         strings.ReplaceAll(text, "\n", ""),
+		"base64 of the file":     base64.StdEncoding.EncodeToString([]byte(key)),
+		"the same in lines":      base64.StdEncoding.EncodeToString([]byte(key))[:76] + "\n" + base64.StdEncoding.EncodeToString([]byte(key))[76:],
+		"without its boundaries": body,
+		"after a certificate":    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n" + key,
+	}
+	for name, shape := range shapes {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("THE_KEY", shape)
+			for _, source := range []string{"env: THE_KEY", "file: " + write(t, "key.pem", shape)} {
+				config, err := ParseConfig([]byte(strings.Replace(validConfig, "file: KEY", source, 1)))
+				require.NoError(t, err, source)
+				_, err = config.Clients("1.2.3")
+				require.NoError(t, err, source)
+			}
+		})
+	}
+}
+
+func TestWhatIsNoKeyIsNamedWithItsSource(t *testing.T) {
+	key := rsaKey(t)
+	block := func(blockType string) string {
+		return "-----BEGIN " + blockType + "-----\naHVudGVyMg==\n-----END " + blockType + "-----\n"
+	}
+	utf16 := "\xff\xfe"
+	for _, c := range key {
+		utf16 += string(c) + "\x00"
+	}
+	for name, test := range map[string]struct{ text, want string }{
+		"certificate": {block("CERTIFICATE"), "only a certificate"},
+		"public key":  {block("PUBLIC KEY"), "only a public key"},
+		"encrypted":   {block("ENCRYPTED PRIVATE KEY"), "is encrypted"},
+		"encrypted in the old form": {
+			"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\naHVudGVyMg==\n" +
+				"-----END RSA PRIVATE KEY-----\n", "is encrypted",
+		},
+		"EC":              {block("EC PRIVATE KEY"), "is not an RSA key"},
+		"OpenSSH":         {block("OPENSSH PRIVATE KEY"), "OpenSSH's format"},
+		"cut off":         {key[:len(key)/2], "cut off or damaged"},
+		"base64 of other": {base64.StdEncoding.EncodeToString([]byte("hunter2")), "has no PEM block"},
+		"a path":          {"/run/secrets/hunter2.pem", "has no PEM block"},
+		"binary":          {"0\x82\x04\xbe\x02", "is binary"},
+		"UTF-16":          {utf16, "is UTF-16"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, "key.pem", test.text)
+			sources := map[string]string{"file: " + path: "file " + path + " "}
+			if !strings.Contains(test.text, "\x00") { // an environment variable cannot have it
+				t.Setenv("THE_KEY", test.text)
+				sources["env: THE_KEY"] = "environment variable THE_KEY "
+			}
+			for setting, source := range sources {
+				_, err := ParseConfig([]byte(strings.Replace(validConfig, "file: KEY", setting, 1)))
+				require.ErrorContains(t, err, "orgs[0].jwtBearer.key: "+source)
+				require.ErrorContains(t, err, test.want)
+				require.NotContains(t, err.Error(), "hunter2")
+			}
+		})
+	}
 }
 
 func TestSecretFileWithoutPermission(t *testing.T) {

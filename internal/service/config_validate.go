@@ -122,6 +122,9 @@ func (v validator) jwtBearer(p path, j JWTBearer, plainHTTP bool) {
 	key, err := j.Key.read()
 	if err == nil {
 		err = checkKey(key)
+		if err != nil {
+			err = fmt.Errorf("%s %w", j.Key.source(), err)
+		}
 	}
 	v.addErr(p.child("key"), err)
 }

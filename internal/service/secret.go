@@ -1,12 +1,14 @@
 package service
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // Secret says where a secret is. The secret itself is never in the configuration
@@ -20,9 +22,17 @@ type Secret struct {
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// read returns the secret without white space at both ends. An operator may write
-// the secret itself into File or Env by mistake, so the errors do not repeat a
-// value that looks like a secret.
+// source names the place of the secret, for errors about what it contains.
+func (s Secret) source() string {
+	if s.Env != "" {
+		return "environment variable " + s.Env
+	}
+	return "file " + s.File
+}
+
+// read returns the secret without a byte order mark, and without white space and
+// quotes around it. An operator may write the secret itself into File or Env by
+// mistake, so the errors do not repeat a value that looks like a secret.
 func (s Secret) read() (string, error) {
 	switch {
 	case s.File == "" && s.Env == "":
@@ -42,7 +52,7 @@ func readVariable(name string) (string, error) {
 	if !variableName.MatchString(name) {
 		return "", errors.New("env: want the name of an environment variable")
 	}
-	value := strings.TrimSpace(os.Getenv(name))
+	value := trim(os.Getenv(name))
 	if value == "" {
 		return "", fmt.Errorf("environment variable %s is not set", name)
 	}
@@ -54,11 +64,28 @@ func readSecretFile(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	secret := strings.TrimSpace(string(text))
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return "", fmt.Errorf("file %s is UTF-16: save it as UTF-8", path)
+	}
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
+		return "", fmt.Errorf("file %s is binary: want text", path)
+	}
+	secret := trim(string(text))
 	if secret == "" {
 		return "", fmt.Errorf("file %s is empty", path)
 	}
 	return secret, nil
+}
+
+// trim removes what editors and shells add around a secret.
+func trim(text string) string {
+	text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))
+	for _, quote := range []string{`"`, "'"} {
+		if inner, ok := strings.CutPrefix(text, quote); ok && strings.HasSuffix(inner, quote) {
+			return strings.TrimSpace(strings.TrimSuffix(inner, quote))
+		}
+	}
+	return text
 }
 
 // maxFile limits how much is read if the path names a wrong, huge file.
