@@ -42,6 +42,7 @@ type Client struct {
 	transport http.RoundTripper
 	timeout   time.Duration
 	userAgent string
+	renewals  renewals
 }
 
 // NewClient returns a client of the Interaction Service at the base URL, such as
@@ -69,8 +70,10 @@ func NewClient(baseURL string, tokens TokenSource, options ClientOptions) (*Clie
 }
 
 // MessagingSession sends the request. If the access token is rejected, it fetches
-// a new token and sends the request a second and last time. Every error is an
-// [*Error].
+// a new token and sends the request a second and last time. Calls that are rejected
+// with the same token share the new one. If that is rejected too, further calls do
+// not fetch another one for a minute, unless Salesforce has accepted it in the
+// meantime: they send the second request with the same one. Every error is an [*Error].
 func (c *Client) MessagingSession(ctx context.Context, request Request) (Response, error) {
 	call := call{Request: request, id: request.RequestID}
 	if err := request.Validate(); err != nil {
@@ -87,9 +90,9 @@ func (c *Client) MessagingSession(ctx context.Context, request Request) (Respons
 	if !failure.tokenRejected() {
 		return Response{}, failure
 	}
-	renewed, err := c.tokens.Renew(ctx, token)
+	renewed, err := c.replace(ctx, token, failure)
 	switch {
-	case err != nil && failure.HTTPStatus == http.StatusForbidden:
+	case err != nil && !failure.tokenInvalid() && !passing(err):
 		return Response{}, failure // the 403 tells an operator more than the failed token request
 	case err != nil:
 		return Response{}, call.notSent(err)
@@ -100,6 +103,16 @@ func (c *Client) MessagingSession(ctx context.Context, request Request) (Respons
 		return Response{}, failure
 	}
 	return response, nil
+}
+
+// replace returns the token for the second request: the current one, if that is not the
+// rejected one, or if it replaced another one just now. Else it returns a new one.
+func (c *Client) replace(ctx context.Context, rejected string, failure *Error) (string, error) {
+	current, err := c.tokens.Token(ctx)
+	if err == nil && (current != rejected || !c.renewals.allow(rejected, failure, time.Now())) {
+		return current, nil
+	}
+	return c.tokens.Renew(ctx, rejected)
 }
 
 // call is the state of one call of [Client.MessagingSession].
@@ -151,8 +164,13 @@ func (c *Client) send(ctx context.Context, call *call, token string) (Response, 
 	defer func() { _ = resp.Body.Close() }()
 	response := readResponse(resp)
 	if !response.succeeded() {
-		return Response{}, call.complete(response.toError(call.redactor()))
+		failure := call.complete(response.toError(call.redactor()))
+		if failure.Reason != "" { // the operation was tried, so the token is good
+			c.renewals.accepted(token)
+		}
+		return Response{}, failure
 	}
+	c.renewals.accepted(token)
 	return Response{RequestID: call.id, HTTPStatus: response.status, Requests: call.requests}, nil
 }
 

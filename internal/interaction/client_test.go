@@ -144,7 +144,24 @@ func TestSecondRejectionIsReturned(t *testing.T) {
 	require.Equal(t, "10004", failure.Code)
 	require.Equal(t, 2, failure.Requests)
 	require.Equal(t, interaction.ResendID(validRequest().RequestID), failure.RequestID)
-	require.False(t, failure.OutcomeUnknown())
+}
+
+// movedOn is a token source whose token was replaced while a call was made.
+type movedOn struct{ scriptedTokens }
+
+func (m *movedOn) Token(context.Context) (string, error) {
+	token := m.first
+	m.first = "token-of-now"
+	return token, nil
+}
+
+func TestTokenThatWasReplacedMeanwhileIsNotRenewed(t *testing.T) {
+	server := serve(t, respond(401, ``), success)
+	tokens := &movedOn{scriptedTokens{first: "token-of-then"}}
+	_, err := newClient(t, server.URL, tokens, interaction.ClientOptions{}).MessagingSession(t.Context(), validRequest())
+	require.NoError(t, err)
+	require.Equal(t, "Bearer token-of-now", server.requests()[1].Get("Authorization"))
+	require.Empty(t, tokens.rejected)
 }
 
 func TestOtherFailuresAreNotResent(t *testing.T) {
@@ -169,7 +186,6 @@ func TestTokenSourceFails(t *testing.T) {
 		require.ErrorAs(t, failure, &tokenError)
 		require.Equal(t, "invalid_grant", tokenError.Code)
 		require.True(t, failure.NotSent)
-		require.False(t, failure.OutcomeUnknown())
 		require.Zero(t, failure.HTTPStatus)
 		require.Zero(t, failure.Requests)
 		require.Empty(t, server.requests())
@@ -180,7 +196,6 @@ func TestTokenSourceFails(t *testing.T) {
 		failure := callError(t, newClient(t, server.URL, &scriptedTokens{first: "a", err: rejected},
 			interaction.ClientOptions{}))
 		require.ErrorIs(t, failure, rejected)
-		require.False(t, failure.OutcomeUnknown())
 		require.Equal(t, 1, failure.Requests)
 	})
 	t.Run("after a 403 the 403 is returned", func(t *testing.T) {
@@ -224,7 +239,7 @@ func TestTimeout(t *testing.T) {
 	var netErr net.Error
 	require.ErrorAs(t, failure, &netErr)
 	require.True(t, netErr.Timeout())
-	require.True(t, failure.OutcomeUnknown())
+	require.False(t, failure.NotSent)
 	require.Zero(t, failure.HTTPStatus)
 	require.Equal(t, validRequest().RequestID, failure.RequestID)
 	require.Equal(t, interaction.End, failure.Operation)
@@ -241,7 +256,7 @@ func TestTimeoutInTheBody(t *testing.T) {
 		interaction.ClientOptions{Timeout: 100 * time.Millisecond}))
 	require.ErrorIs(t, failure, context.DeadlineExceeded)
 	require.NotErrorIs(t, failure, interaction.ErrMalformedResponse)
-	require.True(t, failure.OutcomeUnknown())
+	require.False(t, failure.NotSent)
 	require.Equal(t, 200, failure.HTTPStatus)
 }
 
@@ -262,20 +277,19 @@ func TestCallerCancels(t *testing.T) {
 	require.NotContains(t, err.Error(), "no answer within")
 	var failure *interaction.Error
 	require.ErrorAs(t, err, &failure)
-	require.True(t, failure.OutcomeUnknown())
+	require.False(t, failure.NotSent)
 
 	_, err = client.MessagingSession(ctx, validRequest())
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorAs(t, err, &failure)
 	require.True(t, failure.NotSent, "cancelled before the call")
-	require.False(t, failure.OutcomeUnknown())
 	require.Len(t, server.requests(), 1)
 }
 
 func TestConnectionFails(t *testing.T) {
 	t.Run("after the request", func(t *testing.T) {
 		failure := responseError(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-		require.True(t, failure.OutcomeUnknown())
+		require.False(t, failure.NotSent)
 		require.Error(t, failure.Err)
 	})
 	t.Run("refused", func(t *testing.T) {
@@ -285,7 +299,6 @@ func TestConnectionFails(t *testing.T) {
 		var opErr *net.OpError
 		require.ErrorAs(t, failure, &opErr)
 		require.True(t, failure.NotSent)
-		require.False(t, failure.OutcomeUnknown())
 	})
 	t.Run("unknown certificate", func(t *testing.T) {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(success))
@@ -299,7 +312,7 @@ func TestConnectionFails(t *testing.T) {
 	t.Run("not HTTP", func(t *testing.T) {
 		url, _ := rawServer(t, "garbage "+endUser+" token-one\r\n\r\n")
 		failure := callError(t, newClient(t, url, newTokens(), interaction.ClientOptions{}))
-		require.True(t, failure.OutcomeUnknown())
+		require.False(t, failure.NotSent)
 		require.NotContains(t, allFormats(failure), "900123")
 		require.NotContains(t, allFormats(failure), "token-one")
 	})
@@ -312,7 +325,6 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			http.Redirect(w, r, elsewhere.URL, status)
 		})
 		require.Equal(t, status, failure.HTTPStatus)
-		require.False(t, failure.OutcomeUnknown())
 		require.ErrorContains(t, failure, "redirect")
 	}
 	require.Empty(t, elsewhere.requests())
@@ -345,7 +357,7 @@ func TestHTTP2(t *testing.T) {
 
 	failure := callError(t, client)
 	require.ErrorIs(t, failure, context.DeadlineExceeded)
-	require.True(t, failure.OutcomeUnknown())
+	require.False(t, failure.NotSent)
 }
 
 func TestConnectionsAreReused(t *testing.T) {
@@ -474,7 +486,7 @@ func TestTransportWithoutTrace(t *testing.T) {
 		Transport: roundTripper(func(*http.Request) (*http.Response, error) { return nil, broken }),
 	}))
 	require.ErrorIs(t, failure, broken)
-	require.True(t, failure.OutcomeUnknown(), "without a trace the request may have been sent")
+	require.False(t, failure.NotSent, "without a trace the request may have been sent")
 	require.NotContains(t, allFormats(failure), "900123")
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -80,30 +81,18 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// OutcomeUnknown reports whether Salesforce may have done the operation although
-// the call failed. Then the next attempt may find that the session is over. It is
-// so if an open connection failed or timed out, if a gateway or the server failed,
-// or if a response with a 2xx status cannot be read.
-func (e *Error) OutcomeUnknown() bool {
-	switch {
-	case e.NotSent, e.RateLimited():
-		return false
-	case IsSuccess(e.HTTPStatus):
-		return e.Err != nil
-	case e.HTTPStatus == 0, e.HTTPStatus == http.StatusRequestTimeout, e.HTTPStatus >= 500:
-		return true
-	default:
-		return e.Code == codeDownstreamTimeout
-	}
-}
-
-// RateLimited reports whether Salesforce rejected the request because there were
-// too many: by status 429, or by the message "Interaction request rate limit
-// exceeded" with any status.
+// RateLimited reports whether Salesforce rejected the request because there were too
+// many: by status 429, or by the reason, code or message of an answer with any
+// status, such as REQUEST_LIMIT_EXCEEDED with 403.
 func (e *Error) RateLimited() bool {
 	return e.HTTPStatus == http.StatusTooManyRequests ||
-		strings.Contains(strings.ToLower(e.Message), "rate limit exceeded")
+		saysRateLimited(string(e.Reason)) || saysRateLimited(e.Code) || saysRateLimited(e.Message)
 }
+
+var rateLimit = regexp.MustCompile(`(?i)(?:rate|requests?)\)?[ _]+limit[ _]+exceeded|` +
+	`rate[ _]+exceeded|too[ _]+many[ _]+requests`)
+
+func saysRateLimited(text string) bool { return rateLimit.MatchString(text) }
 
 // LogValue returns the same facts as Error, each as an attribute.
 func (e *Error) LogValue() slog.Value {
@@ -116,7 +105,6 @@ func (e *Error) LogValue() slog.Value {
 		slog.String("code", e.Code),
 		slog.String("message", e.Message),
 		slog.Duration("retryAfter", e.RetryAfter),
-		slog.Bool("outcomeUnknown", e.OutcomeUnknown()),
 	}
 	if e.Err != nil {
 		facts = append(facts, slog.String("error", e.Err.Error()))
@@ -124,17 +112,20 @@ func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(facts...)
 }
 
-// Error codes of Salesforce for which this package has a rule.
-const (
-	codeInvalidToken      = "10004"
-	codeDownstreamTimeout = "10094"
-)
+// codeInvalidToken is Salesforce's error code for an access token that is not valid.
+const codeInvalidToken = "10004"
 
 // tokenRejected reports whether a new access token may help. Salesforce does not
 // document the status for an expired token. A 403 counts like a 401, because one
 // more token request does no harm.
 func (e *Error) tokenRejected() bool {
-	return e.HTTPStatus == http.StatusUnauthorized || e.HTTPStatus == http.StatusForbidden || e.Code == codeInvalidToken
+	return !e.RateLimited() && (e.tokenInvalid() || e.HTTPStatus == http.StatusForbidden)
+}
+
+// tokenInvalid reports whether the answer speaks of the token, and not only of a
+// missing right.
+func (e *Error) tokenInvalid() bool {
+	return e.HTTPStatus == http.StatusUnauthorized || e.Code == codeInvalidToken
 }
 
 // joinedErrors is like the result of errors.Join, but its text has one line.

@@ -51,13 +51,14 @@ func secretPattern(secret string) string {
 	return pattern
 }
 
-// text returns s if it contains no secret. Else it returns the unescaped text with
-// each secret replaced: an escaped secret cannot be replaced where it is.
+// text returns s in one line if it contains no secret. Else it returns the unescaped
+// text with each secret replaced: an escaped secret cannot be replaced where it is.
+// The line is made first, because a secret may appear when it is made.
 func (r redactor) text(s string) string {
-	if plain := unescapeAll(s); r.secrets.MatchString(plain) {
+	if plain := oneLine(unescapeAll(s)); r.secrets.MatchString(plain) {
 		return r.secrets.ReplaceAllLiteralString(plain, redacted)
 	}
-	return s
+	return oneLine(s)
 }
 
 // error returns err if its text contains no secret. Else it returns an error with a

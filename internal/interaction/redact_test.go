@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"html"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -137,7 +138,7 @@ func BenchmarkFailureWithRedaction(b *testing.B) {
 		Transport: roundTripper(func(*http.Request) (*http.Response, error) {
 			return &http.Response{
 				StatusCode: 429, Header: http.Header{},
-				Body: readCloser{strings.NewReader(`{"message":"rate limit exceeded"}`)},
+				Body: io.NopCloser(strings.NewReader(`{"message":"rate limit exceeded"}`)),
 			}, nil
 		}),
 	})

@@ -3,11 +3,13 @@ package interaction
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -50,16 +52,35 @@ func readResponse(resp *http.Response) httpResponse {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return r // the data that follows is not a body and may have no end
 	}
-	r.body, r.err = io.ReadAll(io.LimitReader(resp.Body, maxBodyBytes+1))
+	body, err := decoded(resp)
+	if err == nil {
+		r.body, err = io.ReadAll(io.LimitReader(body, maxBodyBytes+1))
+	}
+	r.body = bytes.TrimPrefix(r.body, []byte("\ufeff"))
 	switch {
-	case errors.Is(r.err, io.ErrUnexpectedEOF):
-		r.err = fmt.Errorf("%w: cut off after %d bytes: %w", ErrMalformedResponse, len(r.body), r.err)
-	case r.err != nil:
-		r.err = fmt.Errorf("read the response: %w", r.err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		r.err = fmt.Errorf("%w: cut off after %d bytes: %w", ErrMalformedResponse, len(r.body), err)
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
+		r.err = fmt.Errorf("%w: %w", ErrMalformedResponse, err)
+	case err != nil:
+		r.err = fmt.Errorf("read the response: %w", err)
 	case len(r.body) > maxBodyBytes:
 		r.err = fmt.Errorf("%w: longer than %d bytes", ErrMalformedResponse, maxBodyBytes)
 	}
 	return r
+}
+
+// decoded returns the body without its compression. The transport asks for none, but
+// a proxy may compress nevertheless.
+func decoded(resp *http.Response) (io.Reader, error) {
+	if !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+		return resp.Body, nil
+	}
+	body, err := gzip.NewReader(resp.Body)
+	if errors.Is(err, io.EOF) {
+		return http.NoBody, nil
+	}
+	return body, err
 }
 
 // succeeded reports whether the operation was done: the status is 2xx and the body
@@ -76,15 +97,15 @@ func (r httpResponse) toError(redact redactor) *Error {
 	e := &Error{
 		HTTPStatus: r.status,
 		Reason:     ErrorReason(redact.name(body.reason())),
-		Code:       redact.name(body.code()),
-		Message:    oneShortLine(redact.text(body.message()), maxMessageRunes),
+		Code:       redact.name(body.code(r.status)),
+		Message:    shorten(redact.text(body.message()), maxMessageRunes),
 		RetryAfter: retryAfter(r.header, time.Now()),
 	}
 	switch {
 	case e.Message == "" && isRedirect(r.status):
 		e.Message = "redirects are not followed"
 	case e.Message == "" && e.Code == "" && e.Reason == "" && string(body.Success) != "false":
-		e.Message = oneShortLine(redact.text(string(r.body)), maxMessageRunes)
+		e.Message = shorten(redact.text(string(r.body)), maxMessageRunes)
 	}
 	if IsSuccess(r.status) {
 		e.Err = r.malformed(body, parseErr, redact)
@@ -109,14 +130,16 @@ func (r httpResponse) malformed(body responseBody, parseErr error, redact redact
 }
 
 // responseBody has the fields of all documented bodies. Salesforce's page, its
-// OpenAPI file and older releases use different names. The values are raw JSON, so
-// that a value of an unexpected type does not hide the others.
+// OpenAPI file, its REST API and older releases use different names. The values are
+// raw JSON, so that a value of an unexpected type does not hide the others.
 type responseBody struct {
 	Success         json.RawMessage `json:"success"`
 	ErrorReason     json.RawMessage `json:"errorReason"`
 	PageErrorReason json.RawMessage `json:"ErrorReason"`
 	Code            json.RawMessage `json:"code"`
 	ErrorCode       json.RawMessage `json:"errorCode"`
+	Symbol          json.RawMessage `json:"symbol"`
+	Error           json.RawMessage `json:"error"`
 	Message         json.RawMessage `json:"message"`
 }
 
@@ -124,13 +147,22 @@ type responseBody struct {
 // REST API answers, and returns the first one.
 func parseBody(text []byte) (responseBody, error) {
 	var body responseBody
-	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
-		err := json.Unmarshal(text, &body)
-		return body, err
+	object, err := firstObject(text)
+	if err == nil {
+		err = json.Unmarshal(object, &body)
 	}
-	var list []responseBody
+	return body, err
+}
+
+// firstObject returns the first object of a list of objects, and any other text as
+// it is.
+func firstObject(text []byte) ([]byte, error) {
+	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
+		return text, nil
+	}
+	var list []json.RawMessage
 	if err := json.Unmarshal(text, &list); err != nil || len(list) == 0 {
-		return body, cmp.Or(err, errors.New("an empty list"))
+		return nil, cmp.Or(err, errors.New("an empty list"))
 	}
 	return list[0], nil
 }
@@ -138,8 +170,27 @@ func parseBody(text []byte) (responseBody, error) {
 func (b responseBody) reason() string {
 	return cmp.Or(scalar(b.ErrorReason), scalar(b.PageErrorReason))
 }
-func (b responseBody) code() string    { return cmp.Or(scalar(b.Code), scalar(b.ErrorCode)) }
+
+// code returns the most specific code. A code that repeats the HTTP status says less
+// than a name.
+func (b responseBody) code(status int) string {
+	code, name := scalar(b.Code), cmp.Or(scalar(b.ErrorCode), scalar(b.Symbol))
+	if symbol := scalar(b.Error); name == "" && isSymbol(symbol) {
+		name = symbol
+	}
+	if code == strconv.Itoa(status) {
+		return cmp.Or(name, code)
+	}
+	return cmp.Or(code, name)
+}
+
 func (b responseBody) message() string { return scalar(b.Message) }
+
+// isSymbol reports whether the text is a name in capitals. Frameworks also write the
+// text of the HTTP status into a field "error".
+func isSymbol(text string) bool { return symbol.MatchString(text) }
+
+var symbol = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
 
 // scalar returns the text of a JSON string or number, and "" for other values.
 func scalar(value json.RawMessage) string {
@@ -160,7 +211,7 @@ func (r redactor) name(text string) string {
 	if ErrorReason(text).Known() || isErrorCode(text) {
 		return text
 	}
-	return oneShortLine(r.text(text), maxNameRunes)
+	return shorten(r.text(text), maxNameRunes)
 }
 
 // isErrorCode reports whether the text looks like a numeric code of Salesforce, which
@@ -170,20 +221,23 @@ func isErrorCode(text string) bool {
 	return err == nil && len(text) <= 5
 }
 
-// oneShortLine makes one line of printable characters from a text of a server, with
-// at most maxRunes characters.
-func oneShortLine(text string, maxRunes int) string {
-	line := strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool {
+// oneLine makes one line of printable characters from a text of a server.
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsPrint(r)
 	}), " ")
+}
+
+// shorten cuts a text after maxRunes characters.
+func shorten(text string, maxRunes int) string {
 	runes := 0
-	for i := range line {
+	for i := range text {
 		if runes == maxRunes {
-			return line[:i] + "…"
+			return text[:i] + "…"
 		}
 		runes++
 	}
-	return line
+	return text
 }
 
 // retryAfter reads the header Retry-After, which has seconds or a date (RFC 9110). It
@@ -206,5 +260,21 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 
 // IsSuccess reports whether an HTTP status is a 2xx.
 func IsSuccess(status int) bool { return status >= 200 && status <= 299 }
+
+// statusNoRoute is how Salesforce's edge answers while it does not know the way to
+// an org.
+const statusNoRoute = 420
+
+// IsTransient reports whether an HTTP status is a fault that passes: of the server,
+// of its load, or of the way to it.
+func IsTransient(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, statusNoRoute, http.StatusMisdirectedRequest, http.StatusTooEarly,
+		http.StatusTooManyRequests:
+		return true
+	default:
+		return status >= 500
+	}
+}
 
 func isRedirect(status int) bool { return status >= 300 && status <= 399 }

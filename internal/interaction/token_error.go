@@ -1,8 +1,10 @@
 package interaction
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -46,23 +48,44 @@ func (e *TokenError) Error() string {
 // Unwrap returns Err.
 func (e *TokenError) Unwrap() error { return e.Err }
 
+// Passing reports whether the failure passes by itself: no usable response, a
+// transient status, or an OAuth error that says so. An example is "login rate
+// exceeded" as the description of invalid_grant.
+func (e *TokenError) Passing() bool {
+	return e.Err != nil || IsTransient(e.HTTPStatus) || passingCode.MatchString(e.Code) ||
+		saysPassing(e.Code) || saysPassing(e.Description)
+}
+
+var (
+	passingCode = regexp.MustCompile(`(?i)^(?:unknown_error|(?:internal_)?server_error|slow_down)$`)
+	passingText = regexp.MustCompile(`(?i)temporar|unavailable|retry your request|try again later`)
+)
+
+func saysPassing(text string) bool { return saysRateLimited(text) || passingText.MatchString(text) }
+
 // toTokenError returns the error in a response of the token endpoint. It returns nil
 // for a success.
 func (r httpResponse) toTokenError(redact redactor) *TokenError {
 	var body struct {
-		Code        json.RawMessage `json:"error"`
-		Description json.RawMessage `json:"error_description"`
-		AccessToken string          `json:"access_token"`
+		Code            json.RawMessage `json:"error"`
+		Description     json.RawMessage `json:"error_description"`
+		RESTCode        json.RawMessage `json:"errorCode"` // as Salesforce's REST API names it
+		RESTDescription json.RawMessage `json:"message"`
+		AccessToken     string          `json:"access_token"`
 	}
-	parseErr := json.Unmarshal(r.body, &body)
-	code := scalar(body.Code)
+	object, parseErr := firstObject(r.body)
+	if parseErr == nil {
+		parseErr = json.Unmarshal(object, &body)
+	}
+	code := cmp.Or(scalar(body.Code), scalar(body.RESTCode))
+	description := cmp.Or(scalar(body.Description), scalar(body.RESTDescription))
 	if IsSuccess(r.status) && r.err == nil && code == "" && isVisibleASCII(body.AccessToken) {
 		return nil
 	}
 	e := &TokenError{
 		HTTPStatus:  r.status,
 		Code:        redact.name(code),
-		Description: oneShortLine(redact.text(scalar(body.Description)), maxMessageRunes),
+		Description: shorten(redact.text(description), maxMessageRunes),
 		RetryAfter:  retryAfter(r.header, time.Now()),
 	}
 	switch {
@@ -71,7 +94,7 @@ func (r httpResponse) toTokenError(redact redactor) *TokenError {
 		e.Description = "redirects are not followed"
 	case !IsSuccess(r.status):
 		e.Description = fmt.Sprintf("no OAuth error in the response (%d bytes of %q)",
-			len(r.body), oneShortLine(redact.text(r.header.Get("Content-Type")), maxNameRunes))
+			len(r.body), shorten(redact.text(r.header.Get("Content-Type")), maxNameRunes))
 	case r.err != nil:
 		e.Err = redact.error(r.err)
 	case parseErr != nil:

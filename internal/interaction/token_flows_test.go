@@ -217,6 +217,42 @@ func TestTokenEndpointFailures(t *testing.T) {
 	}
 }
 
+func TestTokenFailuresThatPass(t *testing.T) {
+	oauth := func(code, description string) string {
+		return `{"error":"` + code + `","error_description":"` + description + `"}`
+	}
+	for name, test := range map[string]struct {
+		answer  http.HandlerFunc
+		passing bool
+	}{
+		"unknown_error":           {respond(400, oauth("unknown_error", "retry your request")), true},
+		"temporarily_unavailable": {respond(400, oauth("temporarily_unavailable", "")), true},
+		"server_error":            {respond(400, oauth("server_error", "")), true},
+		"rate_limit_exceeded":     {respond(400, oauth("rate_limit_exceeded", "")), true},
+		"login rate exceeded":     {respond(400, oauth("invalid_grant", "login rate exceeded")), true},
+		"in capitals":             {respond(400, oauth("LOGIN_RATE_EXCEEDED", "")), true},
+		"retry your request":      {respond(401, oauth("invalid_request", "Retry your request")), true},
+		"under 200":               {respond(200, oauth("server_error", "")), true},
+		"REST API": {
+			respond(403, `[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"TotalRequests Limit exceeded."}]`), true,
+		},
+		"408": {respond(408, ``), true}, "420": {respond(420, ``), true}, "421": {respond(421, ``), true},
+		"425": {respond(425, ``), true}, "429": {respond(429, ``), true}, "500": {respond(500, ``), true},
+		"503, though it says invalid_grant": {respond(503, oauth("invalid_grant", "")), true},
+		"200, HTML":                         {respond(200, `<html>Maintenance</html>`), true},
+		"200, cut off":                      {respond(200, `{"access_tok`), true},
+		"invalid_grant":                     {respond(400, oauth("invalid_grant", "user hasn't approved this consumer")), false},
+		"invalid_client":                    {respond(401, oauth("invalid_client", "invalid client credentials")), false},
+		"inactive_org":                      {respond(400, oauth("inactive_org", "")), false},
+		"404, HTML":                         {respond(404, `<html>Not found</html>`), false},
+		"302":                               {respond(302, ``), false},
+	} {
+		requireTokenErrors(t, serve(t, test.answer).URL, 0, func(flow string, err *interaction.TokenError) {
+			require.Equal(t, test.passing, err.Passing(), "%s: %s: %v", name, flow, err)
+		})
+	}
+}
+
 func TestTokenEndpointUnreachable(t *testing.T) {
 	server := serve(t, success)
 	server.Close()
@@ -354,4 +390,99 @@ func TestRevokedTokenIsFetchedOnceForManyCalls(t *testing.T) {
 	valid.Store("") // the token is revoked
 	callConcurrently(200)
 	require.EqualValues(t, 2, tokenRequests.Load(), "one token request for 200 rejections")
+}
+
+// The API rejects every token: the calls of many conversations share the logins.
+func TestLoginsOfManyRejectedCalls(t *testing.T) {
+	for _, status := range []int{401, 403} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			var logins atomic.Int32
+			tokenServer := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				respond(200, `{"access_token":"token-`+strconv.Itoa(int(logins.Add(1)))+`"}`)(w, r)
+			})
+			server := serve(t, respond(status, ``))
+			client := newClient(t, server.URL, flows(t, tokenServer.URL, 0)["client credentials"], interaction.ClientOptions{})
+			for range 20 {
+				require.Equal(t, status, callError(t, client).HTTPStatus)
+			}
+			require.EqualValues(t, 2, logins.Load())
+		})
+	}
+}
+
+// An expired token that is answered with 403: every call waits for the one new token.
+func TestCallsWaitForTheLoginOfAnother(t *testing.T) {
+	const calls = 20
+	var logins, rejections atomic.Int32
+	rejected := make(chan struct{})
+	tokenServer := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		login := logins.Add(1)
+		if login > 1 {
+			receive(t, rejected)
+		}
+		respond(200, `{"access_token":"token-`+strconv.Itoa(int(login))+`"}`)(w, r)
+	})
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer token-1" {
+			success(w, r)
+			return
+		}
+		w.WriteHeader(http.StatusForbidden)
+		if rejections.Add(1) == calls {
+			close(rejected)
+		}
+	})
+	client := newClient(t, server.URL, flows(t, tokenServer.URL, 0)["client credentials"], interaction.ClientOptions{})
+	var all sync.WaitGroup
+	for range calls {
+		all.Go(func() {
+			if _, err := client.MessagingSession(t.Context(), validRequest()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 2, logins.Load())
+}
+
+// Conversations without a right do not take the token from those that have it.
+func TestExpiredTokenIsReplacedAlthoughOthersAreRejected(t *testing.T) {
+	var logins atomic.Int32
+	var valid atomic.Value
+	tokenServer := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		token := "token-" + strconv.Itoa(int(logins.Add(1)))
+		valid.Store("Bearer " + token)
+		respond(200, `{"access_token":"`+token+`"}`)(w, r)
+	})
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("AuthorizationContext") == "Forbidden":
+			w.WriteHeader(http.StatusForbidden)
+		case r.Header.Get("Authorization") != valid.Load():
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			success(w, r)
+		}
+	})
+	client := newClient(t, server.URL, flows(t, tokenServer.URL, 0)["client credentials"], interaction.ClientOptions{})
+	forbidden := validRequest()
+	forbidden.AuthorizationContext = "Forbidden"
+	for range 3 {
+		_, err := client.MessagingSession(t.Context(), forbidden)
+		require.Error(t, err)
+		_, err = client.MessagingSession(t.Context(), validRequest())
+		require.NoError(t, err)
+		valid.Store("") // the token is revoked
+	}
+	_, err := client.MessagingSession(t.Context(), validRequest())
+	require.NoError(t, err)
+	require.EqualValues(t, 5, logins.Load(), "the first, one for the 403s, and one for each revoked token")
+}
+
+// A 403 may be an expired token. If the token endpoint is down, nobody knows yet.
+func TestPassingTokenFailureAfterA403(t *testing.T) {
+	down := &interaction.TokenError{HTTPStatus: 503}
+	server := serve(t, respond(403, ``))
+	failure := callError(t, newClient(t, server.URL, &scriptedTokens{first: "a", err: down}, interaction.ClientOptions{}))
+	require.ErrorIs(t, failure, down)
 }

@@ -26,7 +26,10 @@ const (
 	// The endpoint may return the rejected token again. Then the rejection has
 	// another cause than the token's age, and a new token does not help. So the
 	// token is used for this time before the next request.
-	reuseRejectedFor = 5 * time.Second
+	reuseRejectedFor = time.Minute
+	// Many calls that find no token share the failure of a token request for this
+	// time, because Salesforce limits the number of logins.
+	reuseFailureFor = time.Second
 )
 
 // tokenCache is a [TokenSource] that keeps the last token. At most one token request
@@ -41,6 +44,8 @@ type tokenCache struct {
 	token              string
 	expires            time.Time
 	reuseRejectedUntil time.Time
+	failure            error // of the last token request, if it failed
+	reuseFailureUntil  time.Time
 }
 
 // Token returns the cached token until it expires.
@@ -54,6 +59,10 @@ func (c *tokenCache) Renew(ctx context.Context, rejected string) (string, error)
 	if c.usable(rejected) {
 		defer c.mu.Unlock()
 		return c.token, nil
+	}
+	if time.Now().Before(c.reuseFailureUntil) {
+		defer c.mu.Unlock()
+		return "", c.failure
 	}
 	// The mutex is held here and when refresh ends. So a caller finds either the
 	// request in flight or its result.
@@ -88,10 +97,11 @@ func (c *tokenCache) refresh(ctx context.Context, rejected string) (string, erro
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inFlight.Forget("")
+	now := time.Now()
 	if err != nil {
+		c.failure, c.reuseFailureUntil = err, now.Add(reuseFailureFor)
 		return "", err
 	}
-	now := time.Now()
 	c.token, c.expires = fetched.AccessToken, now.Add(c.lifetime)
 	if stated := fetched.Expiry; !stated.IsZero() && stated.Before(c.expires) {
 		c.expires = stated

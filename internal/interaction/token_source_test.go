@@ -179,8 +179,13 @@ func TestFailedTokenRequest(t *testing.T) {
 			callManyTimes(func() (string, error) { return cache.Token(t.Context()) }))
 		require.EqualValues(t, 1, endpoint.count.Load())
 
+		_, err := cache.Token(t.Context())
+		require.ErrorIs(t, err, broken, "callers that come a little later share the failure")
+		require.EqualValues(t, 1, endpoint.count.Load())
+
+		<-time.After(reuseFailureFor)
 		token, err := cache.Token(t.Context())
-		require.NoError(t, err, "a failure is not cached")
+		require.NoError(t, err, "then there is another request")
 		require.Equal(t, "token-2", token)
 
 		_, err = cache.Renew(t.Context(), token)
