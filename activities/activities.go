@@ -25,28 +25,36 @@ type API interface {
 // Activities makes the calls to Salesforce, with one API per org. Register it with
 // a worker: its methods are the activity types "Inactivate" and "End".
 type Activities struct {
-	orgs map[string]API
+	orgs      map[string]API
+	workflows func(context.Context) signaler
 }
 
 // New returns the activities for these orgs, keyed by 15-character org id.
-func New(orgs map[string]API) *Activities { return &Activities{orgs: orgs} }
+func New(orgs map[string]API) *Activities {
+	return &Activities{
+		orgs:      orgs,
+		workflows: func(ctx context.Context) signaler { return activity.GetClient(ctx) },
+	}
+}
 
 // Request is the input of both activities.
 type Request struct {
 	conversation.Identity
 	By conversation.By `json:"by"`
-	// KnownSince is when the workflow first heard of the session, by the workers'
+	// KnownSince is when the workflow first heard of the session, by Temporal's
 	// clock. Until a minute after it, "not found" is tried again.
 	KnownSince time.Time `json:"knownSince,omitzero"`
 }
 
 // Inactivate makes the session Inactive in Salesforce.
 //
-// It returns when Salesforce has accepted the call, or answers that the session
-// has ended already (AlreadyOver). Any other answer is a
-// [temporal.ApplicationError]. Its type is the errorReason, its details are one
-// [conversation.Answer], and the decision table says whether it is retryable. The
-// next attempt waits at least as long as Salesforce's Retry-After says.
+// It returns when Salesforce has accepted the call, or answers that the session is
+// over (AlreadyOver), or that there is no active conversation (NotActive). Any
+// other answer is a [temporal.ApplicationError]. Its type is the errorReason, its
+// details are one [conversation.Answer], and the decision table says whether it is
+// retryable. The next attempt waits at least as long as Salesforce's Retry-After
+// says. The third failed attempt of a call sends a [conversation.CallFailing] to
+// its workflow, if the call is tried again.
 //
 // A cancelled activity finishes the attempt in flight. It needs no heartbeat
 // timeout: heartbeat details only carry what the next attempt has to know.
@@ -54,7 +62,8 @@ func (a *Activities) Inactivate(ctx context.Context, r Request) (conversation.An
 	return a.call(ctx, conversation.Inactivate, r)
 }
 
-// End ends the session in Salesforce. It returns as [Activities.Inactivate] does.
+// End ends the session in Salesforce. It returns as [Activities.Inactivate] does,
+// but never NotActive.
 func (a *Activities) End(ctx context.Context, r Request) (conversation.Answer, error) {
 	return a.call(ctx, conversation.End, r)
 }
@@ -62,28 +71,27 @@ func (a *Activities) End(ctx context.Context, r Request) (conversation.Answer, e
 func (a *Activities) call(ctx context.Context, op conversation.Operation, r Request) (conversation.Answer, error) {
 	info := activity.GetInfo(ctx)
 	answer := conversation.Answer{Operation: op, By: r.By, Attempt: int(info.Attempt)}
+	progress := readProgress(ctx)
 
 	response, err := a.send(ctx, op, r, info)
 	answer.At = time.Now().UTC()
 	if err == nil {
 		answer.RequestID, answer.HTTPStatus = response.RequestID.String(), response.HTTPStatus
 		countCall(ctx, op, "success", "")
+		logSuccess(ctx, answer, progress)
 		return answer, nil
 	}
 
 	decision := Decide(err)
 	addFailure(&answer, decision, err)
-	progress := readProgress(ctx, answer.Attempt)
-	decision = progress.adjust(decision, err, time.Since(r.KnownSince) < startRace)
+	decision = progress.adjust(decision, answer.At, isYoung(r, info))
 	countCall(ctx, op, decision.Verdict, decision.Reason)
-	logFailure(ctx, answer, decision)
 	if decision.Verdict == Done {
-		answer.AlreadyOver = true
+		addDone(&answer)
+		logDone(ctx, answer)
 		return answer, nil
 	}
-	// RecordHeartbeat returns after the first heartbeat of an attempt was sent, so
-	// the next attempt can read it.
-	activity.RecordHeartbeat(ctx, progress)
+	a.reportFailure(ctx, answer, decision, progress)
 	return answer, failure(answer, decision, err)
 }
 
@@ -96,7 +104,7 @@ func (a *Activities) send(
 	if !ok {
 		return interaction.Response{}, errOrgNotConfigured
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), info.Deadline.Add(-reportMargin))
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), info.Deadline.Add(-signalTimeout-reportMargin))
 	defer cancel()
 	return org.MessagingSession(ctx, interaction.Request{
 		OrgID:                    r.OrgID,
@@ -125,6 +133,14 @@ func addFailure(answer *conversation.Answer, d Decision, err error) {
 	}
 }
 
+// addDone adds what the answer says of the session. "No active conversation" does
+// not say that the session is over: it may be Inactive already.
+func addDone(answer *conversation.Answer) {
+	answer.NotActive = answer.Operation == conversation.Inactivate &&
+		answer.Reason == string(interaction.ReasonActiveConversationNotFound)
+	answer.AlreadyOver = !answer.NotActive
+}
+
 // failure returns the error of the attempt. Its category is benign, because the
 // SDK would otherwise log it a second time, as an error of this worker.
 func failure(answer conversation.Answer, d Decision, err error) error {
@@ -146,24 +162,6 @@ func retryAfter(err error) time.Duration {
 		return apiErr.RetryAfter
 	}
 	return 0
-}
-
-// logFailure logs an attempt that failed. The SDK adds the conversation and the
-// number of the attempt.
-func logFailure(ctx context.Context, answer conversation.Answer, d Decision) {
-	log := activity.GetLogger(ctx)
-	facts := []any{
-		"verdict", string(d.Verdict), "reason", answer.Reason, "httpStatus", answer.HTTPStatus,
-		"code", answer.Code, "requestId", answer.RequestID, "message", answer.Message,
-	}
-	switch d.Verdict {
-	case Done:
-		log.Info("Session has ended already", facts...)
-	case Operator:
-		log.Error("Call rejected, an operator is needed", facts...)
-	default:
-		log.Warn("Call failed, trying again", facts...)
-	}
 }
 
 func countCall(ctx context.Context, op conversation.Operation, verdict Verdict, reason string) {

@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -23,40 +22,6 @@ import (
 	"sessionkeeper/internal/interaction"
 	"sessionkeeper/sandbox/simulator"
 )
-
-const activityID = "call-1"
-
-// once is a workflow of one call, with its retries.
-func once(ctx workflow.Context, op conversation.Operation, r activities.Request) (conversation.Answer, error) {
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		ActivityID:          activityID,
-		StartToCloseTimeout: 45 * time.Second,
-		// Without a limit, the test environment stops after ten attempts.
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1, MaximumAttempts: 100},
-	})
-	var answer conversation.Answer
-	err := workflow.ExecuteActivity(ctx, string(op), r).Get(ctx, &answer)
-	return answer, err
-}
-
-// attempts runs the activity with its retries until it returns. It does not wait.
-func attempts(t *testing.T, do *activities.Activities, op conversation.Operation, r activities.Request) result {
-	t.Helper()
-	env := newSuite().NewTestWorkflowEnvironment()
-	env.RegisterActivity(do)
-	env.RegisterWorkflow(once)
-	env.ExecuteWorkflow(once, op, r)
-	require.True(t, env.IsWorkflowCompleted())
-	var got result
-	if err := env.GetWorkflowError(); err != nil {
-		require.ErrorAs(t, err, &got.failure)
-		require.NoError(t, got.failure.Details(&got.answer))
-		requireNoPersonalData(t, err.Error(), got.answer)
-		return got
-	}
-	require.NoError(t, env.GetWorkflowResult(&got.answer))
-	return got
-}
 
 func fault(times int, a simulator.Answer) simulator.Fault {
 	return simulator.Fault{Endpoint: simulator.MessagingSessionEndpoint, Times: times, Answer: &a}
@@ -113,113 +78,134 @@ func TestCappedIsGivenUpWithOtherRetriesInBetween(t *testing.T) {
 
 func TestNotFoundRightAfterTheStartIsRetried(t *testing.T) {
 	t.Parallel()
-	young := request()
-	young.KnownSince = time.Now()
-
-	t.Run("found by a later attempt", func(t *testing.T) {
-		t.Parallel()
-		l := newLab(t, 10*time.Second)
-		l.inject(fault(2, notFound))
-		got := attempts(t, l.do, conversation.End, young)
-		require.Nil(t, got.failure)
-		require.False(t, got.answer.AlreadyOver)
-		require.Equal(t, 3, got.answer.Attempt)
-	})
-	t.Run("counts as ended after a few tries", func(t *testing.T) {
-		t.Parallel()
-		l := newLab(t, 10*time.Second)
-		l.inject(fault(1, rateLimited), fault(0, notFound))
-		got := attempts(t, l.do, conversation.Inactivate, young)
-		require.Nil(t, got.failure)
-		require.True(t, got.answer.AlreadyOver)
-		require.Equal(t, "SESSION_NOT_FOUND", got.answer.Reason)
-		require.Equal(t, 5, got.answer.Attempt)
-	})
+	young := func(age time.Duration) activities.Request {
+		r := request()
+		r.KnownSince = time.Now().Add(-age)
+		return r
+	}
+	for _, reason := range []string{"SESSION_NOT_FOUND", "ACTIVE_CONVERSATION_NOT_FOUND"} {
+		t.Run("found by a later attempt: "+reason, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, 10*time.Second)
+			l.inject(fault(5, simulator.Answer{ErrorReason: reason}))
+			got := attempts(t, l.do, conversation.Inactivate, young(0))
+			require.Nil(t, got.failure)
+			require.False(t, got.answer.AlreadyOver)
+			require.False(t, got.answer.NotActive)
+			require.Equal(t, 6, got.answer.Attempt)
+		})
+	}
+	for age, began := range map[time.Duration][]int{
+		0:                {0, 1, 3, 7, 15, 31, 63},
+		30 * time.Second: {0, 1, 3, 7, 15, 31},
+		58 * time.Second: {0, 1, 3},
+		time.Minute:      {0},
+	} {
+		t.Run("counts as ended after a minute: "+age.String(), func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, 10*time.Second)
+			l.inject(fault(0, notFound))
+			got := attempts(t, l.do, conversation.Inactivate, young(age))
+			require.Nil(t, got.failure)
+			require.True(t, got.answer.AlreadyOver)
+			require.Equal(t, "SESSION_NOT_FOUND", got.answer.Reason)
+			var seconds []int
+			for _, after := range got.began {
+				seconds = append(seconds, int(after.Round(time.Second)/time.Second))
+			}
+			require.Equal(t, began, seconds)
+		})
+	}
 	t.Run("tells the operator", func(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, 10*time.Second)
 		l.inject(fault(0, notFound))
-		got := attempt(t, l.do, conversation.End, young, nil)
+		got := attempt(t, l.do, conversation.End, young(0), nil)
 		require.False(t, got.failure.NonRetryable())
 		require.Equal(t, "SESSION_NOT_FOUND", got.failure.Type())
 		require.Contains(t, got.failure.Message(), "less than a minute old")
-		require.Equal(t, &progress{Attempt: 1, EarlyNotFound: 1}, got.heartbeat)
 	})
-	t.Run("not after a minute", func(t *testing.T) {
-		t.Parallel()
-		l := newLab(t, 10*time.Second)
-		l.inject(fault(0, notFound))
-		older := young
-		older.KnownSince = time.Now().Add(-time.Minute)
-		require.Equal(t, 1, attempts(t, l.do, conversation.End, older).answer.Attempt)
-	})
-	t.Run("not if an earlier attempt may have succeeded", func(t *testing.T) {
+	// The session may be over by the attempt without an answer, or not known yet.
+	t.Run("also if an earlier attempt may have succeeded", func(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, 10*time.Second)
 		l.inject(simulator.Fault{
 			Endpoint: simulator.MessagingSessionEndpoint, Break: simulator.Reset, Process: true, Times: 1,
 		})
-		got := attempts(t, l.do, conversation.End, young)
+		got := attempts(t, l.do, conversation.End, young(0))
 		require.Nil(t, got.failure)
 		require.True(t, got.answer.AlreadyOver)
-		require.Equal(t, 2, got.answer.Attempt)
+		require.Equal(t, 7, got.answer.Attempt)
+	})
+	t.Run("also if an earlier attempt was interrupted", func(t *testing.T) {
+		t.Parallel()
+		calls := 0
+		api := apiFunc(func(_ context.Context, r interaction.Request) (interaction.Response, error) {
+			switch calls++; calls {
+			case 1:
+				panic("the worker crashes")
+			case 2:
+				return interaction.Response{}, &interaction.Error{
+					Operation: r.Operation, HTTPStatus: 200, Reason: interaction.ReasonSessionNotFound,
+				}
+			}
+			return interaction.Response{HTTPStatus: 200}, nil
+		})
+		got := attempts(t, newActivities(api), conversation.End, young(0))
+		require.Nil(t, got.failure)
+		require.False(t, got.answer.AlreadyOver)
+		require.Equal(t, 3, got.answer.Attempt)
 	})
 }
 
-// An attempt that was interrupted sent no heartbeat. It may have succeeded.
-func TestAttemptWithoutHeartbeatMayHaveSucceeded(t *testing.T) {
+func TestNotActiveIsNotOver(t *testing.T) {
 	t.Parallel()
-	young := request()
-	young.KnownSince = time.Now()
-	panics := true
-	client := apiFunc(func(_ context.Context, r interaction.Request) (interaction.Response, error) {
-		if panics {
-			panics = false
-			panic("the worker crashes")
-		}
-		return interaction.Response{}, &interaction.Error{
-			Operation:  r.Operation,
-			RequestID:  r.RequestID,
-			Requests:   1,
-			HTTPStatus: 200,
-			Reason:     interaction.ReasonSessionNotFound,
-		}
-	})
-	got := attempts(t, activities.New(map[string]activities.API{orgID: client}), conversation.End, young)
-	require.Nil(t, got.failure)
-	require.True(t, got.answer.AlreadyOver)
-	require.Equal(t, 2, got.answer.Attempt)
+	for name, how := range map[string]trouble{
+		"reason": reason("ACTIVE_CONVERSATION_NOT_FOUND"),
+		"code":   code(10025, 404),
+		"symbol": answer(simulator.Answer{Status: 404, Symbol: "ACTIVE_CONVERSATION_NOT_FOUND"}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, 10*time.Second)
+			how(l)
+			got := attempt(t, l.do, conversation.Inactivate, request(), nil).answer
+			require.Equal(t, []bool{true, false}, []bool{got.NotActive, got.AlreadyOver})
+			got = attempt(t, l.do, conversation.End, request(), nil).answer
+			require.Equal(t, []bool{false, true}, []bool{got.NotActive, got.AlreadyOver})
+		})
+	}
 }
 
 func TestHeartbeatDetails(t *testing.T) {
 	t.Parallel()
+	earlier := time.Now().Add(-time.Minute).UTC()
 	for name, c := range map[string]struct {
-		how    trouble
-		before *progress
-		after  *progress
+		how           trouble
+		before, after *progress
 	}{
 		"none after success": {func(*lab) {}, nil, nil},
 		"none after done":    {reason("SESSION_NOT_FOUND"), nil, nil},
-		"a retry":            {status(429), nil, &progress{Attempt: 1}},
-		"a retry keeps the counts": {
-			status(429), &progress{Capped: 2, EarlyNotFound: 1}, &progress{Attempt: 1, Capped: 2, EarlyNotFound: 1},
+		"a retry":            {status(429), nil, &progress{}},
+		"a retry keeps the rest": {
+			status(429),
+			&progress{Capped: 2, FailingSince: earlier, Signalled: true},
+			&progress{Capped: 2, FailingSince: earlier, Signalled: true},
 		},
 		"a capped failure is counted": {
-			reason("CUSTOMER_ERROR"), &progress{Capped: 1, OutcomeUnknown: true},
-			&progress{Attempt: 1, Capped: 2, OutcomeUnknown: true},
+			reason("CUSTOMER_ERROR"), &progress{Capped: 1, FailingSince: earlier},
+			&progress{Capped: 2, FailingSince: earlier},
 		},
-		"no answer: outcome unknown": {
-			spoiled(simulator.Reset), nil, &progress{Attempt: 1, OutcomeUnknown: true},
-		},
-		"failure of the server: outcome unknown": {status(503), nil, &progress{Attempt: 1, OutcomeUnknown: true}},
-		"no token: not sent":                     {token(503, "down", 0), nil, &progress{Attempt: 1}},
-		"no connection: not sent":                {refused, nil, &progress{Attempt: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, 10*time.Second)
 			c.how(l)
-			require.Equal(t, c.after, attempt(t, l.do, conversation.End, request(), c.before).heartbeat)
+			got := attempt(t, l.do, conversation.End, request(), c.before)
+			if c.after != nil && c.before == nil {
+				c.after.FailingSince = got.answer.At
+			}
+			require.Equal(t, c.after, got.heartbeat)
 		})
 	}
 }
@@ -361,9 +347,9 @@ func TestCancelDoesNotAbortARequest(t *testing.T) {
 		}
 		return interaction.Response{RequestID: r.RequestID, HTTPStatus: 200}, call.Err()
 	})
-	env := newSuite().NewTestActivityEnvironment()
+	env := (&surroundings{}).suite().NewTestActivityEnvironment()
 	env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
-	env.RegisterActivity(activities.New(map[string]activities.API{orgID: client}))
+	env.RegisterActivity(newActivities(client))
 	value, err := env.ExecuteActivity("End", request())
 	require.NoError(t, err)
 	require.Error(t, ctx.Err())

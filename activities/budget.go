@@ -22,6 +22,6 @@ const (
 	RetryTimeout = 24 * time.Hour
 )
 
-// The build fails here if the requests and the margin do not fit into an attempt:
-// 4 × 10 s + 2 s ≤ 45 s.
-const _ = uint64(AttemptTimeout - maxRequests*MaxRequestTimeout - reportMargin)
+// The build fails here if the requests, the signal to the workflow and the margin do
+// not fit into an attempt: 4 × 10 s + 2 s + 2 s ≤ 45 s.
+const _ = uint64(AttemptTimeout - maxRequests*MaxRequestTimeout - signalTimeout - reportMargin)

@@ -134,8 +134,10 @@ var byCode = map[string]Decision{
 	"10105": decisionFor(interaction.ReasonEndUserNotFound),
 	"10106": operator(ReasonSessionIDMissing,
 		"Inactivate needs the sessionId: send it with the next start or message event."),
-	"15102": decisionFor(interaction.ReasonPermissionDenied),
-	"15105": decisionFor(interaction.ReasonPermissionDenied),
+	"UNABLE_TO_LOCK_ROW": {Verdict: Retry, Reason: "UNABLE_TO_LOCK_ROW"},
+	"SERVER_UNAVAILABLE": {Verdict: Retry, Reason: "SERVER_UNAVAILABLE"},
+	"15102":              decisionFor(interaction.ReasonPermissionDenied),
+	"15105":              decisionFor(interaction.ReasonPermissionDenied),
 }
 
 // operator returns a decision that needs an operator. byReason adds the reason.
@@ -160,6 +162,14 @@ func Decide(err error) Decision {
 	if token, ok := errors.AsType[*interaction.TokenError](err); ok {
 		return decideToken(token)
 	}
+	d := decideAnswer(apiErr)
+	if d.Verdict == Done && apiErr.Err != nil {
+		return decideTransport(apiErr) // a wrong answer must not count as success
+	}
+	return d
+}
+
+func decideAnswer(apiErr *interaction.Error) Decision {
 	if apiErr.RateLimited() {
 		return Decision{Verdict: Retry, Reason: ReasonRateLimited}
 	}
@@ -203,7 +213,7 @@ func decideTransport(apiErr *interaction.Error) Decision {
 			Verdict: Capped, Tries: cappedTries, Reason: ReasonUnknown,
 			Hint: "Ask Salesforce with the RequestId of the details.",
 		}
-	case isTransient(status):
+	case interaction.IsTransient(status):
 		return Decision{Verdict: Retry, Reason: httpReason(status)}
 	case status == http.StatusUnauthorized:
 		return operator(ReasonUnauthorized, hintUnauthorized)
@@ -215,24 +225,41 @@ func decideTransport(apiErr *interaction.Error) Decision {
 	}
 }
 
+// Tries of a refused token request: they span a minute, because such refusals have
+// passed by themselves.
+const (
+	tokenTries   = 4
+	tokenSpacing = 20 * time.Second
+)
+
 func decideToken(token *interaction.TokenError) Decision {
+	d := Decision{Verdict: Retry}
+	if !token.Passing() {
+		d = Decision{Verdict: Capped, Tries: tokenTries, Spacing: tokenSpacing}
+	}
+	reason, hint := explainToken(token)
+	d.Reason, d.Hint = "TOKEN_"+reason, hint
+	return d
+}
+
+func explainToken(token *interaction.TokenError) (reason, hint string) {
 	switch {
 	case errors.Is(token, interaction.ErrMalformedResponse):
-		return Decision{
-			Verdict: Capped, Tries: cappedTries, Reason: tokenReason(ReasonInvalidResponse),
-			Hint: "This is not how a token endpoint answers: check the token URL.",
-		}
+		return ReasonInvalidResponse,
+			"This is not how a token endpoint answers: check the token URL and the proxies on the way."
 	case token.Err != nil && timedOut(token):
-		return Decision{Verdict: Retry, Reason: tokenReason(ReasonTimeout)}
+		return ReasonTimeout, ""
 	case token.Err != nil:
-		return Decision{Verdict: Retry, Reason: tokenReason(ReasonNetwork)}
-	case isTransient(token.HTTPStatus):
-		return Decision{Verdict: Retry, Reason: tokenReason(httpReason(token.HTTPStatus))}
-	case token.Code != "":
-		return operator(tokenReason(strings.ToUpper(token.Code)),
-			"Check the consumer key, the user name, the key or secret, and the connected app's policies.")
+		return ReasonNetwork, ""
+	case interaction.IsTransient(token.HTTPStatus):
+		return httpReason(token.HTTPStatus), ""
+	case token.Code == "":
+		return httpReason(token.HTTPStatus), "Check the token URL and the proxies on the way."
+	case token.Passing():
+		return strings.ToUpper(token.Code), ""
 	default:
-		return operator(tokenReason(httpReason(token.HTTPStatus)), "Check the token URL.")
+		return strings.ToUpper(token.Code),
+			"Check the consumer key, the user name, the key or secret, and the connected app's policies."
 	}
 }
 
@@ -265,10 +292,4 @@ func isUnexplained(e *interaction.Error) bool {
 	return e.Err == nil && e.Reason == "" && interaction.IsSuccess(e.HTTPStatus)
 }
 
-func isTransient(status int) bool {
-	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
-}
-
 func httpReason(status int) string { return "HTTP_" + strconv.Itoa(status) }
-
-func tokenReason(reason string) string { return "TOKEN_" + reason }

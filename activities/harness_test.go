@@ -1,10 +1,14 @@
 package activities_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,9 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
@@ -29,6 +36,8 @@ const (
 	clientSecret = "shhh-client-secret"
 	sessionID    = "0Mw000000000001AAA"
 	apiPath      = "/api/v1/messagingSession"
+	tokenPath    = "/services/oauth2/token"
+	activityID   = "call-1"
 )
 
 var operations = []conversation.Operation{conversation.Inactivate, conversation.End}
@@ -60,12 +69,12 @@ func newLab(t *testing.T, timeout time.Duration) *lab {
 	}))
 	t.Cleanup(l.server.Close)
 	tokens, err := interaction.NewClientCredentials(interaction.ClientCredentialsConfig{
-		ClientID: "key", ClientSecret: clientSecret, TokenURL: l.server.URL + "/services/oauth2/token", Timeout: timeout,
+		ClientID: "key", ClientSecret: clientSecret, TokenURL: l.server.URL + tokenPath, Timeout: timeout,
 	})
 	require.NoError(t, err)
 	client, err := interaction.NewClient(l.server.URL, tokens, interaction.ClientOptions{Timeout: timeout})
 	require.NoError(t, err)
-	l.do = activities.New(map[string]activities.API{orgID: client})
+	l.do = newActivities(client)
 	_, err = sim.CreateSession(orgID, simulator.Session{
 		ID: sessionID, ConversationIdentifier: "conv-1", ChannelAddressIdentifier: channel,
 		EndUserClientID: endUser, Status: simulator.StatusActive,
@@ -83,10 +92,13 @@ func (l *lab) inject(faults ...simulator.Fault) {
 }
 
 // apiCalls are the requests of the Interaction Service, in order.
-func (l *lab) apiCalls() []simulator.Entry {
+func (l *lab) apiCalls() []simulator.Entry { return l.requests(apiPath) }
+
+// requests are the requests with this path, in order.
+func (l *lab) requests(path string) []simulator.Entry {
 	var calls []simulator.Entry
 	for _, e := range l.Journal() {
-		if e.Path == apiPath {
+		if e.Path == path {
 			calls = append(calls, e)
 		}
 	}
@@ -107,24 +119,116 @@ func request() activities.Request {
 
 // progress is the content of the heartbeat details.
 type progress struct {
-	Attempt        int  `json:"attempt"`
-	Capped         int  `json:"capped"`
-	EarlyNotFound  int  `json:"earlyNotFound"`
-	OutcomeUnknown bool `json:"outcomeUnknown"`
+	Capped       int       `json:"capped"`
+	FailingSince time.Time `json:"failingSince,omitzero"`
+	Signalled    bool      `json:"signalled"`
 }
 
-// result is the result of one attempt.
+// result is the result of one attempt, or of all attempts of a call.
 type result struct {
 	answer    conversation.Answer
 	failure   *temporal.ApplicationError // nil for a success
-	heartbeat *progress                  // nil if none was sent
+	heartbeat *progress                  // the last one, nil if none was sent
+	began     []time.Duration            // when each attempt began, after the first one
+	signals   []conversation.CallFailing
+	log       []string // levels and messages
 }
 
-func newSuite() *testsuite.WorkflowTestSuite {
+// surroundings are what the SDK's test environment does not have: Temporal's clock, and
+// a receiver of signals. They record what an activity tells the outside.
+type surroundings struct {
+	interceptor.WorkerInterceptorBase
+	now          func() time.Time
+	signalFails  int // how many signals fail
+	began        []time.Time
+	signals      []conversation.CallFailing
+	signalled    []string // workflow, run and name of each signal
+	log          bytes.Buffer
+	attemptStart time.Time
+}
+
+func (s *surroundings) InterceptActivity(
+	_ context.Context, next interceptor.ActivityInboundInterceptor,
+) interceptor.ActivityInboundInterceptor {
+	in := &inbound{surroundings: s}
+	in.Next = next
+	return in
+}
+
+type inbound struct {
+	interceptor.ActivityInboundInterceptorBase
+	*surroundings
+}
+
+func (i *inbound) Init(next interceptor.ActivityOutboundInterceptor) error {
+	out := &outbound{surroundings: i.surroundings}
+	out.Next = next
+	return i.Next.Init(out)
+}
+
+func (i *inbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	i.attemptStart = i.now()
+	i.began = append(i.began, i.attemptStart)
+	return i.Next.ExecuteActivity(context.WithValue(ctx, surroundingsKey{}, i.surroundings), in)
+}
+
+type outbound struct {
+	interceptor.ActivityOutboundInterceptorBase
+	*surroundings
+}
+
+func (o *outbound) GetInfo(ctx context.Context) activity.Info {
+	info := o.Next.GetInfo(ctx)
+	info.StartedTime = o.attemptStart
+	return info
+}
+
+type surroundingsKey struct{}
+
+// newActivities returns the activities for one org. Their signals go to the
+// surroundings of the attempt.
+func newActivities(api activities.API) *activities.Activities {
+	return activities.NewWithSignaler(map[string]activities.API{orgID: api},
+		func(ctx context.Context) activities.Signaler { return ctx.Value(surroundingsKey{}).(*surroundings) })
+}
+
+func (s *surroundings) SignalWorkflow(ctx context.Context, workflowID, runID, name string, arg any) error {
+	if deadline, bounded := ctx.Deadline(); !bounded || time.Until(deadline) > 2*time.Second {
+		return errors.New("the attempt has no time to wait that long")
+	}
+	s.signalled = append(s.signalled, workflowID+" "+runID+" "+name)
+	if len(s.signalled) <= s.signalFails {
+		return errors.New("the signal is lost")
+	}
+	s.signals = append(s.signals, arg.(conversation.CallFailing))
+	return nil
+}
+
+func (s *surroundings) options() worker.Options {
+	return worker.Options{Interceptors: []interceptor.WorkerInterceptor{s}}
+}
+
+func (s *surroundings) suite() *testsuite.WorkflowTestSuite {
 	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(&s.log, nil))))
 	return &suite
 }
+
+// addTo adds what was recorded to a result. Lines of the SDK's test environment are
+// left out.
+func (s *surroundings) addTo(got *result) {
+	got.signals = s.signals
+	for _, began := range s.began {
+		got.began = append(got.began, began.Sub(s.began[0]))
+	}
+	for line := range strings.Lines(s.log.String()) {
+		if found := ourLine.FindStringSubmatch(line); found != nil {
+			got.log = append(got.log, found[1]+": "+found[2])
+		}
+	}
+}
+
+var ourLine = regexp.MustCompile(`level=(\w+) msg="((?:Call|Session) [^"]+)"`)
 
 // attempt runs the activity once, after the progress of earlier attempts.
 func attempt(
@@ -135,7 +239,22 @@ func attempt(
 	before *progress,
 ) result {
 	t.Helper()
-	env := newSuite().NewTestActivityEnvironment()
+	around := &surroundings{now: time.Now}
+	return attemptIn(t, around, around.options(), do, op, r, before)
+}
+
+func attemptIn(
+	t *testing.T,
+	around *surroundings,
+	options worker.Options,
+	do *activities.Activities,
+	op conversation.Operation,
+	r activities.Request,
+	before *progress,
+) result {
+	t.Helper()
+	env := around.suite().NewTestActivityEnvironment()
+	env.SetWorkerOptions(options)
 	env.RegisterActivity(do)
 	if before != nil {
 		env.SetHeartbeatDetails(before)
@@ -146,6 +265,7 @@ func attempt(
 		require.NoError(t, details.Get(got.heartbeat))
 	})
 	value, err := env.ExecuteActivity(string(op), r)
+	around.addTo(&got)
 	if err == nil {
 		require.NoError(t, value.Get(&got.answer))
 		requireNoPersonalData(t, got.answer)
@@ -155,6 +275,51 @@ func attempt(
 	require.NoError(t, got.failure.Details(&got.answer))
 	require.NoError(t, got.failure.Unwrap(), "a cause would repeat the message")
 	requireNoPersonalData(t, err.Error(), got.answer)
+	return got
+}
+
+// once is a workflow of one call, with its retries.
+func once(ctx workflow.Context, op conversation.Operation, r activities.Request) (conversation.Answer, error) {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		ActivityID:          activityID,
+		StartToCloseTimeout: activities.AttemptTimeout,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute,
+			MaximumAttempts: 100, // without a limit, the test environment stops after ten attempts
+		},
+	})
+	var answer conversation.Answer
+	err := workflow.ExecuteActivity(ctx, string(op), r).Get(ctx, &answer)
+	return answer, err
+}
+
+// attempts runs the activity with its retries until it returns. It does not wait.
+func attempts(t *testing.T, do *activities.Activities, op conversation.Operation, r activities.Request) result {
+	t.Helper()
+	return attemptsIn(t, &surroundings{}, do, op, r)
+}
+
+func attemptsIn(
+	t *testing.T, around *surroundings, do *activities.Activities, op conversation.Operation, r activities.Request,
+) result {
+	t.Helper()
+	env := around.suite().NewTestWorkflowEnvironment()
+	around.now = env.Now
+	env.SetStartTime(time.Now())
+	env.SetWorkerOptions(around.options())
+	env.RegisterActivity(do)
+	env.RegisterWorkflow(once)
+	env.ExecuteWorkflow(once, op, r)
+	require.True(t, env.IsWorkflowCompleted())
+	var got result
+	around.addTo(&got)
+	if err := env.GetWorkflowError(); err != nil {
+		require.ErrorAs(t, err, &got.failure)
+		require.NoError(t, got.failure.Details(&got.answer))
+		requireNoPersonalData(t, err.Error(), got.answer)
+		return got
+	}
+	require.NoError(t, env.GetWorkflowResult(&got.answer))
 	return got
 }
 

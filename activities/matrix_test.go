@@ -110,6 +110,35 @@ var matrix = []row{
 		"rate limit by message, under 403", answer(simulator.Answer{Status: 403, Message: rateLimit}), retry,
 		"RATE_LIMIT_EXCEEDED", 403, "403", 0,
 	},
+	{"420 of Salesforce's edge", status(420), retry, "HTTP_420", 420, "420", 0},
+	{
+		"421 with Retry-After", answer(simulator.Answer{Status: 421, RetryAfter: wait(4)}), retry, "HTTP_421", 421, "421",
+		4 * time.Second,
+	},
+	{"425", says(425, ""), retry, "HTTP_425", 425, "", 0},
+	{"598 of a proxy", says(598, "<html>"), retry, "HTTP_598", 598, "", 0},
+	{
+		"request limit, as 403", answer(simulator.Answer{
+			Status: 403, Symbol: "REQUEST_LIMIT_EXCEEDED", Message: "TotalRequests Limit exceeded.", RetryAfter: wait(9),
+		}), retry, "RATE_LIMIT_EXCEEDED", 403, "REQUEST_LIMIT_EXCEEDED", 9 * time.Second,
+	},
+	{
+		"request limit, as a list", says(403, `[{"message":"no","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`), retry,
+		"RATE_LIMIT_EXCEEDED", 403, "REQUEST_LIMIT_EXCEEDED", 0,
+	},
+	{
+		"request limit, beside a number", says(403, `{"code":403,"symbol":"REQUEST_LIMIT_EXCEEDED"}`), retry,
+		"RATE_LIMIT_EXCEEDED", 403, "REQUEST_LIMIT_EXCEEDED", 0,
+	},
+	{
+		"request limit, as a reason", reason("REQUEST_LIMIT_EXCEEDED"), retry, "RATE_LIMIT_EXCEEDED", 200, "", 0,
+	},
+	{"403 of a firewall", says(403, "<html>Forbidden"), operator, "FORBIDDEN", 403, "", 0},
+	{
+		"a locked row, as 400", answer(simulator.Answer{Status: 400, Symbol: "UNABLE_TO_LOCK_ROW"}), retry,
+		"UNABLE_TO_LOCK_ROW", 400, "UNABLE_TO_LOCK_ROW", 0,
+	},
+	{"423", status(423), operator, "HTTP_423", 423, "423", 0},
 	{"401", status(401), operator, "UNAUTHORIZED", 401, "401", 0},
 	{"403", status(403), operator, "FORBIDDEN", 403, "403", 0},
 	{"400", status(400), operator, "HTTP_400", 400, "400", 0},
@@ -179,22 +208,42 @@ var matrix = []row{
 	{"token: no answer in time", slow(simulator.TokenEndpoint), retry, "TOKEN_TIMEOUT", 0, "", 0},
 	{"token: 503", token(503, "down", 0), retry, "TOKEN_HTTP_503", 503, "down", 0},
 	{"token: 429 with Retry-After", token(429, "slow", 20), retry, "TOKEN_HTTP_429", 429, "slow", 20 * time.Second},
-	{"token: invalid_grant", token(400, "invalid_grant", 0), operator, "TOKEN_INVALID_GRANT", 400, "invalid_grant", 0},
+	{"token: 408", token(408, "", 0), retry, "TOKEN_HTTP_408", 408, "unknown_error", 0},
+	{"token: 420", token(420, "edge", 0), retry, "TOKEN_HTTP_420", 420, "edge", 0},
+	{"token: unknown_error", token(400, "unknown_error", 0), retry, "TOKEN_UNKNOWN_ERROR", 400, "unknown_error", 0},
 	{
-		"token: invalid_client_id", token(400, "invalid_client_id", 0), operator, "TOKEN_INVALID_CLIENT_ID", 400,
-		"invalid_client_id", 0,
+		"token: temporarily_unavailable", token(400, "temporarily_unavailable", 6), retry,
+		"TOKEN_TEMPORARILY_UNAVAILABLE", 400, "temporarily_unavailable", 6 * time.Second,
+	},
+	{"token: server_error", token(400, "server_error", 0), retry, "TOKEN_SERVER_ERROR", 400, "server_error", 0},
+	{
+		"token: login rate exceeded", tokenSays("invalid_grant", "login rate exceeded"), retry, "TOKEN_INVALID_GRANT", 400,
+		"invalid_grant", 0,
+	},
+	{"token: invalid_grant", token(400, "invalid_grant", 0), capped, "TOKEN_INVALID_GRANT", 400, "invalid_grant", spaced},
+	{
+		"token: invalid_grant with Retry-After", token(400, "invalid_grant", 50), capped, "TOKEN_INVALID_GRANT", 400,
+		"invalid_grant", 50 * time.Second,
 	},
 	{
-		"token: invalid_app_access", token(400, "invalid_app_access", 0), operator, "TOKEN_INVALID_APP_ACCESS", 400,
-		"invalid_app_access", 0,
+		"token: invalid_client_id", token(400, "invalid_client_id", 0), capped, "TOKEN_INVALID_CLIENT_ID", 400,
+		"invalid_client_id", spaced,
 	},
 	{
-		"token: 401 invalid_client", token(401, "invalid_client", 0), operator, "TOKEN_INVALID_CLIENT", 401, "invalid_client",
-		0,
+		"token: invalid_app_access", token(400, "invalid_app_access", 0), capped, "TOKEN_INVALID_APP_ACCESS", 400,
+		"invalid_app_access", spaced,
 	},
-	{"token: 200, HTML", spoiledToken(simulator.NotJSON), capped, "TOKEN_INVALID_RESPONSE", 200, "", 0},
-	{"token: refused when renewed", renewalRefused, operator, "TOKEN_INVALID_GRANT", 400, "invalid_grant", 0},
+	{
+		"token: 401 invalid_client", token(401, "invalid_client", 0), capped, "TOKEN_INVALID_CLIENT", 401, "invalid_client",
+		spaced,
+	},
+	{"token: 200, HTML", spoiledToken(simulator.NotJSON), retry, "TOKEN_INVALID_RESPONSE", 200, "", 0},
+	{"token: 200, cut off", spoiledToken(simulator.Truncate), retry, "TOKEN_INVALID_RESPONSE", 200, "", 0},
+	{"token: refused when renewed", renewalRefused, capped, "TOKEN_INVALID_GRANT", 400, "invalid_grant", spaced},
 }
+
+// spaced is the delay between two tries of a refused token request.
+const spaced = 20 * time.Second
 
 func TestMatrix(t *testing.T) {
 	t.Parallel()
@@ -219,7 +268,9 @@ func (r row) check(t *testing.T, l *lab, op conversation.Operation) {
 	require.Equal(t, conversation.System, got.answer.By)
 	require.Equal(t, 1, got.answer.Attempt)
 	require.WithinDuration(t, time.Now(), got.answer.At, time.Minute)
-	require.Equal(t, r.verdict == done, got.answer.AlreadyOver)
+	notActive := r.reason == "ACTIVE_CONVERSATION_NOT_FOUND" && op == conversation.Inactivate
+	require.Equal(t, r.verdict == done && !notActive, got.answer.AlreadyOver)
+	require.Equal(t, notActive, got.answer.NotActive)
 	if calls := l.apiCalls(); len(calls) > 0 {
 		require.Equal(t, calls[len(calls)-1].RequestID, got.answer.RequestID)
 		for _, call := range calls {
@@ -290,6 +341,11 @@ func token(status int, symbol string, retryAfter int) trouble {
 	return func(l *lab) { l.inject(simulator.Fault{Endpoint: simulator.TokenEndpoint, Answer: &a}) }
 }
 
+func tokenSays(symbol, message string) trouble {
+	a := simulator.Answer{Status: 400, Symbol: symbol, Message: message}
+	return func(l *lab) { l.inject(simulator.Fault{Endpoint: simulator.TokenEndpoint, Answer: &a}) }
+}
+
 func says(status int, body string) trouble {
 	return func(l *lab) {
 		l.api = func(w http.ResponseWriter, _ *http.Request) {
@@ -314,7 +370,7 @@ func refused(l *lab) {
 	closed.Close()
 	client, err := interaction.NewClient(closed.URL, fixedToken("token"), interaction.ClientOptions{})
 	require.NoError(l.t, err)
-	l.do = activities.New(map[string]activities.API{orgID: client})
+	l.do = newActivities(client)
 }
 
 type fixedToken string
