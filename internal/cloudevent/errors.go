@@ -1,70 +1,78 @@
 package cloudevent
 
 import (
+	"cmp"
 	"errors"
-	"maps"
+	"fmt"
 	"slices"
-	"strings"
-
-	"github.com/cloudevents/sdk-go/v2/event"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/strictjson"
 )
 
-// fieldError is the error of one field. Value is empty unless it may be shown.
-type fieldError struct {
-	field, value string
-	cause        error
-}
+// whole is the field of an error that concerns no field that has a known name.
+const whole = "event"
 
-func (e *fieldError) Error() string {
-	if e.value == "" {
-		return e.field + ": " + e.cause.Error()
-	}
-	return e.field + " " + e.value + ": " + e.cause.Error()
-}
-func (e *fieldError) Unwrap() error { return e.cause }
-
-// oneLineError prints its cause in one line.
-type oneLineError struct{ cause error }
-
-func (e *oneLineError) Error() string {
-	return strings.ReplaceAll(strings.TrimSpace(e.cause.Error()), "\n", "; ")
-}
-func (e *oneLineError) Unwrap() error { return e.cause }
-
-// FieldErrors lists what an error of [Parse] or [From] says, field by field. Field
-// is the innermost JSON name that is known, or empty where none is known.
+// FieldErrors lists what an error of [Parse] or [FromAttributes] says, field by
+// field. Field is a JSON name such as "orgId", or empty where none is known.
 func FieldErrors(err error) []conversation.FieldError {
-	if found := fieldErrors(err); len(found) > 0 {
-		return found
+	invalid, ok := errors.AsType[*conversation.InvalidError](err)
+	if !ok {
+		return []conversation.FieldError{{Problem: err.Error()}}
 	}
-	return []conversation.FieldError{{Problem: err.Error()}}
+	found := make([]conversation.FieldError, len(invalid.Fields))
+	for i, f := range invalid.Fields {
+		if f.Field == whole {
+			f = conversation.FieldError{Problem: "the event " + f.Problem}
+		}
+		found[i] = f
+	}
+	return found
 }
 
-func fieldErrors(err error) (found []conversation.FieldError) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, one := range joined.Unwrap() {
-			found = append(found, fieldErrors(one)...)
-		}
-		return found
+// AttributeError is the error of an attribute. It names the attribute only if it
+// is known: another name was made by the client.
+func AttributeError(name, problem string) conversation.FieldError {
+	if defined[name] {
+		return conversation.FieldError{Field: name, Problem: problem}
 	}
-	switch e := err.(type) { //nolint:errorlint // the tree of errors is walked one level at a time
-	case nil:
+	return conversation.FieldError{Field: whole, Problem: "has an extension attribute that " + problem}
+}
+
+// problems collects the errors of one event.
+type problems []conversation.FieldError
+
+func (p *problems) add(name, format string, args ...any) {
+	*p = append(*p, AttributeError(name, fmt.Sprintf(format, args...)))
+}
+
+// err returns the problems by field, each once.
+func (p problems) err() error {
+	if len(p) == 0 {
 		return nil
-	case *conversation.InvalidError:
-		return e.Fields
-	case event.ValidationError:
-		for _, field := range slices.Sorted(maps.Keys(e)) {
-			found = append(found, conversation.FieldError{Field: field, Problem: strings.TrimSpace(e[field].Error())})
-		}
-		return found
-	case *fieldError:
-		if found = fieldErrors(e.cause); len(found) == 0 {
-			found = []conversation.FieldError{{Field: e.field, Problem: e.cause.Error()}}
-		}
-		return found
-	default:
-		return fieldErrors(errors.Unwrap(err))
 	}
+	slices.SortStableFunc(p, func(a, b conversation.FieldError) int { return cmp.Compare(a.Field, b.Field) })
+	return &conversation.InvalidError{Fields: slices.Compact(p)}
+}
+
+func invalid(field, problem string) error {
+	return &conversation.InvalidError{Fields: []conversation.FieldError{{Field: field, Problem: problem}}}
+}
+
+// named returns the errors of a text of JSON as errors of its fields. An error
+// that concerns no field in it concerns the text, which is the field in.
+func named(err error, in string) error {
+	if wrong, ok := errors.AsType[*strictjson.Error](err); ok {
+		return invalid(cmp.Or(wrong.Field, in), wrong.Problem)
+	}
+	wrong, ok := errors.AsType[*conversation.InvalidError](err)
+	if !ok {
+		return err
+	}
+	for i := range wrong.Fields {
+		if wrong.Fields[i].Field == "payload" {
+			wrong.Fields[i].Field = in
+		}
+	}
+	return wrong
 }

@@ -4,7 +4,8 @@ package cloudevent
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"math"
 	"time"
 
 	"sessionkeeper/conversation"
@@ -27,8 +28,10 @@ const OrgExtension = "orgid"
 type Event struct {
 	// ID is the CloudEvent's id. It is for people only: a repeated event is
 	// recognized by its content.
-	ID   string
-	Type string
+	ID string
+	// Source is the CloudEvent's source: the system that sent it.
+	Source string
+	Type   string
 	// At is the CloudEvent's time, zero when it has none.
 	At       time.Time
 	Identity conversation.Identity
@@ -41,17 +44,27 @@ type Event struct {
 }
 
 // MovedTo returns the event as if it had happened at another time. The times in
-// Salesforce's own entry keep their distance from it, divided by speed.
+// Salesforce's own entry keep their distance from it, divided by speed. No time is
+// before 1970: the workflow would refuse it.
 func (e Event) MovedTo(at time.Time, speed float64) Event {
+	at = notBefore1970(at)
 	move := func(t *conversation.Timestamp) {
 		if !t.IsZero() {
-			t.Time = at.Add(time.Duration(float64(t.Sub(e.At)) / speed))
+			distance := min(max(float64(t.Sub(e.At))/speed, math.MinInt64/2), math.MaxInt64/2)
+			t.Time = notBefore1970(at.Add(time.Duration(distance)))
 		}
 	}
 	move(&e.Status.StartTime)
 	move(&e.Status.EndTime)
 	e.At, e.Status.At = at, at
 	return e
+}
+
+func notBefore1970(at time.Time) time.Time {
+	if epoch := time.Unix(0, 0).UTC(); at.Before(epoch) {
+		return epoch
+	}
+	return at
 }
 
 // Send sends the event to its conversation.
@@ -66,6 +79,6 @@ func (e Event) Send(ctx context.Context, s *sender.Sender) (sender.Receipt, erro
 	case TypeSessionStatus:
 		return s.SessionStatus(ctx, e.Identity, e.Status)
 	default:
-		return "", fmt.Errorf("event %s: unknown type %q", e.ID, e.Type)
+		return "", errors.New("unknown type of event")
 	}
 }

@@ -22,6 +22,14 @@ func TestMovedToKeepsDistances(t *testing.T) {
 	require.Equal(t, now.Add(-time.Minute), moved.Status.StartTime.Time, "one hour earlier, at 60 times the speed")
 	require.NotEqual(t, now, e.Status.At, "the event itself is unchanged")
 
+	e.Status.StartTime.Time = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, speed := range []float64{0.001, 1, 1e6} {
+		moved = e.MovedTo(now.AddDate(-500, 0, 0), speed)
+		for _, at := range []time.Time{moved.At, moved.Status.StartTime.Time} {
+			require.GreaterOrEqual(t, at.Year(), 1970)
+			require.LessOrEqual(t, at.Year(), 9999)
+		}
+	}
 	e.Status.StartTime, e.Status.EndTime = conversation.Timestamp{}, conversation.Timestamp{}
 	require.True(t, e.MovedTo(now, 1).Status.EndTime.IsZero())
 }
@@ -50,5 +58,5 @@ func TestSendSignalsWorkflow(t *testing.T) {
 		require.Contains(t, string(last.Payload), `"at":"2026-01-15T09:00:00.5Z"`)
 	}
 	_, err := cloudevent.Event{ID: "ev-9", Type: "other"}.Send(t.Context(), s)
-	require.EqualError(t, err, `event ev-9: unknown type "other"`)
+	require.EqualError(t, err, "unknown type of event")
 }

@@ -2,127 +2,222 @@ package cloudevent
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"reflect"
-	"strings"
+	"io"
 
-	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/strictjson"
 )
 
-var errUnknownType = fmt.Errorf("want %s, %s, %s or %s", TypeStarted, TypeMessage, TypeClosed, TypeSessionStatus)
-
-// Parse reads one event in CloudEvents' JSON format. The error is one line. It
-// names the field and repeats nothing of data. Unknown fields are ignored, except
-// in policy: there a misspelled field would silently get its default.
+// Parse reads one event in CloudEvents' JSON format, strictly: see
+// [strictjson.Check]. Unknown fields are ignored, except in policy: there a
+// misspelled field would silently get its default. The error is a
+// [*conversation.InvalidError]. It repeats nothing of the text.
 func Parse(text []byte) (Event, error) {
-	ce, err := parseCloudEvent(text)
+	members, err := split(text)
 	if err != nil {
-		return Event{}, fmt.Errorf("not a CloudEvent: %w", err)
+		return Event{}, err
 	}
-	return convert(ce)
+	attributes, err := attributesOf(members)
+	if err != nil {
+		return Event{}, err
+	}
+	data, err := dataOf(members)
+	if err != nil {
+		return Event{}, err
+	}
+	// The data is read first, because its errors name more fields.
+	event, err := FromAttributes(attributes, data)
+	if err != nil {
+		return Event{}, err
+	}
+	return event, named(strictjson.Check(text, new(names)), whole)
 }
 
-// From is [Parse] for an event that the CloudEvents library has read, such as one
-// whose attributes are HTTP headers.
-func From(ce event.Event) (Event, error) {
-	if err := validate(ce); err != nil {
-		return Event{}, fmt.Errorf("not a CloudEvent: %w", err)
+// FromAttributes is [Parse] for an event of which the attributes are known already,
+// because they are HTTP headers. It accepts no attribute "datacontenttype" of
+// another type than JSON.
+func FromAttributes(attributes map[string]string, data []byte) (Event, error) {
+	e, err := readAttributes(attributes)
+	if err != nil {
+		return Event{}, err
 	}
-	return convert(ce)
-}
-
-// attributes are the attributes of a CloudEvent whose JSON type is checked before
-// the CloudEvents library reads them: the library does not name the attribute of a
-// wrong type, and panics when data_base64 is not a string.
-type attributes struct {
-	SpecVersion     string  `json:"specversion"`
-	ID              string  `json:"id"`
-	Source          string  `json:"source"`
-	Type            string  `json:"type"`
-	Time            *string `json:"time"`
-	Subject         *string `json:"subject"`
-	DataContentType *string `json:"datacontenttype"`
-	DataBase64      *string `json:"data_base64"`
-	OrgID           *string `json:"orgid"`
-}
-
-func parseCloudEvent(text []byte) (event.Event, error) {
-	var ce event.Event
-	var a attributes
-	if err := json.Unmarshal(text, &a); err != nil {
-		return ce, jsonError(err)
-	}
-	if a.SpecVersion != event.CloudEventsVersionV1 {
-		return ce, versionError(a.SpecVersion)
-	}
-	if err := json.Unmarshal(text, &ce); err != nil {
-		return ce, withoutContent(err)
-	}
-	return ce, validate(ce)
-}
-
-func validate(ce event.Event) error {
-	if version := ce.SpecVersion(); version != event.CloudEventsVersionV1 {
-		return versionError(version)
-	}
-	if err := ce.Validate(); err != nil {
-		return &oneLineError{err}
-	}
-	return nil
-}
-
-func versionError(version string) error {
-	return &fieldError{"specversion", fmt.Sprintf("%.20q", version), fmt.Errorf("want %q", event.CloudEventsVersionV1)}
-}
-
-func convert(ce event.Event) (Event, error) {
-	var err error
-	e := Event{ID: ce.ID(), Type: ce.Type(), At: ce.Time()}
-	switch e.Type {
-	case TypeStarted, TypeMessage, TypeClosed:
-		err = e.readConversationData(ce.Data())
-	case TypeSessionStatus:
-		org, _ := ce.Extensions()[OrgExtension].(string)
-		err = e.readSessionStatus(ce.Data(), org)
+	data = bytes.TrimPrefix(data, byteOrderMark)
+	switch {
+	case len(data) == 0:
+		err = invalid("data", "is missing")
+	case e.Type == TypeSessionStatus:
+		err = e.readSessionStatus(data, attributes[OrgExtension])
 	default:
-		return Event{}, &fieldError{"type", fmt.Sprintf("%.100q", e.Type), errUnknownType}
+		err = e.readConversationData(data)
 	}
 	if err != nil {
-		return Event{}, &fieldError{field: "data", cause: &oneLineError{err}}
+		return Event{}, named(err, "data")
 	}
 	return e, nil
+}
+
+var byteOrderMark = []byte("\ufeff")
+
+// names are the members of an event whose names are known.
+type names struct {
+	SpecVersion     any `json:"specversion"`
+	ID              any `json:"id"`
+	Source          any `json:"source"`
+	Type            any `json:"type"`
+	Time            any `json:"time"`
+	Subject         any `json:"subject"`
+	DataContentType any `json:"datacontenttype"`
+	DataSchema      any `json:"dataschema"`
+	OrgID           any `json:"orgid"`
+	Data            any `json:"data"`
+	DataBase64      any `json:"data_base64"`
+}
+
+// member is a member of a JSON object. Its value may contain invalid UTF-8 and
+// names that occur twice.
+type member struct {
+	name  string
+	value jsontext.Value
+}
+
+// split returns the members of a JSON object. Whether the text is strict is checked
+// later: then it is known which fields the data has.
+func split(text []byte) ([]member, error) {
+	decoder := jsontext.NewDecoder(bytes.NewReader(text),
+		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	notJSON := func() ([]member, error) {
+		err := named(strictjson.Check(text, new(names)), whole)
+		if err == nil {
+			err = invalid(whole, "must be a JSON object")
+		}
+		return nil, err
+	}
+	if first, err := decoder.ReadToken(); err != nil || first.Kind() != '{' {
+		return notJSON()
+	}
+	var members []member
+	for decoder.PeekKind() == '"' {
+		name, err := decoder.ReadToken()
+		if err != nil {
+			return notJSON()
+		}
+		m := member{name: name.String()}
+		if m.value, err = decoder.ReadValue(); err != nil {
+			return notJSON()
+		}
+		m.value = m.value.Clone()
+		members = append(members, m)
+	}
+	if _, err := decoder.ReadToken(); err != nil {
+		return notJSON()
+	}
+	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
+		return notJSON()
+	}
+	return members, nil
+}
+
+// attributesOf returns the values of the attributes in their string form. An
+// attribute that is null is not set.
+func attributesOf(members []member) (map[string]string, error) {
+	attributes := make(map[string]string, len(members))
+	var p problems
+	for _, m := range members {
+		switch kind := m.value.Kind(); {
+		case m.name == "data", m.name == "data_base64", kind == 'n':
+		case kind == '"':
+			attributes[m.name] = unquote(m.value)
+		case defined[m.name]:
+			p.add(m.name, "must be a string")
+		case kind == '{', kind == '[':
+			p.add(m.name, "is not a string, a number, true or false")
+		default:
+			attributes[m.name] = string(m.value)
+		}
+	}
+	return attributes, p.err()
+}
+
+// unquote returns a JSON string's value. What is invalid in it becomes the
+// replacement character here, and an error in the check that follows.
+func unquote(value jsontext.Value) string {
+	text, _ := jsontext.AppendUnquote(nil, value)
+	return string(text)
+}
+
+// dataOf returns the data as JSON, nil if it is missing.
+func dataOf(members []member) (data []byte, err error) {
+	found := 0
+	for _, m := range members {
+		switch {
+		case m.value.Kind() == 'n':
+		case m.name == "data":
+			data = m.value
+			found++
+		case m.name != "data_base64":
+		case m.value.Kind() != '"':
+			return nil, invalid(m.name, "must be a string")
+		default:
+			found++
+			if data, err = base64.StdEncoding.DecodeString(unquote(m.value)); err != nil {
+				return nil, invalid(m.name, "must be base64")
+			}
+		}
+	}
+	if found > 1 {
+		return nil, invalid("data", "occurs twice, or beside data_base64")
+	}
+	return data, nil
 }
 
 // conversationData is the data of started, message and closed events.
 type conversationData struct {
 	conversation.Identity
-	Policy json.RawMessage `json:"policy"`
-	By     conversation.By `json:"by"`
+	Policy conversation.Policy `json:"policy"`
+	By     conversation.By     `json:"by"`
 }
 
 func (e *Event) readConversationData(text []byte) error {
-	var d conversationData
-	if err := readData(text, &d); err != nil {
+	var d *conversationData
+	if err := strictjson.Unmarshal(text, &d); err != nil {
 		return err
 	}
-	e.Identity, e.By = d.Identity, d.By
-	if len(d.Policy) > 0 {
-		strict := json.NewDecoder(bytes.NewReader(d.Policy))
-		strict.DisallowUnknownFields()
-		if err := strict.Decode(&e.Policy); err != nil {
-			return &fieldError{field: "policy", cause: jsonError(err)}
+	if d == nil {
+		return invalid("data", "is missing")
+	}
+	if err := checkPolicyNames(text); err != nil {
+		return err
+	}
+	e.Identity, e.Policy, e.By = d.Identity, d.Policy, d.By
+	return joined(conversation.Start{Identity: d.Identity, Policy: d.Policy}.Validate(),
+		conversation.Close{By: d.By}.Validate())
+}
+
+// checkPolicyNames refuses unknown fields of the policy in data that has been read.
+func checkPolicyNames(data []byte) error {
+	var d struct {
+		Policy map[string]json.RawMessage `json:"policy"`
+	}
+	if err := json.Unmarshal(data, &d); err != nil {
+		return err
+	}
+	for name := range d.Policy {
+		switch name {
+		case "inactivateAfter", "endAfter", "blockedFor", "endOnCancel":
+		default:
+			return invalid("policy", "has an unknown field: want inactivateAfter, endAfter, blockedFor or endOnCancel")
 		}
 	}
-	return errors.Join(conversation.Start{Identity: e.Identity, Policy: e.Policy}.Validate(),
-		conversation.Close{By: e.By}.Validate())
+	return nil
 }
 
 func (e *Event) readSessionStatus(text []byte, org string) error {
-	if err := readData(text, &e.Status); err != nil {
+	if err := e.Status.UnmarshalJSON(text); err != nil {
 		return err
 	}
 	e.Status.At = e.At
@@ -133,46 +228,18 @@ func (e *Event) readSessionStatus(text []byte, org string) error {
 		SessionID:                e.Status.SessionID,
 	}
 	if org == "" {
-		return fmt.Errorf("the extension attribute %q is missing: it names the org of a session-status event", OrgExtension)
+		return invalid(OrgExtension, "is missing: it names the org of a session-status event")
 	}
-	return errors.Join(e.Identity.ValidateKey(), e.Status.Validate())
+	return joined(e.Identity.ValidateKey(), e.Status.Validate())
 }
 
-func readData(text []byte, into any) error {
-	if len(text) == 0 {
-		return errors.New("is missing")
+// joined returns one error with the fields of all.
+func joined(errs ...error) error {
+	var p problems
+	for _, err := range errs {
+		if invalid, ok := errors.AsType[*conversation.InvalidError](err); ok {
+			p = append(p, invalid.Fields...)
+		}
 	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return jsonError(err)
-	}
-	return nil
-}
-
-// jsonError names the field of the wrong type and the JSON type that it must have.
-func jsonError(err error) error {
-	typeError, ok := errors.AsType[*json.UnmarshalTypeError](err)
-	if !ok {
-		return err
-	}
-	want := "an object"
-	switch typeError.Type.Kind() {
-	case reflect.String:
-		want = "a string"
-	case reflect.Bool:
-		want = "true or false"
-	default:
-	}
-	cause := fmt.Errorf("want %s, not a JSON %s", want, typeError.Value)
-	if typeError.Field == "" {
-		return cause
-	}
-	return &fieldError{field: typeError.Field[strings.LastIndex(typeError.Field, ".")+1:], cause: cause}
-}
-
-// withoutContent removes the part of the library's error that quotes the text or
-// a value: it may be personal data.
-func withoutContent(err error) error {
-	text, _, _ := strings.Cut(err.Error(), ", error found in #")
-	text, _, _ = strings.Cut(text, " value: ")
-	return errors.New(text)
+	return p.err()
 }
