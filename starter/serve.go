@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -16,6 +17,9 @@ import (
 
 // tokensVariable contains the tokens if there is no file.
 const tokensVariable = "SESSIONKEEPER_TOKENS"
+
+// hostName is a DNS name, without a scheme, a port or a wildcard.
+var hostName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$`)
 
 func serveCommand() *cli.Command {
 	return &cli.Command{
@@ -39,6 +43,11 @@ func serveCommand() *cli.Command {
 			},
 			&cli.StringFlag{Name: "tokens", Usage: "`FILE` with the bearer tokens"},
 			&cli.BoolFlag{Name: "no-auth", Usage: "accept requests without a token; on a loopback address only"},
+			&cli.StringSliceFlag{
+				Name: "allowed-origins",
+				Usage: "`HOSTS` that may register /v1/events as a webhook (CloudEvents' OPTIONS handshake)," +
+					" such as eventgrid.azure.net; * allows all; default none",
+			},
 			&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` with the certificate; without it, plain HTTP is used"},
 			&cli.StringFlag{Name: "tls-key", Usage: "PEM `FILE` with the certificate's key"},
 			&cli.DurationFlag{
@@ -101,7 +110,8 @@ func serveOptions(c *cli.Command) (receiver.Options, error) {
 			MaxConversations: c.Int("max-conversations"),
 		},
 		Listen: c.String("listen"), MetricsListen: c.String("metrics-listen"),
-		Certificate: c.String("tls-cert"), Key: c.String("tls-key"),
+		AllowedOrigins: c.StringSlice("allowed-origins"),
+		Certificate:    c.String("tls-cert"), Key: c.String("tls-key"),
 		Limits: receiver.Limits{
 			Body: c.Int64("max-body"), Events: c.Int("max-events"), Requests: c.Int("max-requests"),
 			Accept: c.Duration("accept-timeout"),
@@ -134,6 +144,11 @@ func checkServeFlags(c *cli.Command) error {
 	}
 	if n := c.Int64("max-body"); n < 1 {
 		return fmt.Errorf("-max-body %d: want at least 1", n)
+	}
+	for i, origin := range c.StringSlice("allowed-origins") {
+		if origin != receiver.AnyOrigin && !hostName.MatchString(origin) {
+			return fmt.Errorf("-allowed-origins: number %d: want a host name, such as eventgrid.azure.net, or *", i+1)
+		}
 	}
 	for _, flag := range []string{"accept-timeout", "drain-timeout"} {
 		if d := c.Duration(flag); d < time.Millisecond {

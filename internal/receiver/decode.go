@@ -2,8 +2,7 @@ package receiver
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,11 +11,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/cloudevents/sdk-go/v2/binding"
-	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/go-json-experiment/json/jsontext"
 
-	"sessionkeeper/conversation"
 	"sessionkeeper/internal/cloudevent"
 )
 
@@ -29,40 +25,34 @@ const (
 	binary
 )
 
-const versionHeader = "Ce-Specversion"
+const (
+	structuredType = "application/cloudevents+json"
+	batchType      = "application/cloudevents-batch+json"
+)
 
-var errMediaType = newProblem(http.StatusUnsupportedMediaType,
-	"want Content-Type "+event.ApplicationCloudEventsJSON+" or "+event.ApplicationCloudEventsBatchJSON+
-		", or application/json with ce- headers; not compressed")
+var errMediaType = newProblem(http.StatusUnsupportedMediaType, "want Content-Type "+structuredType+" or "+batchType+
+	", or application/json with ce- headers; in UTF-8, not compressed")
 
 func contentModeOf(h http.Header) (contentMode, error) {
-	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+	coding, contentType := h.Values("Content-Encoding"), h.Values("Content-Type")
+	if len(contentType) > 1 || len(coding) > 1 || len(coding) == 1 && !strings.EqualFold(coding[0], "identity") {
 		return 0, errMediaType
 	}
-	var mediaType string
-	if contentType := h.Get("Content-Type"); contentType != "" {
-		var err error
-		if mediaType, _, err = mime.ParseMediaType(contentType); err != nil {
-			return 0, errMediaType
-		}
-	}
+	// Without a media type the data of an event in binary mode is JSON.
+	value := cmp.Or(h.Get("Content-Type"), "application/json")
+	mediaType, parameters, err := mime.ParseMediaType(value)
 	switch {
-	case mediaType == event.ApplicationCloudEventsJSON:
+	case err != nil, !cloudevent.IsUTF8(parameters["charset"]):
+		return 0, errMediaType
+	case mediaType == structuredType:
 		return structured, nil
-	case mediaType == event.ApplicationCloudEventsBatchJSON:
+	case mediaType == batchType:
 		return batched, nil
-	case h.Get(versionHeader) != "" && isJSON(mediaType):
+	case h.Get(headerPrefix+"Specversion") != "" && cloudevent.IsJSON(value):
 		return binary, nil
 	default:
 		return 0, errMediaType
 	}
-}
-
-// isJSON reports whether the data of an event in binary mode is JSON. Without a
-// media type it is.
-func isJSON(mediaType string) bool {
-	return mediaType == "" || mediaType == "application/json" || mediaType == "text/json" ||
-		strings.HasSuffix(mediaType, "+json") && !strings.HasPrefix(mediaType, "application/cloudevents")
 }
 
 // decode returns the events of a request if all of them are valid.
@@ -75,11 +65,12 @@ func (s *server) decode(w http.ResponseWriter, r *http.Request) ([]cloudevent.Ev
 	if err != nil {
 		return nil, err
 	}
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // a byte order mark
 	switch mode {
 	case batched:
 		return decodeBatch(body, s.limits.Events)
 	case binary:
-		return singleEvent(decodeBinary(r.Context(), r.Header, body))
+		return singleEvent(decodeBinary(r.Header, body))
 	default:
 		return singleEvent(cloudevent.Parse(body))
 	}
@@ -107,21 +98,6 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return nil, newProblem(http.StatusBadRequest, "the body is incomplete").withHeader("Connection", "close")
 }
 
-// decodeBinary reads an event whose attributes are headers.
-func decodeBinary(ctx context.Context, h http.Header, body []byte) (cloudevent.Event, error) {
-	if version := h.Get(versionHeader); version != event.CloudEventsVersionV1 {
-		return cloudevent.Event{}, &conversation.InvalidError{Fields: []conversation.FieldError{
-			{Field: "specversion", Problem: fmt.Sprintf("want %q", event.CloudEventsVersionV1)},
-		}}
-	}
-	message := cehttp.NewMessage(h, io.NopCloser(bytes.NewReader(body)))
-	ce, err := binding.ToEvent(ctx, message)
-	if err != nil {
-		return cloudevent.Event{}, fmt.Errorf("not a CloudEvent: %w", err)
-	}
-	return cloudevent.From(*ce)
-}
-
 const notProcessed = "no event of the request was processed"
 
 func singleEvent(e cloudevent.Event, err error) ([]cloudevent.Event, error) {
@@ -134,7 +110,7 @@ func singleEvent(e cloudevent.Event, err error) ([]cloudevent.Event, error) {
 }
 
 // decodeBatch reads each event separately, so that the response lists all invalid
-// ones. The CloudEvents library stops at the first.
+// ones.
 func decodeBatch(body []byte, maxEvents int) ([]cloudevent.Event, error) {
 	elements, err := splitArray(body, maxEvents)
 	if err != nil {
@@ -156,37 +132,31 @@ func decodeBatch(body []byte, maxEvents int) ([]cloudevent.Event, error) {
 	return batch, nil
 }
 
-// splitArray returns the elements of a JSON array.
-func splitArray(body []byte, maxElements int) ([]json.RawMessage, error) {
-	notArray := func(err error) error {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return newProblem(http.StatusBadRequest, "not a JSON array of CloudEvents: "+err.Error())
+// splitArray returns the elements of a JSON array. Whether they are strict JSON is
+// checked for each of them.
+func splitArray(body []byte, maxElements int) ([][]byte, error) {
+	decoder := jsontext.NewDecoder(bytes.NewReader(body),
+		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	notArray := newProblem(http.StatusBadRequest, "the body is not a JSON array of CloudEvents; "+notProcessed)
+	if first, err := decoder.ReadToken(); err != nil || first.Kind() != '[' {
+		return nil, notArray
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	switch first, err := decoder.Token(); {
-	case err != nil:
-		return nil, notArray(err)
-	case first != json.Delim('['):
-		return nil, notArray(errors.New("want an array"))
-	}
-	var elements []json.RawMessage
-	for decoder.More() {
+	var elements [][]byte
+	for decoder.PeekKind() != ']' {
 		if len(elements) == maxElements {
 			return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("want at most %d events", maxElements))
 		}
-		var element json.RawMessage
-		if err := decoder.Decode(&element); err != nil {
-			return nil, notArray(err)
+		element, err := decoder.ReadValue()
+		if err != nil {
+			return nil, notArray
 		}
-		elements = append(elements, element)
+		elements = append(elements, element.Clone())
 	}
-	if _, err := decoder.Token(); err != nil {
-		return nil, notArray(err)
+	if _, err := decoder.ReadToken(); err != nil {
+		return nil, notArray
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, notArray(errors.New("text after the array"))
+	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, notArray
 	}
 	return elements, nil
 }

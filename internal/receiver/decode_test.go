@@ -2,6 +2,7 @@ package receiver_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -10,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2"
+	"github.com/cloudevents/sdk-go/v2/binding"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
 
@@ -61,10 +65,10 @@ func TestInvalidEventRejectsWholeBatch(t *testing.T) {
 	require.Equal(t, []string{
 		"1 orgId: must be the 15-character form of the org's id, without the 3-character suffix",
 		"1 sessionId: must be a Salesforce record id of 15 or 18 characters",
-		"2 id: MUST be a non-empty string",
-		"2 source: REQUIRED",
-		"2 type: MUST be a non-empty string",
-		"3 : not a CloudEvent: want an object, not a JSON number",
+		"2 id: is missing",
+		"2 source: is missing",
+		"2 type: is missing",
+		"3 : the event must be a JSON object",
 	}, problems)
 	require.Empty(t, srv.temporal.Calls())
 }
@@ -77,13 +81,13 @@ func TestInvalidBodiesAreRejected(t *testing.T) {
 		status          int
 		want            string
 	}{
-		"empty":               {structuredType, "", 400, "unexpected end of JSON input"},
-		"not JSON":            {structuredType, "hello", 400, "invalid character 'h'"},
-		"half of an event":    {structuredType, message("c")[:50], 400, "unexpected end"},
-		"two events":          {structuredType, message("c") + message("c"), 400, "invalid character '{'"},
-		"a batch as an event": {structuredType, batch(message("c")), 400, "want an object, not a JSON array"},
+		"empty":               {structuredType, "", 400, "the event is not valid JSON"},
+		"not JSON":            {structuredType, "hello", 400, "the event is not valid JSON"},
+		"half of an event":    {structuredType, message("c")[:50], 400, "is not valid JSON"},
+		"two events":          {structuredType, message("c") + message("c"), 400, "more than one JSON value"},
+		"a batch as an event": {structuredType, batch(message("c")), 400, "the event must be a JSON object"},
 		"unknown type": {
-			structuredType, event("typed", "c", time.Now()), 400, "want sessionkeeper.conversation.started",
+			structuredType, event("typed", "c", time.Now()), 400, "must be sessionkeeper.conversation.started",
 		},
 		"no data": {
 			structuredType, `{` + attributes + `}`, 400, `"field":"data","problem":"is missing"`,
@@ -92,17 +96,31 @@ func TestInvalidBodiesAreRejected(t *testing.T) {
 			structuredType, `{` + attributes + `,"data_base64":5}`, 400, `"field":"data_base64"`,
 		},
 		"nested deep":         {structuredType, strings.Repeat("[", 4000), 400, ""},
-		"no array":            {batchType, message("c"), 400, "want an array"},
-		"null":                {batchType, "null", 400, "want an array"},
-		"an empty batch body": {batchType, "", 400, "unexpected EOF"},
-		"half of a batch":     {batchType, "[" + message("c") + ",", 400, "unexpected EOF"},
-		"an open batch":       {batchType, "[" + message("c"), 400, "unexpected EOF"},
-		"no comma":            {batchType, "[{}{}]", 400, "expected comma"},
-		"text after a batch":  {batchType, "[]]", 400, "text after the array"},
+		"no array":            {batchType, message("c"), 400, "not a JSON array of CloudEvents"},
+		"null":                {batchType, "null", 400, "not a JSON array of CloudEvents"},
+		"an empty batch body": {batchType, "", 400, "not a JSON array of CloudEvents"},
+		"half of a batch":     {batchType, "[" + message("c") + ",", 400, "not a JSON array of CloudEvents"},
+		"an open batch":       {batchType, "[" + message("c"), 400, "not a JSON array of CloudEvents"},
+		"no comma":            {batchType, "[{}{}]", 400, "not a JSON array of CloudEvents"},
+		"text after a batch":  {batchType, "[]]", 400, "not a JSON array of CloudEvents"},
 		"too many":            {batchType, "[{},{},{},{}]", 413, "want at most 3 events"},
 		"too large":           {structuredType, strings.Repeat(" ", 4097), 413, "want at most 4096 bytes"},
 		"plain JSON":          {"application/json", message("c"), 415, "application/cloudevents-batch+json"},
 		"no media type":       {"", message("c"), 415, ""},
+		"latin1":              {structuredType + "; charset=latin1", message("c"), 415, "in UTF-8"},
+		"a batch in UTF-16":   {batchType + "; charset=utf-16", batch(message("c")), 415, "in UTF-8"},
+		"invalid UTF-8": {
+			structuredType, strings.Replace(message("c"), `"8f5d"`, "\"caf\xe9\"", 1), 400, `"field":"channelAddressIdentifier","problem":"is not valid UTF-8"`,
+		},
+		"invalid UTF-8, batched": {
+			batchType, batch(message("c"), strings.Replace(message("c"), phone, "\xff", 1)), 400, `"index":1,"field":"endUserClientId"`,
+		},
+		"a name twice": {
+			structuredType, strings.Replace(message("c"), `"orgId"`, `"orgId":"00D000000000002","orgId"`, 1), 400, "the same name twice",
+		},
+		"a name in upper case": {
+			batchType, batch(strings.Replace(message("c"), `"orgId"`, `"OrgId":"00D000000000002","orgId"`, 1)), 400, `"field":"orgId"`,
+		},
 		"a broken media type": {"application/", message("c"), 415, ""},
 		"XML":                 {"application/cloudevents+xml", "<event/>", 415, ""},
 	} {
@@ -124,13 +142,27 @@ func TestInvalidBinaryEventsAreRejected(t *testing.T) {
 		status  int
 		want    string
 	}{
-		"version":      {[]string{"Ce-Specversion", "0.3"}, 400, `"field":"specversion"`},
-		"no id":        {[]string{"Ce-Id", ""}, 400, "id is required"},
-		"type":         {[]string{"Ce-Type", "t"}, 400, `"field":"type"`},
-		"time":         {[]string{"Ce-Time", "noon"}, 400, "invalid value for time"},
-		"extension":    {[]string{"Ce-A_b", "x"}, 400, ""},
-		"data of text": {[]string{"Content-Type", "text/plain"}, 415, ""},
-		"compressed":   {[]string{"Content-Encoding", "gzip"}, 415, "not compressed"},
+		"version":              {[]string{"Ce-Specversion", "0.3"}, 400, `"field":"specversion"`},
+		"no id":                {[]string{"Ce-Id", ""}, 400, `"field":"id","problem":"is missing"`},
+		"type":                 {[]string{"Ce-Type", marker}, 400, `"field":"type"`},
+		"time":                 {[]string{"Ce-Time", marker}, 400, `"field":"time"`},
+		"an empty time":        {[]string{"Ce-Time", ""}, 400, `"field":"time"`},
+		"not UTF-8":            {[]string{"Ce-Id", "%FF"}, 400, `"field":"id","problem":"is not percent-encoded UTF-8"`},
+		"overlong UTF-8":       {[]string{"Ce-Source", "%C0%A0"}, 400, `"field":"source"`},
+		"half an escape":       {[]string{"Ce-Subject", "100%"}, 400, `"field":"subject"`},
+		"no hexadecimal":       {[]string{"Ce-Orgid", "%zz" + marker}, 400, `"field":"orgid"`},
+		"latin1":               {[]string{"Ce-Id", "caf\xe9"}, 400, `"field":"id","problem":"is not valid UTF-8`},
+		"an escaped control":   {[]string{"Ce-Id", "a%00b"}, 400, `"field":"id","problem":"contains control characters"`},
+		"an open quote":        {[]string{"Ce-Id", `"` + marker}, 400, `"field":"id","problem":"has a double quote`},
+		"a quote inside":       {[]string{"Ce-Id", `a"b"`}, 400, `"field":"id"`},
+		"long":                 {[]string{"Ce-Id", strings.Repeat("%61", 1025)}, 400, `"field":"id","problem":"has more than 1024 characters"`},
+		"extension":            {[]string{"Ce-A_" + marker, "x"}, 400, "an extension attribute"},
+		"a long extension":     {[]string{"Ce-Trace", strings.Repeat(marker, 1000)}, 400, "an extension attribute"},
+		"type of data twice":   {[]string{"Ce-Datacontenttype", "application/json"}, 400, `"field":"datacontenttype"`},
+		"data twice":           {[]string{"Ce-Data", "{}"}, 400, "is the body"},
+		"data of text":         {[]string{"Content-Type", "text/plain"}, 415, ""},
+		"data in latin1":       {[]string{"Content-Type", "application/json; charset=ISO-8859-1"}, 415, "in UTF-8"},
+		"compressed":           {[]string{"Content-Encoding", "gzip"}, 415, "not compressed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := srv.do(t, http.MethodPost, "/v1/events", strings.NewReader(data("c")), append([]string{
@@ -140,9 +172,91 @@ func TestInvalidBinaryEventsAreRejected(t *testing.T) {
 			require.Equal(t, test.status, got.status, got.body)
 			got.problem(t)
 			require.Contains(t, got.body, test.want)
+			require.NotContains(t, strings.ToLower(got.body), strings.ToLower(marker))
 		})
 	}
 	require.Empty(t, srv.temporal.Calls())
+}
+
+func TestHeadersOfBinaryEventsAreDecoded(t *testing.T) {
+	at := time.Now().UTC().Truncate(time.Second)
+	encoded := strings.ReplaceAll(at.Format(time.RFC3339), ":", "%3a")
+	for i, headers := range [][]string{
+		{"Ce-Time", encoded},
+		{"Ce-Time", `"` + at.Format(time.RFC3339) + `"`},
+		{"Ce-Time", `"` + strings.Replace(encoded, "T", `\T`, 1) + `"`},
+		{"Ce-Time", encoded, "Ce-Id", "Euro%20%E2%82%AC%20%F0%9F%98%80", "Ce-Specversion", "1%2E0"},
+		{"Ce-Time", encoded, "Content-Type", "application/vnd.vendor+json; charset=UTF-8"},
+	} {
+		srv := startServer(t)
+		got := srv.doUndescribed(t, http.MethodPost, "/v1/events", strings.NewReader(data("c")), append([]string{
+			"Content-Type", "application/json", "Ce-Specversion", "1.0", "Ce-Id", "e", "Ce-Source", "/r",
+			"Ce-Type", "sessionkeeper%2econversation%2emessage",
+		}, headers...)...)
+		require.Equal(t, http.StatusAccepted, got.status, "%d: %s", i, got.body)
+		require.Contains(t, string(srv.temporal.Calls()[0].Payload), `"at":"`+at.Format(time.RFC3339)+`"`)
+	}
+}
+
+// The Go client cannot send these headers.
+func TestAmbiguousHeadersAreRejected(t *testing.T) {
+	srv := startServer(t)
+	for _, test := range []struct{ headers, want string }{
+		{"ce-id: a\r\nCE-ID: b", "400 Bad Request"},
+		{"ce-id: a\r\nce-orgid: 00D000000000001\r\nCe-Orgid: 00D000000000002", "400 Bad Request"},
+		{"ce-id: a\r\nContent-Type: text/plain", "415 Unsupported Media Type"},
+		{"ce-id: a\r\nContent-Encoding: identity\r\nContent-Encoding: gzip", "415 Unsupported Media Type"},
+		{"ce-id: a\r\n folded", "202 Accepted"}, // as a space, like RFC 7230 says
+	} {
+		connection := srv.dial(t)
+		body := data("c")
+		_, err := fmt.Fprintf(connection, "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"+
+			"Content-Type: application/json\r\nce-specversion: 1.0\r\nce-source: /r\r\n"+
+			"ce-type: sessionkeeper.conversation.message\r\n%s\r\nContent-Length: %d\r\n\r\n%s", token, test.headers, len(body), body)
+		require.NoError(t, err)
+		line, err := bufio.NewReader(connection).ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, "HTTP/1.1 "+test.want+"\r\n", line, test.headers)
+	}
+}
+
+func TestByteOrderMarkIsAccepted(t *testing.T) {
+	srv := startServer(t)
+	const mark = "\ufeff"
+	post := func(body string, headers ...string) httpResponse {
+		return srv.doUndescribed(t, http.MethodPost, "/v1/events", strings.NewReader(body), headers...)
+	}
+	post(mark+message("c"), "Content-Type", structuredType).accepted(t)
+	post(mark+batch(message("c"), message("c")), "Content-Type", batchType).accepted(t)
+	post(mark+data("c"), "Content-Type", "application/json",
+		"Ce-Specversion", "1.0", "Ce-Id", "e", "Ce-Source", "/r", "Ce-Type", "sessionkeeper.conversation.message").accepted(t)
+	require.Equal(t, http.StatusBadRequest, srv.post(t, batchType, "["+mark+message("c")+"]").status)
+}
+
+// The library writes what other routing systems write.
+func TestEventsOfCloudEventsLibraryAreAccepted(t *testing.T) {
+	srv := startServer(t)
+	e := cloudevents.NewEvent()
+	e.SetID("Euro € 😀")
+	e.SetSource("/routing/ö")
+	e.SetType("sessionkeeper.conversation.message")
+	e.SetTime(time.Now())
+	e.SetExtension("count", 5)
+	require.NoError(t, e.SetData("application/vnd.vendor+json", []byte(data("c"))))
+	ctx := t.Context()
+	for name, ctx := range map[string]context.Context{
+		"structured": binding.WithForceStructured(ctx), "binary": binding.WithForceBinary(ctx),
+	} {
+		request := srv.newRequest(t, "", nil)
+		request.Header.Del("Content-Type")
+		require.NoError(t, cehttp.WriteRequest(ctx, binding.ToMessage(&e), request))
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusAccepted, response.StatusCode, "%s: %s", name, body)
+	}
 }
 
 func TestEndlessBodyIsRejected(t *testing.T) {
@@ -177,6 +291,9 @@ func TestLargeContentLengthIsRejected(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "HTTP/1.1 413 Request Entity Too Large\r\n", line)
 }
+
+// marker is text of a client that no answer may repeat.
+const marker = "mArKeR-7Q"
 
 // Every response must be one that is described.
 func FuzzEvents(f *testing.F) {

@@ -9,7 +9,8 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
-	"sync/atomic"
+	"sync"
+	"time"
 
 	"sessionkeeper/conversation"
 	"sessionkeeper/sender"
@@ -186,26 +187,59 @@ func describe(err error) string {
 	}
 }
 
+// outageEnd is how long no event must have failed before an outage counts as over.
+// While Temporal accepts some events and not others, the log would else alternate.
+const outageEnd = 10 * time.Second
+
 // outageLog logs the start and the end of a time in which events are not accepted,
-// and every request of which Temporal rejects events.
+// and, once a minute, that Temporal rejects events.
 type outageLog struct {
-	logger *slog.Logger
-	// current is the [failure] of the outage, none outside of one.
-	current atomic.Int32
+	logger   *slog.Logger
+	rejected logLimit
+
+	mu sync.Mutex
+	// worst is the greatest [failure] of the outage, none outside of one.
+	worst failure
+	// since and last are the times of its first and last failure.
+	since, last time.Time
 }
 
 // record is called for every request. Reached is whether Temporal accepted any of
 // its events.
 func (l *outageLog) record(f failure, cause error, reached bool) {
+	now := time.Now()
 	switch {
 	case errors.Is(cause, context.Canceled): // the client has disconnected
 	case f == rejected:
-		l.logger.Error("Temporal rejected events", "error", cause)
-	case f != none:
-		if failure(l.current.Swap(int32(f))) != f {
-			l.logger.Warn("Events are not accepted", "error", cause)
+		if others, ok := l.rejected.allow(now); ok {
+			l.logger.Error("Temporal rejected events", "error", cause, "otherRequestsSinceLastLine", others)
 		}
-	case reached && failure(l.current.Swap(int32(none))) != none:
-		l.logger.Info("Events are accepted again")
+	case f != none:
+		l.failed(f, cause, now)
+	case reached:
+		l.succeeded(now)
 	}
+}
+
+func (l *outageLog) failed(f failure, cause error, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.worst == none {
+		l.since = now
+	}
+	l.last = now
+	if f > l.worst {
+		l.worst = f
+		l.logger.Warn("Events are not accepted", "error", cause)
+	}
+}
+
+func (l *outageLog) succeeded(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.worst == none || now.Sub(l.last) < outageEnd {
+		return
+	}
+	l.worst = none
+	l.logger.Info("Events are accepted again", "outage", l.last.Sub(l.since).Round(time.Second).String())
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
 
 	"sessionkeeper/internal/telemetry"
 )
@@ -14,6 +15,8 @@ import (
 // until the stop begins. An instance stays ready while Temporal is unreachable
 // later. Otherwise a load balancer would remove every instance, and clients would
 // get no answer instead of a 503.
+//
+// The contact may be that of any request, not only of /readyz.
 type readiness struct {
 	temporal  client.Client
 	connected atomic.Bool
@@ -28,6 +31,17 @@ func (r *readiness) check(ctx context.Context) error {
 		return nil
 	}
 	err := telemetry.Reach(ctx, r.temporal)
-	r.connected.Store(err == nil)
+	return err
+}
+
+// observe is an interceptor of the client of Temporal.
+func (r *readiness) observe(
+	ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker,
+	options ...grpc.CallOption,
+) error {
+	err := invoke(ctx, method, request, reply, connection, options...)
+	if err == nil {
+		r.connected.Store(true)
+	}
 	return err
 }

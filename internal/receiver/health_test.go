@@ -31,3 +31,12 @@ func TestServerStaysReadyWhileTemporalIsUnreachable(t *testing.T) {
 	requireReady(http.StatusOK, "ready\n")
 	require.Equal(t, http.StatusServiceUnavailable, srv.post(t, structuredType, message("c1")).status)
 }
+
+// Until the first probe, the requests of clients may be all that reaches Temporal.
+func TestServerIsReadyOnceARequestHasReachedTemporal(t *testing.T) {
+	srv := startServer(t, shortAccept)
+	srv.post(t, structuredType, message("c1")).accepted(t)
+	srv.temporal.Stop()
+	code, body := srv.getMonitoring(t, "/readyz")
+	require.Equal(t, http.StatusOK, code, body)
+}

@@ -25,6 +25,11 @@ type Options struct {
 	// Tokens are the accepted bearer tokens. Without them every request is accepted,
 	// which is allowed on a loopback address only.
 	Tokens *Tokens
+	// AllowedOrigins are the host names that may register this server as a webhook,
+	// such as "eventgrid.azure.net"; [AnyOrigin] allows all. This is the handshake of
+	// the CloudEvents specification "HTTP Webhook", which protects the sender: events
+	// need a token all the same. Default: none.
+	AllowedOrigins []string
 	// Certificate and Key are PEM files. Without them the API uses plain HTTP.
 	Certificate, Key string
 	Limits           Limits

@@ -3,6 +3,7 @@ package receiver
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,7 +15,8 @@ import (
 // the same time.
 const maxParallelConversations = 64
 
-// accepted is the body of the answer when every event of a request was accepted.
+// accepted is the body of the answer when every event of a request was accepted, if
+// the client asks for it.
 type accepted struct {
 	Accepted int                    `json:"accepted"`
 	Receipts map[sender.Receipt]int `json:"receipts"`
@@ -26,6 +28,7 @@ func (s *server) postEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.lateness.observe(batch, time.Now())
 	ctx, cancel := context.WithTimeout(r.Context(), s.limits.Accept)
 	defer cancel()
 	results := s.send(ctx, batch)
@@ -33,7 +36,12 @@ func (s *server) postEvents(w http.ResponseWriter, r *http.Request) error {
 	if p := s.eventsProblem(results, receipts); p != nil {
 		return p
 	}
-	writeJSON(w, http.StatusAccepted, "application/json", accepted{Accepted: len(batch), Receipts: receipts})
+	if asksForJSON(r.Header) {
+		writeJSON(w, http.StatusAccepted, "application/json", accepted{Accepted: len(batch), Receipts: receipts})
+		return nil
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusAccepted)
 	return nil
 }
 

@@ -1,17 +1,26 @@
 package receiver
 
-import "net/http"
+import (
+	"net/http"
+	"net/url"
+	"path"
+)
 
-// routes returns the handler of all routes. Only routes below /v1/ need a token.
+// eventsMethods are the methods of /v1/events.
+const eventsMethods = "POST, OPTIONS"
+
+// routes returns the handler of all routes. Only routes below /v1/ need a token, and
+// there OPTIONS needs none: it says nothing of events.
 func (s *server) routes() http.Handler {
 	// Reads have slots of their own: reads that wait for a worker must not keep
 	// events out.
 	writeSlots, readSlots := make(slots, s.limits.Requests), make(slots, s.limits.Requests)
 	mux := http.NewServeMux()
-	route := func(path, method string, h http.Handler) {
-		mux.Handle(method+" "+path, s.metrics.instrument(path, h))
-		mux.Handle(path, s.metrics.instrument(path, methodNotAllowed(method)))
+	route := func(pattern, method string, h http.Handler) {
+		mux.Handle(method+" "+pattern, s.metrics.instrument(pattern, h))
+		mux.Handle(pattern, s.metrics.instrument(pattern, methodNotAllowed(method)))
 	}
+	mux.Handle("OPTIONS /v1/events", s.metrics.instrument("/v1/events", handler(s.optionsEvents)))
 	route("/v1/events", http.MethodPost, s.requireToken(writeSlots.limit(s.postEvents)))
 	route("/v1/conversations/{orgId}/{conversationIdentifier}", http.MethodGet,
 		s.requireToken(readSlots.limit(s.getConversation)))
@@ -20,14 +29,28 @@ func (s *server) routes() http.Handler {
 	mux.Handle("/", s.metrics.instrument("other", handler(func(http.ResponseWriter, *http.Request) error {
 		return newProblem(http.StatusNotFound, "the API is described at /openapi.json")
 	})))
-	return mux
+	return onlyCleanPaths(mux)
+}
+
+// onlyCleanPaths answers 404 where [http.ServeMux] redirects to a cleaned path: the
+// redirect repeats what was sent, and a webhook may not redirect.
+func onlyCleanPaths(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if sent := r.URL.EscapedPath(); path.Clean(sent) != sent {
+			r.URL = &url.URL{Path: "/"}
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // methodNotAllowed answers requests with any method but the one of the route.
 func methodNotAllowed(method string) http.Handler {
 	allow := method
-	if method == http.MethodGet {
+	switch method {
+	case http.MethodGet:
 		allow = "GET, HEAD"
+	case http.MethodPost:
+		allow = eventsMethods
 	}
 	return handler(func(http.ResponseWriter, *http.Request) error {
 		return newProblem(http.StatusMethodNotAllowed, "want "+allow).withHeader("Allow", allow)

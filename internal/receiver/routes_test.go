@@ -14,14 +14,18 @@ func TestUnknownMethodsAndPaths(t *testing.T) {
 	srv := startServer(t)
 	got := srv.get(t, "/v1/events")
 	require.Equal(t, http.StatusMethodNotAllowed, got.status)
-	require.Equal(t, "POST", got.header.Get("Allow"))
+	require.Equal(t, "POST, OPTIONS", got.header.Get("Allow"))
 	got.problem(t)
 	got = srv.do(t, http.MethodDelete, "/v1/conversations/a/b", http.NoBody)
 	require.Equal(t, http.StatusMethodNotAllowed, got.status)
 	require.Equal(t, "GET, HEAD", got.header.Get("Allow"))
-	for _, path := range []string{"/", "/v1", "/v2/events", "/v1/conversations/a", "/v1/conversations/a/b/c", "/metrics"} {
+	for _, path := range []string{
+		"/", "/v1", "/v2/events", "/v1/conversations/a", "/v1/conversations/a/b/c", "/metrics",
+		"/v1//events", "/v1/../" + marker, "/" + marker + "/",
+	} {
 		got = srv.get(t, path)
 		require.Equal(t, http.StatusNotFound, got.status, path)
+		require.NotContains(t, got.body, marker)
 		got.problem(t)
 	}
 }

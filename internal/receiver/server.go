@@ -10,9 +10,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
 
 	"sessionkeeper/internal/telemetry"
 	"sessionkeeper/sender"
@@ -20,11 +22,13 @@ import (
 
 // server handles the requests of the API.
 type server struct {
-	sender  *sender.Sender
-	tokens  *Tokens
-	limits  Limits
-	metrics *metrics
-	log     outageLog
+	sender         *sender.Sender
+	tokens         *Tokens
+	allowedOrigins []string
+	limits         Limits
+	metrics        *metrics
+	lateness       *lateness
+	log            outageLog
 }
 
 // Run serves until ctx ends, then stops gracefully: it reports itself as not
@@ -39,11 +43,15 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	o.Temporal.Logger, o.Temporal.MetricsHandler = telemetry.ForTemporal(o.Logger), temporalMetrics
+	ready := &readiness{}
+	o.Temporal.ConnectionOptions.DialOptions = append(slices.Clone(o.Temporal.ConnectionOptions.DialOptions),
+		grpc.WithChainUnaryInterceptor(ready.observe))
 	temporal, err := client.NewLazyClient(o.Temporal)
 	if err != nil {
 		return fmt.Errorf("connect to Temporal at %s: %w", o.Temporal.HostPort, err)
 	}
 	defer temporal.Close()
+	ready.temporal = temporal
 	apiListener, metricsListener, err := o.listen(ctx, logger)
 	if err != nil {
 		return err
@@ -54,10 +62,10 @@ func Run(ctx context.Context, o Options) error {
 	o.Sender.Logger = logger
 	s := sender.New(temporal, o.Sender) //nolint:contextcheck // it lives until it is closed
 	srv := &server{
-		sender: s, tokens: o.Tokens, limits: o.Limits, metrics: newMetrics(registry, s), log: outageLog{logger: logger},
+		sender: s, tokens: o.Tokens, allowedOrigins: o.AllowedOrigins, limits: o.Limits,
+		metrics: newMetrics(registry, s), lateness: newLateness(registry, logger), log: outageLog{logger: logger},
 	}
 	api := newHTTPServer(srv.routes(), o.Limits, logger)
-	ready := &readiness{temporal: temporal}
 	metricsServer := &http.Server{Handler: telemetry.Handler(registry, ready.check), ReadHeaderTimeout: headerTimeout}
 	defer metricsServer.Close()
 	stopped := make(chan error, 2)
