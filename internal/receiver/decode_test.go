@@ -116,7 +116,7 @@ func TestInvalidBodiesAreRejected(t *testing.T) {
 			batchType, batch(message("c"), strings.Replace(message("c"), phone, "\xff", 1)), 400, `"index":1,"field":"endUserClientId"`,
 		},
 		"a name twice": {
-			structuredType, strings.Replace(message("c"), `"orgId"`, `"orgId":"00D000000000002","orgId"`, 1), 400, "the same name twice",
+			structuredType, strings.Replace(message("c"), `"orgId"`, `"orgId":"00D000000000002","orgId"`, 1), 400, `"field":"orgId","problem":"occurs twice"`,
 		},
 		"a name in upper case": {
 			batchType, batch(strings.Replace(message("c"), `"orgId"`, `"OrgId":"00D000000000002","orgId"`, 1)), 400, `"field":"orgId"`,

@@ -158,7 +158,11 @@ func (c checker) object(known fields, field string) error {
 	for c.PeekKind() != '}' {
 		token, err := c.ReadToken()
 		if err != nil {
-			return problem(err, known.within(field, lastName(err)))
+			inner := known.within(field, lastName(err))
+			if errors.Is(err, jsontext.ErrDuplicateName) && inner != field {
+				return &Error{Field: inner, Problem: "occurs twice"}
+			}
+			return problem(err, inner)
 		}
 		name := token.String()
 		folded := strings.ToLower(name)
