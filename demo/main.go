@@ -43,7 +43,7 @@ func app() *cli.Command {
 		Name:  "demo",
 		Usage: "play the example conversations on a Temporal server",
 		Description: "Runs a simulated Salesforce and a worker in this process, on a task queue of its own, and plays 22\n" +
-			"conversations, which takes about half a minute. Prints what each did and exits: 0 if every conversation\n" +
+			"conversations, which takes a minute and a half. Prints what each did and exits: 0 if every conversation\n" +
 			"ended as it must, else 1. Two demos on one namespace must not run at the same time.\n\n" +
 			"Connects to Temporal as the environment says: TEMPORAL_ADDRESS (default localhost:7233),\n" +
 			"TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_*, or a profile of temporal.toml\n" +
@@ -144,5 +144,5 @@ func announce(out io.Writer, options client.Options, sandbox *inprocess.Sandbox)
 		fmt.Fprintf(out, "Web UI      %s\n", url)
 	}
 	fmt.Fprintf(out, "Sandbox     %s (journal: /_sandbox/journal)\n", sandbox.URL)
-	fmt.Fprintln(out, "Playing the example conversations; this takes about half a minute.")
+	fmt.Fprintln(out, "Playing the example conversations; this takes a minute and a half.")
 }

@@ -34,7 +34,7 @@ func app() *cli.Command {
 	return &cli.Command{
 		Name:  "local",
 		Usage: "run Temporal, its Web UI, a simulated Salesforce and the worker in one process",
-		Description: "Plays the example conversations, which takes about half a minute, prints what each did, and then\n" +
+		Description: "Plays the example conversations, which takes a minute and a half, prints what each did, and then\n" +
 			"keeps serving until it is interrupted.\n\n" +
 			"Examples:\n   go run -C local .\n   go run -C local . -once -db /tmp/sessionkeeper.db",
 		Flags: []cli.Flag{
@@ -76,7 +76,7 @@ func run(ctx context.Context, c *cli.Command) error {
 	out := c.Root().Writer
 	announce(out, s)
 	if !c.Bool("idle") {
-		fmt.Fprintln(out, "Playing the example conversations; this takes about half a minute.")
+		fmt.Fprintln(out, "Playing the example conversations; this takes a minute and a half.")
 		target := demo.Target{Temporal: s.Temporal, TaskQueue: s.Config.TaskQueue, Sandbox: s.Sandbox}
 		err = demo.Play(ctx, target, out)
 	}

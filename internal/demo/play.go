@@ -24,7 +24,8 @@ import (
 )
 
 // endTimeout is how long conversations may take to end after their last event.
-const endTimeout = 60 * time.Second
+// Those of which Salesforce does not know the session take a minute.
+const endTimeout = 2 * time.Minute
 
 // ErrUnexpected is the error of a play after which a conversation is not as it
 // must be.
@@ -39,9 +40,10 @@ type Target struct {
 }
 
 // Play plays the example, waits until every conversation has ended, and prints
-// what each did. It takes about half a minute.
+// what each did. It takes a minute and a half.
 func Play(ctx context.Context, target Target, out io.Writer) error {
-	script, err := readScript(conversations, events)
+	id := newSessionIDs(time.Now())
+	script, err := readScript(id.in(conversations), id.in(events))
 	if err != nil {
 		return err
 	}

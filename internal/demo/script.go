@@ -31,6 +31,16 @@ var conversations []byte
 // Events returns the log of CloudEvents that is played.
 func Events() []byte { return bytes.Clone(events) }
 
+// sessionIDs replaces the beginning of every session id. Each play has ids of its
+// own, because an event that names a session which has ended changes nothing.
+type sessionIDs struct{ before, after []byte }
+
+func newSessionIDs(now time.Time) sessionIDs {
+	return sessionIDs{[]byte("0Mw00000000"), fmt.Appendf(nil, "0Mw%08x", uint32(now.Unix()))}
+}
+
+func (ids sessionIDs) in(text []byte) []byte { return bytes.ReplaceAll(text, ids.before, ids.after) }
+
 // script is what happens in Salesforce during the play, and how the
 // conversations must end.
 type script struct {

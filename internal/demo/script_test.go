@@ -2,6 +2,7 @@ package demo
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -36,6 +37,20 @@ func TestScriptAndEventsMustName(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 		})
 	}
+}
+
+// Two plays on one Temporal must not name the same sessions.
+func TestEveryPlayHasItsOwnSessions(t *testing.T) {
+	first, second := newSessionIDs(time.Unix(1_800_000_000, 0)), newSessionIDs(time.Unix(1_800_000_001, 0))
+	s, err := readScript(first.in(conversations), first.in(events))
+	require.NoError(t, err)
+	other, err := readScript(second.in(conversations), second.in(events))
+	require.NoError(t, err)
+	for i, part := range s.Conversations {
+		require.NoError(t, part.identity.Validate())
+		require.NotEqual(t, part.identity.SessionID, other.Conversations[i].identity.SessionID)
+	}
+	require.NotContains(t, string(first.in(append(conversations, events...))), "0Mw0000")
 }
 
 func TestAnyNumberOfAttemptsMatchesZero(t *testing.T) {

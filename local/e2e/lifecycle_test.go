@@ -241,6 +241,7 @@ func TestMessageDuringEnd(t *testing.T) {
 	k.hangUp()
 	k.untilCalls(func(calls []simulator.Entry) bool { return len(calls) == 1 })
 	old := k.runID()
+	k.id.SessionID = "" // the next session is not known yet
 	k.message()
 	until(t, "the next run has started", func() bool { return k.runID() != old })
 	require.Equal(t, conversation.Active, k.status().Phase)
@@ -260,6 +261,7 @@ func TestNoMessageIsLostAtTheEnd(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	k.start(conversation.Policy{})
+	k.id.SessionID = "" // only the time decides then
 	const writers, closes = 4, 6
 	stop := make(chan struct{})
 	last := make([]time.Time, writers)
