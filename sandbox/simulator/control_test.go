@@ -20,7 +20,7 @@ func (h *harness) control(method, path, body string) response {
 func TestControlFaults(t *testing.T) {
 	h := newHarness(t)
 	h.session()
-	text := `{"endpoint":"messagingSession","orgId":"` + orgA + `","operation":"End","times":3,"for":"1m0s","share":1,` +
+	text := `{"path":"messagingSession","orgId":"` + orgA + `","operation":"End","times":3,"for":"1m0s","share":1,` +
 		`"latency":"1ms","answer":{"status":429,"retryAfter":"2s","retryAfterDate":true},"break":"notJSON"}`
 	r := h.control(http.MethodPost, "/faults", text)
 	require.Equal(t, http.StatusOK, r.status)

@@ -42,7 +42,7 @@ type Fault struct {
 	ID string `json:"id,omitempty"`
 
 	// Endpoint, OrgID, ConversationIdentifier and Operation are conditions.
-	Endpoint               Endpoint  `json:"endpoint,omitempty"`
+	Endpoint               Endpoint  `json:"path,omitempty"`
 	OrgID                  string    `json:"orgId,omitempty"`
 	ConversationIdentifier string    `json:"conversationIdentifier,omitempty"`
 	Operation              Operation `json:"operation,omitempty"`
@@ -81,7 +81,7 @@ func (f Fault) validate() error {
 	switch {
 	case f.Endpoint != "" && f.Endpoint != TokenEndpoint && f.Endpoint != ConversationEndpoint &&
 		f.Endpoint != MessagingSessionEndpoint:
-		return fmt.Errorf("endpoint: %q is none of token, conversation, messagingSession", f.Endpoint)
+		return fmt.Errorf("path: %q is none of token, conversation, messagingSession", f.Endpoint)
 	case f.Operation != "" && !slices.Contains(operations, f.Operation):
 		return fmt.Errorf("operation: %q is neither End nor Inactivate", f.Operation)
 	case f.Operation != "" && f.Endpoint != "" && f.Endpoint != MessagingSessionEndpoint:

@@ -280,7 +280,7 @@ func TestInvalidFaultIsRejected(t *testing.T) {
 	ok := &simulator.Answer{Status: 500}
 	answer := func(a simulator.Answer) simulator.Fault { return simulator.Fault{Answer: &a} }
 	for field, faults := range map[string][]simulator.Fault{
-		"endpoint:":               {{Endpoint: "other", Answer: ok}},
+		"path:":                   {{Endpoint: "other", Answer: ok}},
 		"orgId:":                  {{OrgID: "x", Answer: ok}},
 		"operation:":              {{Operation: "end", Answer: ok}, {Operation: "End", Endpoint: "token", Answer: ok}},
 		"conversationIdentifier:": {{ConversationIdentifier: "x", Endpoint: "token", Answer: ok}},
