@@ -9,6 +9,7 @@ import (
 	"hash/maphash"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -60,7 +61,8 @@ func (e *Interrupted) Unwrap() error { return e.Cause }
 // Run sends the log to its end. Malformed lines and events that Temporal rejects
 // are reported, counted and left out. While Temporal cannot be reached, Run waits.
 // It stops when ctx ends, even if a read of the log blocks (an idle pipe): that
-// read is abandoned. The error is an [*Interrupted].
+// read is abandoned. The error is an [*Interrupted], or a [*FormatError] if the log has
+// another format.
 func Run(ctx context.Context, log io.Reader, s *sender.Sender, o Options) error {
 	r := newRun(s, o)
 	group, ctx := errgroup.WithContext(ctx)
@@ -71,7 +73,11 @@ func Run(ctx context.Context, log io.Reader, s *sender.Sender, o Options) error 
 		defer r.closePartitions()
 		return r.read(ctx, newLines(cancelableReader(ctx, log)))
 	})
-	if err := group.Wait(); err != nil {
+	err := group.Wait()
+	if wrong, ok := errors.AsType[*FormatError](err); ok {
+		return wrong
+	}
+	if err != nil {
 		return &Interrupted{NextLine: r.offsets.next(), Cause: err}
 	}
 	return nil
@@ -90,6 +96,8 @@ type run struct {
 	// partitions have one goroutine each. All events of a conversation go to the
 	// same partition, which keeps their order.
 	partitions []partition
+	// formatKnown: the first line that is sent was looked at.
+	formatKnown bool
 	// accepted is set by the first event that Temporal accepts.
 	accepted atomic.Bool
 }
@@ -164,6 +172,15 @@ func (r *run) dispatch(ctx context.Context, l line) error {
 	case len(text) == 0 && !tooLong:
 		return nil
 	}
+	if !r.formatKnown {
+		if isBlank(text) {
+			return nil
+		}
+		if err := checkFormat(text); err != nil {
+			return err
+		}
+		r.formatKnown = true
+	}
 	r.offsets.begin(l.number)
 	if tooLong {
 		return r.reject(l, fmt.Errorf("longer than %d bytes", maxLine))
@@ -174,6 +191,7 @@ func (r *run) dispatch(ctx context.Context, l line) error {
 	}
 	conversation := maphash.String(r.seed, event.Identity.WorkflowID())
 	r.Progress.addConversation(conversation)
+	r.Progress.addLateness(event.At, time.Now())
 	if r.clock != nil {
 		if event, err = r.clock.wait(ctx, event); err != nil {
 			return err

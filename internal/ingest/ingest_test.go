@@ -122,11 +122,11 @@ func TestRunWritesRejectedLinesAndContinues(t *testing.T) {
 	require.Equal(t, int64(5), progress.Rejected())
 	require.Len(t, h.reports, 5)
 	for i, want := range []string{
-		"line 2 rejected: not a CloudEvent: invalid character 'o'",
-		"line 3 rejected: not a CloudEvent: invalid character '\\x00'",
+		"line 2 rejected: invalid: event is not valid JSON",
+		"line 3 rejected: invalid: event is not valid JSON",
 		"line 4 rejected: longer than 1048576 bytes",
-		`line 5 rejected: not a CloudEvent: specversion ""`,
-		"line 8 rejected: not a CloudEvent",
+		`line 5 rejected: invalid: id is missing; source is missing; specversion must be "1.0"; type is missing`,
+		"line 8 rejected: invalid: event is not valid JSON",
 	} {
 		require.Contains(t, h.reports[i], want)
 	}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -66,4 +67,38 @@ func TestReadErrorNamesLine(t *testing.T) {
 	_, err = log.next()
 	require.ErrorIs(t, err, broken)
 	require.ErrorContains(t, err, "read line 2")
+}
+
+// Every byte of a log belongs to exactly one line, in order.
+func FuzzLines(f *testing.F) {
+	for _, seed := range []string{
+		"", "\n", "a\r\nb\n\n", "\ufeff{}\n\ufeff", "\x00{\x00}\x00\n\x00", "\xff\xfe{\x00", "[\n{},\n", "{\n\"a\":1,\n",
+		"{\"a\":1,", "\x1f\x8b", strings.Repeat("x", maxLine+1), strings.Repeat(" ", 2*maxLine) + "\n{}",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, log []byte) {
+		var read bytes.Buffer
+		lines := newLines(iotest.HalfReader(bytes.NewReader(log)))
+		for number := 1; ; number++ {
+			l, err := lines.next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			require.NoError(t, err)
+			require.Equal(t, number, l.number)
+			require.LessOrEqual(t, len(l.text), 2*maxLine)
+			if text := l.content(); len(text) > 0 {
+				if err := checkFormat(text); err != nil {
+					require.Less(t, len(err.Error()), 200)
+				}
+			}
+			read.Write(l.text)
+			require.Equal(t, 1, bytes.Count(append(l.text, '\n'), []byte("\n"))-bytes.Count(l.text[max(0, len(l.text)-1):], []byte("\n")))
+			if l.rest != nil {
+				require.NoError(t, l.rest(&read))
+			}
+		}
+		require.Equal(t, string(log), read.String())
+	})
 }

@@ -21,7 +21,17 @@ type Progress struct {
 
 	mu            sync.Mutex
 	conversations map[uint64]struct{}
+	// late and early count events that arrive late and that are dated in the future,
+	// by the limits below. latest is the greatest lateness, earliest how far ahead.
+	late, early      int64
+	latest, earliest time.Duration
 }
+
+// Events within these limits are of now: clocks differ by seconds.
+const (
+	maxLateness = 10 * time.Minute
+	maxAhead    = 10 * time.Second
+)
 
 // NewProgress returns a progress that starts now.
 func NewProgress() *Progress {
@@ -40,6 +50,7 @@ func (p *Progress) Rejected() int64 { return p.rejected.Load() }
 func (p *Progress) String() string {
 	p.mu.Lock()
 	conversations := len(p.conversations)
+	late, latest, early, earliest := p.late, p.latest, p.early, p.earliest
 	p.mu.Unlock()
 	events := p.Events()
 	rate := float64(events) / max(time.Since(p.started).Seconds(), 0.001)
@@ -59,7 +70,30 @@ func (p *Progress) String() string {
 			fmt.Fprintf(&line, ", %d %s", count.n, count.name)
 		}
 	}
+	if late > 0 {
+		fmt.Fprintf(&line, ", %d late by up to %s", late, latest.Round(time.Second))
+	}
+	if early > 0 {
+		fmt.Fprintf(&line, ", %d dated up to %s in the future", early, earliest.Round(time.Second))
+	}
 	return line.String()
+}
+
+// addLateness counts an event that is read now. An event without a time is of now.
+func (p *Progress) addLateness(at, now time.Time) {
+	if at.IsZero() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch late := now.Sub(at); {
+	case late > maxLateness:
+		p.late++
+		p.latest = max(p.latest, late)
+	case late < -maxAhead:
+		p.early++
+		p.earliest = max(p.earliest, -late)
+	}
 }
 
 func (p *Progress) addReceipt(receipt sender.Receipt) {

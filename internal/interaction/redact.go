@@ -31,8 +31,10 @@ type redactor struct{ secrets *regexp.Regexp }
 func newRedactor(secrets ...string) redactor {
 	var patterns []string
 	for _, secret := range secrets {
-		if secret = unescapeAll(secret); secret != "" {
-			patterns = append(patterns, secretPattern(secret))
+		for _, form := range []string{strings.ToValidUTF8(secret, "\uFFFD"), unescapeAll(secret)} {
+			if form != "" {
+				patterns = append(patterns, secretPattern(form))
+			}
 		}
 	}
 	patterns = append(patterns, credentialPatterns)
@@ -51,14 +53,15 @@ func secretPattern(secret string) string {
 	return pattern
 }
 
-// text returns s in one line if it contains no secret. Else it returns the unescaped
-// text with each secret replaced: an escaped secret cannot be replaced where it is.
-// The line is made first, because a secret may appear when it is made.
+// text returns s in one line, with each secret replaced. If there is an escaped secret,
+// the text is unescaped first: such a secret cannot be replaced where it is. The line
+// is made before the search, because a control character may hide a secret.
 func (r redactor) text(s string) string {
-	if plain := oneLine(unescapeAll(s)); r.secrets.MatchString(plain) {
+	line := r.secrets.ReplaceAllLiteralString(oneLine(s), redacted)
+	if plain := oneLine(unescapeAll(line)); r.secrets.MatchString(plain) {
 		return r.secrets.ReplaceAllLiteralString(plain, redacted)
 	}
-	return oneLine(s)
+	return line
 }
 
 // error returns err if its text contains no secret. Else it returns an error with a

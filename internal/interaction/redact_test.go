@@ -114,6 +114,26 @@ func TestErrorHidesTheTokenInAResponse(t *testing.T) {
 	}
 }
 
+// What the line of a text looks like counts, whatever an escape before the secret does.
+func TestSecretsBehindOtherBytes(t *testing.T) {
+	for _, before := range []string{"%", "%2", "\\", `\u00`, "&#x", "\x00", "\xff"} {
+		for _, body := range []string{before + "token-one", before + endUser, strings.ReplaceAll(endUser, " ", before+" ")} {
+			failure := responseError(t, respond(500, body))
+			require.NotContains(t, failure.Error(), "token-one", body)
+			require.NotContains(t, failure.Error(), endUser, body)
+		}
+	}
+}
+
+func TestSecretOfAnyBytes(t *testing.T) {
+	source, err := interaction.NewClientCredentials(interaction.ClientCredentialsConfig{
+		ClientID: "consumer", ClientSecret: "\xffhunter2", TokenURL: serve(t, respond(400, "no")).URL,
+	})
+	require.NoError(t, err)
+	_, err = source.Token(t.Context())
+	require.Error(t, err)
+}
+
 func TestKnownReasonsAndCodesAreNotRedacted(t *testing.T) {
 	request := validRequest()
 	request.EndUserClientID = "1"
