@@ -173,7 +173,7 @@ func (r *run) dispatch(ctx context.Context, l line) error {
 		return nil
 	}
 	if !r.formatKnown {
-		if isBlank(text) {
+		if !tooLong && isBlank(text) {
 			return nil
 		}
 		if err := checkFormat(text); err != nil {
