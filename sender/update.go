@@ -2,15 +2,11 @@ package sender
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
 	"sessionkeeper/conversation"
@@ -136,71 +132,4 @@ func (s *Sender) Status(ctx context.Context, id conversation.Identity) (conversa
 		return status, fmt.Errorf("status %s: %w", id.WorkflowID(), err)
 	}
 	return status, nil
-}
-
-// BlockedFilter selects Blocked conversations. An empty field matches all.
-type BlockedFilter struct {
-	// OrgID is the org's 15-character id.
-	OrgID string
-	// ErrorReason is why they are Blocked: letters, digits and underscores.
-	ErrorReason string
-}
-
-// These forms are safe between the quotes of a visibility query.
-var (
-	orgID       = regexp.MustCompile(`^([a-zA-Z0-9]{15})?$`)
-	errorReason = regexp.MustCompile(`^[a-zA-Z0-9_]*$`)
-)
-
-func (f BlockedFilter) query() (string, error) {
-	switch {
-	case !orgID.MatchString(f.OrgID):
-		return "", errors.New("org id: want its 15-character form")
-	case !errorReason.MatchString(f.ErrorReason):
-		return "", errors.New("error reason: want letters, digits and _")
-	}
-	terms := []string{
-		fmt.Sprintf("WorkflowType = '%s'", conversation.WorkflowType),
-		"ExecutionStatus = 'Running'",
-		fmt.Sprintf("%s = '%s'", conversation.SessionPhaseKey.GetName(), conversation.Blocked),
-	}
-	if f.OrgID != "" {
-		terms = append(terms, fmt.Sprintf("%s = '%s'", conversation.OrgIDKey.GetName(), f.OrgID))
-	}
-	if f.ErrorReason != "" {
-		terms = append(terms, fmt.Sprintf("%s = '%s'", conversation.ErrorReasonKey.GetName(), f.ErrorReason))
-	}
-	return strings.Join(terms, " AND "), nil
-}
-
-// RetryBlocked signals every Blocked conversation that matches to try again, and
-// returns how many it has signaled. Those that ended in the meantime do not
-// count.
-func (s *Sender) RetryBlocked(ctx context.Context, filter BlockedFilter) (signaled int, err error) {
-	query, err := filter.query()
-	if err != nil {
-		return 0, fmt.Errorf("retry blocked: %w", err)
-	}
-	var page []byte
-	for {
-		request := &workflowservice.ListWorkflowExecutionsRequest{Query: query, NextPageToken: page}
-		found, err := s.temporal.ListWorkflow(ctx, request)
-		if err != nil {
-			return signaled, fmt.Errorf("retry blocked: list %q: %w", query, err)
-		}
-		for _, execution := range found.GetExecutions() {
-			id := execution.GetExecution().GetWorkflowId()
-			err := s.temporal.SignalWorkflow(ctx, id, "", conversation.SignalRetry, conversation.Retry{})
-			switch {
-			case notFound(err):
-			case err != nil:
-				return signaled, fmt.Errorf("retry %s: %w", id, err)
-			default:
-				signaled++
-			}
-		}
-		if page = found.GetNextPageToken(); len(page) == 0 {
-			return signaled, nil
-		}
-	}
 }

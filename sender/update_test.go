@@ -123,32 +123,6 @@ func TestRetry(t *testing.T) {
 	require.Equal(t, conversation.SignalRetry, server.Calls()[1].Name)
 }
 
-func TestRetryBlockedSignalsAllThatStillRun(t *testing.T) {
-	server, s := start(t)
-	for _, id := range []string{"00D000000000001:a", "00D000000000001:b", "00D000000000001:c"} {
-		server.SetLastRun(temporaltest.Run{WorkflowID: id})
-	}
-	// It is still listed, but has ended in the meantime.
-	server.SetLastRun(temporaltest.Run{WorkflowID: "00D000000000001:b", Ended: time.Now()})
-
-	signaled, err := s.RetryBlocked(t.Context(), sender.BlockedFilter{OrgID: "00D000000000001", ErrorReason: "NO_ACCESS"})
-	require.NoError(t, err)
-	require.Equal(t, 2, signaled)
-	require.Equal(t, "WorkflowType = 'Conversation' AND ExecutionStatus = 'Running' AND SessionPhase = 'Blocked'"+
-		" AND OrgId = '00D000000000001' AND ErrorReason = 'NO_ACCESS'", server.Calls()[0].Name)
-}
-
-func TestRetryBlockedRefusesWhatIsNoIDOrReason(t *testing.T) {
-	server, s := start(t)
-	for _, wrong := range []sender.BlockedFilter{
-		{ErrorReason: "x' OR 'a' = 'a"}, {OrgID: "00D000000000001AAA"}, {OrgID: "%"},
-	} {
-		_, err := s.RetryBlocked(t.Context(), wrong)
-		require.Error(t, err)
-	}
-	require.Empty(t, server.Calls())
-}
-
 // updating is a connection whose update completes when gate is closed.
 type updating struct {
 	*connection

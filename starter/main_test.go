@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +20,12 @@ const workflowID = "00D000000000001:c1"
 // starter runs a command line against a server and returns the output.
 func starter(t *testing.T, server *temporaltest.Server, args ...string) (string, error) {
 	t.Helper()
+	return starterWith(t.Context(), t, server, args...)
+}
+
+// starterWith runs the program until ctx ends.
+func starterWith(ctx context.Context, t *testing.T, server *temporaltest.Server, args ...string) (string, error) {
+	t.Helper()
 	t.Setenv("TEMPORAL_CONFIG_FILE", filepath.Join(t.TempDir(), "none.toml"))
 	address := "127.0.0.1:1" // no server listens there
 	if server != nil {
@@ -26,7 +34,7 @@ func starter(t *testing.T, server *temporaltest.Server, args ...string) (string,
 	var out bytes.Buffer
 	command := app()
 	command.Writer, command.ErrWriter = &out, &out
-	err := command.Run(t.Context(), append([]string{"starter", "-address", address}, args...))
+	err := command.Run(ctx, append([]string{"starter", "-address", address}, args...))
 	return out.String(), err
 }
 
@@ -66,6 +74,7 @@ func TestInvalidArgumentsGetOneLine(t *testing.T) {
 		"flag needs an argument: --by; see starter close -help":               {"close", "--by"},
 		"want one argument: <orgId>:<conversationIdentifier>":                 {"status"},
 		"want one argument: <orgId>:<conversationIdentifier>, or -blocked":    {"retry"},
+		"-org: want the 15-character form":                                    {"retry", "-blocked", "-org", "x' OR 'a' = 'a"},
 		"want either a conversation or -blocked":                              {"retry", "-blocked", workflowID},
 		`workflow id: want "<orgId>:`:                                         {"message", "c1"},
 		"close: invalid: by must be EndUser or System":                        {"close", "-by", "Agent", workflowID},
@@ -82,7 +91,7 @@ func TestInvalidArgumentsGetOneLine(t *testing.T) {
 		"want another file than the event log":                                {"ingest", "-rejects", log, log},
 		"status 00D000000000001:c1: failed reaching server: connection error": {"status", workflowID},
 		"close 00D000000000001:c1: failed reaching server":                    {"close", "-wait", workflowID},
-		`retry blocked: error reason: want`:                                   {"retry", "-blocked", "-reason", "a b"},
+		`-reason: want letters, digits and _`:                                 {"retry", "-blocked", "-reason", "a b"},
 	} {
 		out, err := starter(t, nil, args...)
 		require.ErrorContains(t, err, want)
@@ -120,5 +129,40 @@ func TestCommandsSendSignals(t *testing.T) {
 	}
 	out, err = starter(t, server, "retry", "-blocked", "-org", "00D000000000001")
 	require.NoError(t, err)
-	require.Equal(t, "1 Blocked conversations retried\n", out)
+	require.Regexp(t, `^1 Blocked conversations match\.\nTemporal retries them as job \S+, at most 50 per second\.\n`+
+		`1 of 1 done\n1 retried, 0 had ended in the meantime\.\n$`, out)
+}
+
+// Any number of Blocked conversations is retried by one command. If it is interrupted,
+// it says that Temporal goes on, and the count can be seen again.
+func TestRetryBlocked(t *testing.T) {
+	server := temporaltest.Start(t)
+	for i := range 3000 {
+		server.SetLastRun(temporaltest.Run{WorkflowID: fmt.Sprintf("00D000000000001:c%d", i)})
+	}
+	out, err := starter(t, server, "retry", "-blocked", "-count", "-reason", "NO_ACCESS")
+	require.NoError(t, err)
+	require.Equal(t, "3000 Blocked conversations match.\n", out)
+	const query = "WorkflowType = 'Conversation' AND ExecutionStatus = 'Running' AND SessionPhase = 'Blocked'" +
+		" AND ErrorReason = 'NO_ACCESS'"
+	require.Equal(t, query, server.Calls()[0].Name)
+	require.Len(t, server.Calls(), 1, "it only counts")
+
+	ctx, interrupt := context.WithCancel(t.Context())
+	server.Fail(func(method string) error {
+		if method == "DescribeBatchOperation" {
+			interrupt()
+		}
+		return nil
+	})
+	out, err = starterWith(ctx, t, server, "retry", "-blocked", "-rate", "20", "-reason", "NO_ACCESS")
+	require.ErrorIs(t, err, context.Canceled)
+	started := server.Calls()[2]
+	require.Equal(t, temporaltest.Call{
+		Method: "StartBatchOperation", WorkflowID: query, Name: conversation.SignalRetry,
+	}, started)
+	require.Contains(t, out, "at most 20 per second")
+	require.Contains(t, out, "Interrupted. Temporal goes on with the job.")
+	require.Regexp(t, "temporal batch describe --namespace default --job-id [0-9a-f-]{36}\n", out)
+	require.Contains(t, out, "starter retry -blocked -count")
 }

@@ -25,7 +25,7 @@ func TestServeChecksFlags(t *testing.T) {
 		"want either tokens or -no-auth":                              {"-tokens", none, "-no-auth"},
 		"without tokens want a loopback address":                      {"-no-auth", "-listen", ":0"},
 		`unexpected argument "x"`:                                     {"-no-auth", "x"},
-		"-allowed-origins: number 2: want a host name":                 {"-no-auth", "-allowed-origins", "a.example.com,https://b.example.com"},
+		"-allowed-origins: number 2: want a host name":                {"-no-auth", "-allowed-origins", "a.example.com,https://b.example.com"},
 		"-max-events 0: want at least 1":                              {"-no-auth", "-max-events", "0"},
 		"-max-body -1: want at least 1":                               {"-no-auth", "-max-body=-1"},
 		"-drain-timeout 0s: want at least 1ms":                        {"-no-auth", "-drain-timeout", "0"},

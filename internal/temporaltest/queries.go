@@ -77,24 +77,60 @@ func (s *Server) QueryWorkflow(
 	return &workflowservice.QueryWorkflowResponse{QueryResult: encode(s.status)}, nil
 }
 
-// ListWorkflowExecutions returns every run, ended or not, one per page.
-func (s *Server) ListWorkflowExecutions(
-	_ context.Context, r *workflowservice.ListWorkflowExecutionsRequest,
-) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+// CountWorkflowExecutions counts the runs that have not ended, whatever the query is.
+func (s *Server) CountWorkflowExecutions(
+	_ context.Context, r *workflowservice.CountWorkflowExecutionsRequest,
+) (*workflowservice.CountWorkflowExecutionsResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls = append(s.calls, Call{Method: "ListWorkflowExecutions", Name: r.GetQuery()})
-	listed := &workflowservice.ListWorkflowExecutionsResponse{}
-	for id, run := range s.runs {
-		if id <= string(r.GetNextPageToken()) {
-			continue
-		}
-		if len(listed.Executions) == 0 || id < listed.GetExecutions()[0].GetExecution().GetWorkflowId() {
-			listed.Executions = []*workflowpb.WorkflowExecutionInfo{{Execution: run.execution()}}
-			listed.NextPageToken = []byte(id)
+	s.calls = append(s.calls, Call{Method: "CountWorkflowExecutions", Name: r.GetQuery()})
+	counted := &workflowservice.CountWorkflowExecutionsResponse{}
+	for _, run := range s.runs {
+		if run.Ended.IsZero() {
+			counted.Count++
 		}
 	}
-	return listed, nil
+	return counted, nil
+}
+
+// StartBatchOperation begins a job that every [Server.DescribeBatchOperation] finds
+// one step further.
+func (s *Server) StartBatchOperation(
+	_ context.Context, r *workflowservice.StartBatchOperationRequest,
+) (*workflowservice.StartBatchOperationResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, Call{
+		Method: "StartBatchOperation", WorkflowID: r.GetVisibilityQuery(), Name: r.GetSignalOperation().GetSignal(),
+	})
+	s.batch = &workflowservice.DescribeBatchOperationResponse{
+		JobId: r.GetJobId(), State: enumspb.BATCH_OPERATION_STATE_RUNNING, TotalOperationCount: int64(len(s.runs)),
+	}
+	return &workflowservice.StartBatchOperationResponse{}, nil
+}
+
+// DescribeBatchOperation returns the job. One run after the other is done; those that
+// have ended fail.
+func (s *Server) DescribeBatchOperation(
+	_ context.Context, r *workflowservice.DescribeBatchOperationRequest,
+) (*workflowservice.DescribeBatchOperationResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, Call{Method: "DescribeBatchOperation", Name: r.GetJobId()})
+	if s.batch == nil || s.batch.GetJobId() != r.GetJobId() {
+		return nil, serviceerror.NewNotFound("no such job")
+	}
+	ended := int64(0)
+	for _, run := range s.runs {
+		if !run.Ended.IsZero() {
+			ended++
+		}
+	}
+	s.batch.FailureOperationCount = ended
+	if s.batch.CompleteOperationCount++; s.batch.CompleteOperationCount+ended >= s.batch.TotalOperationCount {
+		s.batch.State = enumspb.BATCH_OPERATION_STATE_COMPLETED
+	}
+	return s.batch, nil
 }
 
 // UpdateWorkflowExecution answers the update "close".

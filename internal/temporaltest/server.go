@@ -82,6 +82,7 @@ type Server struct {
 	fail        func(method string) error
 	closeResult func(workflowID string) (conversation.Outcome, error)
 	status      conversation.Status
+	batch       *workflowservice.DescribeBatchOperationResponse
 }
 
 // Start returns a server that listens until the test ends.

@@ -12,7 +12,6 @@ import (
 	"sessionkeeper/conversation"
 	"sessionkeeper/local/stack"
 	"sessionkeeper/sandbox/simulator"
-	"sessionkeeper/sender"
 )
 
 func TestFailedCallIsRetried(t *testing.T) {
@@ -162,15 +161,15 @@ func TestOperatorRetriesBlockedConversations(t *testing.T) {
 	query := "SessionPhase = 'Blocked' AND ErrorReason = '" + reason + "' AND OrgId = '" + k.id.OrgID + "'"
 	until(t, "a visibility query finds it", func() bool { return len(visible(t, k.s.Temporal, query)) == 1 })
 
-	retried, err := k.RetryBlocked(t.Context(), sender.BlockedFilter{ErrorReason: "NO_SUCH_REASON"})
-	require.NoError(t, err)
-	require.Zero(t, retried, "another reason")
+	starter := func(args ...string) string {
+		return succeed(t, k.s.TemporalAddress, "starter", append([]string{"retry", "-blocked"}, args...)...)
+	}
+	require.Equal(t, "0 Blocked conversations match.\n", starter("-reason", "NO_SUCH_REASON"))
+	require.Equal(t, "1 Blocked conversations match.\n", starter("-reason", reason, "-count"))
 	require.Len(t, k.calls(), 1, "it is not retried by itself")
 
 	require.True(t, k.s.Sandbox.RemoveFault(fault))
-	retried, err = k.RetryBlocked(t.Context(), sender.BlockedFilter{OrgID: k.id.OrgID, ErrorReason: reason})
-	require.NoError(t, err)
-	require.Equal(t, 1, retried)
+	require.Contains(t, starter("-org", k.id.OrgID, "-reason", reason), "\n1 retried, 0 had ended in the meantime.\n")
 	require.Equal(t, conversation.Closed, k.ended().Why)
 	require.Equal(t, "Active Blocked Active Ended", k.phases(""))
 	until(t, "the query finds it no more", func() bool { return len(visible(t, k.s.Temporal, query)) == 0 })

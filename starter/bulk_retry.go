@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/urfave/cli/v3"
+	batchpb "go.temporal.io/api/batch/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"sessionkeeper/conversation"
+)
+
+// bulkRetry retries Blocked conversations by a batch operation of Temporal. The
+// server does the work, so that any number is retried, also if this program stops.
+type bulkRetry struct {
+	service   workflowservice.WorkflowServiceClient
+	namespace string
+	query     string
+	perSecond float64
+	out       io.Writer
+}
+
+// requestTimeout limits each request to Temporal. The job itself has no limit.
+const requestTimeout = 30 * time.Second
+
+// retryBlocked counts the Blocked conversations that match the flags and, without
+// -count, retries them.
+func retryBlocked(ctx context.Context, c *cli.Command) error {
+	if c.Args().Present() {
+		return errors.New("want either a conversation or -blocked")
+	}
+	query, err := blockedQuery(c.String("org"), c.String("reason"))
+	if err != nil {
+		return err
+	}
+	options, err := connectionOptions(c)
+	if err != nil {
+		return err
+	}
+	temporal, err := connect(c)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	if options.Namespace == "" {
+		options.Namespace = client.DefaultNamespace
+	}
+	b := bulkRetry{
+		service: temporal.WorkflowService(), namespace: options.Namespace,
+		query: query, perSecond: c.Float("rate"), out: c.Root().Writer,
+	}
+	found, err := b.count(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b.out, "%d Blocked conversations match.\n", found)
+	if found == 0 || c.Bool("count") {
+		return nil
+	}
+	return b.run(ctx)
+}
+
+// These forms are safe between the quotes of a visibility query.
+var (
+	orgIDForm       = regexp.MustCompile(`^([a-zA-Z0-9]{15})?$`)
+	errorReasonForm = regexp.MustCompile(`^[a-zA-Z0-9_]{0,240}$`)
+)
+
+// blockedQuery is the list filter of the Blocked conversations of an org and with an
+// ErrorReason; an empty one matches all.
+func blockedQuery(orgID, errorReason string) (string, error) {
+	switch {
+	case !orgIDForm.MatchString(orgID):
+		return "", errors.New("-org: want the 15-character form of the org's id")
+	case !errorReasonForm.MatchString(errorReason):
+		return "", errors.New("-reason: want letters, digits and _")
+	}
+	terms := []string{
+		fmt.Sprintf("WorkflowType = '%s'", conversation.WorkflowType),
+		"ExecutionStatus = 'Running'",
+		fmt.Sprintf("%s = '%s'", conversation.SessionPhaseKey.GetName(), conversation.Blocked),
+	}
+	if orgID != "" {
+		terms = append(terms, fmt.Sprintf("%s = '%s'", conversation.OrgIDKey.GetName(), orgID))
+	}
+	if errorReason != "" {
+		terms = append(terms, fmt.Sprintf("%s = '%s'", conversation.ErrorReasonKey.GetName(), errorReason))
+	}
+	return strings.Join(terms, " AND "), nil
+}
+
+func (b bulkRetry) count(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	counted, err := b.service.CountWorkflowExecutions(ctx, &workflowservice.CountWorkflowExecutionsRequest{
+		Namespace: b.namespace, Query: b.query,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count the Blocked conversations: %w", err)
+	}
+	return counted.GetCount(), nil
+}
+
+// run starts the job and shows its progress until it has ended, or until the
+// program is interrupted.
+func (b bulkRetry) run(ctx context.Context) error {
+	job := uuid.NewString()
+	if err := b.start(ctx, job); err != nil {
+		return err
+	}
+	fmt.Fprintf(b.out, "Temporal retries them as job %s, at most %g per second.\n", job, b.perSecond)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for shown := int64(-1); ; {
+		state, err := b.describe(ctx, job)
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("look at job %s, which goes on in Temporal: %w", job, err)
+		}
+		done := state.GetCompleteOperationCount() + state.GetFailureOperationCount()
+		if err == nil && done != shown {
+			shown = done
+			fmt.Fprintf(b.out, "%d of %d done\n", done, state.GetTotalOperationCount())
+		}
+		switch state.GetState() {
+		case enumspb.BATCH_OPERATION_STATE_COMPLETED:
+			fmt.Fprintf(b.out, "%d retried, %d had ended in the meantime.\n",
+				state.GetCompleteOperationCount(), state.GetFailureOperationCount())
+			return nil
+		case enumspb.BATCH_OPERATION_STATE_FAILED:
+			return fmt.Errorf("job %s failed after %d conversations; run the command again", job, done)
+		default:
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			fmt.Fprintf(b.out, "Interrupted. Temporal goes on with the job.\n"+
+				"To look at it:   temporal batch describe --namespace %[1]s --job-id %[2]s\n"+
+				"To stop it:      temporal batch terminate --namespace %[1]s --job-id %[2]s --reason REASON\n"+
+				"To count again:  starter retry -blocked -count\n", b.namespace, job)
+			return ctx.Err()
+		}
+	}
+}
+
+func (b bulkRetry) start(ctx context.Context, job string) error {
+	input, err := converter.GetDefaultDataConverter().ToPayloads(conversation.Retry{})
+	if err != nil {
+		return fmt.Errorf("encode the signal: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, err = b.service.StartBatchOperation(ctx, &workflowservice.StartBatchOperationRequest{
+		Namespace: b.namespace, JobId: job, VisibilityQuery: b.query,
+		Reason: "starter retry -blocked", MaxOperationsPerSecond: float32(b.perSecond),
+		Operation: &workflowservice.StartBatchOperationRequest_SignalOperation{
+			SignalOperation: &batchpb.BatchOperationSignal{
+				Signal: conversation.SignalRetry, Input: input, Identity: "starter",
+			},
+		},
+	})
+	if _, ok := errors.AsType[*serviceerror.PermissionDenied](err); ok {
+		return fmt.Errorf("start a batch operation: these credentials may not; ask for the permission: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("start a batch operation: %w", err)
+	}
+	return nil
+}
+
+func (b bulkRetry) describe(
+	ctx context.Context, job string,
+) (*workflowservice.DescribeBatchOperationResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return b.service.DescribeBatchOperation(ctx, &workflowservice.DescribeBatchOperationRequest{
+		Namespace: b.namespace, JobId: job,
+	})
+}
