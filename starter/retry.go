@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v3"
+	"go.temporal.io/api/serviceerror"
 
 	"sessionkeeper/sender"
 )
@@ -14,7 +16,8 @@ func retryCommand() *cli.Command {
 		Name:      "retry",
 		Usage:     "retry Blocked conversations after the cause is removed",
 		ArgsUsage: "[" + workflowIDArgument + "]",
-		Description: "Retries one conversation. With -blocked, Temporal retries all Blocked conversations, or only\n" +
+		Description: "Retries one conversation. One that gave up, or was cancelled or terminated, is begun again.\n" +
+			"With -blocked, Temporal retries all Blocked conversations, or only\n" +
 			"those of one org or one ErrorReason. It goes on if this command is interrupted.\n\nExamples:\n" +
 			"   starter retry 00D000000000001:6f1c2a9e\n" +
 			"   starter retry -blocked -count\n" +
@@ -41,5 +44,14 @@ var retryOne = withTimeout(func(ctx context.Context, c *cli.Command, s *sender.S
 	if err != nil {
 		return fmt.Errorf("%w, or -blocked", err)
 	}
-	return printReceipt(c, id, sender.Sent, s.Retry(ctx, id))
+	err = s.Retry(ctx, id)
+	if _, stopped := errors.AsType[*serviceerror.NotFound](err); !stopped {
+		return printReceipt(c, id, sender.Sent, err)
+	}
+	receipt, againErr := s.BeginAgain(ctx, id)
+	if againErr != nil {
+		return errors.Join(err, againErr)
+	}
+	fmt.Fprintf(c.Root().Writer, "retry %s: the workflow had stopped; begun again: %s\n", id.WorkflowID(), receipt)
+	return nil
 })

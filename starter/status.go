@@ -9,7 +9,6 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"sessionkeeper/conversation"
 	"sessionkeeper/sender"
 )
 
@@ -26,20 +25,20 @@ func statusCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			status, err := s.Status(ctx, id)
+			described, err := s.Describe(ctx, id)
 			if err != nil {
 				return err
 			}
 			if c.Bool("json") {
-				return printJSON(c, status)
+				return printJSON(c, described)
 			}
-			printStatus(c, status)
+			printStatus(c, described)
 			return nil
 		}),
 	}
 }
 
-func printStatus(c *cli.Command, s conversation.Status) {
+func printStatus(c *cli.Command, s sender.Description) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(c.Root().Writer, "%-14s %s\n", name, strings.TrimSpace(fmt.Sprintf(format, args...)))
 	}
@@ -54,14 +53,28 @@ func printStatus(c *cli.Command, s conversation.Status) {
 	at("started", s.StartedAt)
 	at("last message", s.LastMessageAt)
 	at("lease until", s.LeaseUntil)
-	if s.Calling != "" {
+	if s.Closing != nil {
+		line("closing", "by %s since %s", s.Closing.By, s.Closing.At.UTC().Format(time.RFC3339))
+	}
+	switch r := s.Retrying; {
+	case r != nil:
+		line("retrying", "%s, attempt %d, last reason %s", r.Operation, r.Attempt, r.LastReason)
+		at("failing since", r.Since)
+		at("next try", r.NextTryAt)
+	case s.Calling != "":
 		line("calling", "%s", s.Calling)
 	}
 	at("Inactivate at", s.InactivateAt)
 	at("End at", s.EndAt)
 	if s.Blocked != nil {
 		line("blocked by", "%s: %s", s.Blocked.Reason, s.Blocked.Message)
-		at("fails at", s.BlockedUntil)
+		if !s.IsOver() {
+			at("fails at", s.BlockedUntil)
+		}
+	}
+	if s.IsOver() {
+		line("workflow", "%s before the session had ended; begin it again: starter retry %s:%s",
+			s.Execution, s.OrgID, s.ConversationIdentifier)
 	}
 	if a := s.LastAnswer; a != nil {
 		line("last answer", "%s by %s: %s, HTTP %d, attempt %d, RequestId %s",

@@ -9,18 +9,19 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/sender"
 )
 
 // status is a conversation's status, with the time left if no message arrives.
 type status struct {
-	conversation.Status
+	sender.Description
 	// InactiveIn is absent when no Inactivate is due, EndIn when no End is due.
 	InactiveIn *conversation.Duration `json:"inactiveIn,omitempty"`
 	EndIn      *conversation.Duration `json:"endIn,omitempty"`
 }
 
-func newStatus(s conversation.Status, now time.Time) status {
-	with := status{Status: s, InactiveIn: timeUntil(s.InactivateAt, now), EndIn: timeUntil(s.EndAt, now)}
+func newStatus(s sender.Description, now time.Time) status {
+	with := status{Description: s, InactiveIn: timeUntil(s.InactivateAt, now), EndIn: timeUntil(s.EndAt, now)}
 	endAfter := *s.Policy.WithDefaults().EndAfter
 	if with.EndIn == nil && with.InactiveIn != nil && endAfter > 0 {
 		with.EndIn = timeUntil(s.InactivateAt.Add(time.Duration(endAfter)), now)
@@ -39,7 +40,7 @@ func timeUntil(at, now time.Time) *conversation.Duration {
 func (s *server) getConversation(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), s.limits.Accept)
 	defer cancel()
-	found, err := s.sender.Status(ctx, conversation.Identity{
+	found, err := s.sender.Describe(ctx, conversation.Identity{
 		OrgID: r.PathValue("orgId"), ConversationIdentifier: r.PathValue("conversationIdentifier"),
 	})
 	if err != nil {

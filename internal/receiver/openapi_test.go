@@ -131,6 +131,27 @@ func TestDescriptionIsOpenAPI31(t *testing.T) {
 	ok, errs := description().ValidateDocument()
 	require.True(t, ok, "%v", errs)
 	require.True(t, bytes.HasPrefix(openAPI, []byte("openapi: 3.1")))
+	var document any
+	require.NoError(t, yaml.Unmarshal(openAPI, &document))
+	requireNoStrayKeys(t, document, "")
+}
+
+// requireNoStrayKeys fails at a key without a value: the part of a text after a comma
+// that is not quoted.
+func requireNoStrayKeys(t *testing.T, value any, path string) {
+	t.Helper()
+	switch value := value.(type) {
+	case nil:
+		require.Fail(t, "a key without a value", path)
+	case map[string]any:
+		for key, inner := range value {
+			requireNoStrayKeys(t, inner, path+"/"+key)
+		}
+	case []any:
+		for i, inner := range value {
+			requireNoStrayKeys(t, inner, fmt.Sprint(path, "/", i))
+		}
+	}
 }
 
 func TestDescriptionNeedsNoToken(t *testing.T) {

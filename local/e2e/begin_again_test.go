@@ -1,0 +1,70 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/sandbox/simulator"
+	"sessionkeeper/sender"
+)
+
+// A hung-up chat whose End keeps failing is shown as what it is, and a list filter finds
+// it.
+func TestFailingEndIsShown(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	fault := k.answers(0, simulator.Answer{Status: 500, Message: "down"})
+	k.start(conversation.Policy{})
+	k.hangUp()
+	read := func() (d sender.Description) {
+		text := succeed(t, k.s.TemporalAddress, "starter", "status", "-json", k.id.WorkflowID())
+		require.NoError(t, json.Unmarshal([]byte(text), &d))
+		return d
+	}
+	until(t, "its first attempt has failed", func() bool { return read().Retrying != nil })
+	early := read()
+	require.Equal(t, conversation.End, early.Retrying.Operation)
+	require.Equal(t, conversation.EndUser, early.Closing.By)
+	require.Equal(t, "Running", early.Execution)
+	require.Zero(t, early.InactivateAt, "it will not come true")
+
+	query := "ErrorReason IS NOT NULL AND SessionPhase != 'Blocked' AND ExecutionStatus = 'Running' AND WorkflowId = '" +
+		k.id.WorkflowID() + "'"
+	until(t, "the list filter finds it", func() bool { return len(visible(t, k.s.Temporal, query)) == 1 })
+	late := read()
+	require.Equal(t, 3, late.Failing.Attempts, "told once")
+	require.GreaterOrEqual(t, late.Retrying.Attempt, 3)
+	require.Equal(t, late.Failing.Since, late.Retrying.Since)
+	require.NotEmpty(t, late.Retrying.LastReason)
+
+	require.True(t, k.s.Sandbox.RemoveFault(fault))
+	require.Equal(t, conversation.Closed, k.ended().Why)
+	require.Equal(t, "Active Ended", k.phases(""))
+	until(t, "the list filter finds it no more", func() bool { return len(visible(t, k.s.Temporal, query)) == 0 })
+}
+
+// A conversation that gave up says how it is begun again, and that command does it.
+func TestGaveUpIsBegunAgain(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	fault := k.answers(0, simulator.Answer{ErrorReason: "END_USER_NOT_FOUND"})
+	k.start(conversation.Policy{BlockedFor: new(conversation.Duration(time.Second)), EndAfter: new(conversation.Duration(time.Hour))})
+	k.hangUp()
+	require.Error(t, k.result(nil))
+	text := succeed(t, k.s.TemporalAddress, "starter", "status", k.id.WorkflowID())
+	require.Contains(t, text, "Failed before the session had ended; begin it again: starter retry "+k.id.WorkflowID())
+	require.Contains(t, text, "END_USER_NOT_FOUND")
+	require.True(t, k.s.Sandbox.RemoveFault(fault))
+
+	text = succeed(t, k.s.TemporalAddress, "starter", "retry", k.id.WorkflowID())
+	require.Contains(t, text, "begun again: sent")
+	outcome := k.ended()
+	require.Equal(t, conversation.Closed, outcome.Why)
+	require.Equal(t, "EndUser", outcome.EndedBy)
+	require.Equal(t, conversation.Duration(time.Hour), *outcome.Policy.EndAfter, "it keeps its policy")
+	require.Contains(t, fail(t, k.s.TemporalAddress, "starter", "retry", k.id.WorkflowID()), "has not stopped early")
+}
