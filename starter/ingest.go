@@ -23,6 +23,8 @@ func ingestCommand() *cli.Command {
 			".closed and .session-status. Events may be out of order or repeated. A malformed line is reported,\n" +
 			"written to -rejects and left out; the exit status is then 1. While Temporal is unreachable, it waits.\n" +
 			"When interrupted, it prints the line to continue from.\n\n" +
+			"From a file, and with -window, the messages of a conversation between two other events of it become one,\n" +
+			"whatever their age: the one with the latest time. With -paced every message is sent.\n\n" +
 			"With -window, the first message of a window is reported at once. Those that follow are absorbed, and the\n" +
 			"last one is reported at the end of the window. The cost then depends on how long a conversation lasts,\n" +
 			"not on how many messages it has. The window must be at most the shortest inactivateAfter.\n\nExamples:\n" +
@@ -53,6 +55,7 @@ func runIngest(ctx context.Context, c *cli.Command, s *sender.Sender) error {
 		return err
 	}
 	defer log.Close()
+	options.Coalesce = c.Duration("window") > 0 || isRegular(log)
 	if path := c.String("rejects"); path != "" {
 		rejects, err := openRejects(path, log)
 		if err != nil {
@@ -111,6 +114,11 @@ func ingestOptions(c *cli.Command) (ingest.Options, error) {
 	default:
 		return o, nil
 	}
+}
+
+func isRegular(file *os.File) bool {
+	info, err := file.Stat()
+	return err == nil && info.Mode().IsRegular()
 }
 
 func open(name string) (*os.File, error) {

@@ -28,6 +28,10 @@ type Options struct {
 	// events are then sent with the current time instead of their own.
 	Paced bool
 	Speed float64
+	// Coalesce sends, of the messages of a conversation between two other events of it,
+	// only the one with the latest time. A message is held back for at most a second.
+	// A paced run does not coalesce.
+	Coalesce bool
 	// Rejects, if set, gets every rejected line, unchanged.
 	Rejects io.Writer
 	// Report is called for what a person should see at once: a rejected line, and
@@ -130,6 +134,7 @@ func newRun(s *sender.Sender, o Options) *run {
 		seed: maphash.MakeSeed(), partitions: make([]partition, o.Concurrency),
 	}
 	if o.Paced {
+		r.Coalesce = false
 		r.clock = &replayClock{speed: o.Speed}
 		if o.Speed <= 0 {
 			r.clock.speed = 1

@@ -22,20 +22,9 @@ const (
 	maxBackoff = 5 * time.Second
 )
 
-// sendAll sends the events of one partition, in order.
-func (r *run) sendAll(ctx context.Context, p partition) error {
-	for t := range p {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err := r.send(ctx, t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *run) send(ctx context.Context, t task) error {
+// send sends an event. A message may cover others that were held back with it: they
+// are done when it is, or rejected with it.
+func (r *run) send(ctx context.Context, t task, covers ...line) error {
 	intervals := backoff.NewExponentialBackOff()
 	intervals.MaxInterval = maxBackoff
 	receipt, err := backoff.Retry(ctx, func() (sender.Receipt, error) {
@@ -56,11 +45,20 @@ func (r *run) send(ctx context.Context, t task) error {
 		r.outage.over()
 		r.Progress.addReceipt(receipt)
 		r.offsets.done(t.number)
+		for _, l := range covers {
+			r.Progress.addReceipt(sender.Absorbed)
+			r.offsets.done(l.number)
+		}
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case r.concernsEventOnly(err):
-		return r.reject(t.line, err)
+		for _, l := range append(covers, t.line) {
+			if err := r.reject(l, err); err != nil {
+				return err
+			}
+		}
+		return nil
 	default:
 		return fmt.Errorf("line %d: %w", t.number, err)
 	}
