@@ -82,12 +82,14 @@ vuln: ## Look for known vulnerabilities (with VULN_REQUIRED=1 it fails without t
 compose-check: ## Check docker-compose.yml and the files in deploy/
 	go test -C deploy ./...
 
-examples-check: ## Check the TypeScript example (skipped if npm is not installed)
+examples-check: ## Check the TypeScript example and the published schemas (skipped if npm is not installed)
 	@if command -v npm >/dev/null; then \
 		set -ex; \
-		cd examples/typescript; npm ci --no-audit --no-fund; npm run check; \
+		for folder in examples/typescript docs/contract/check; do \
+			(cd $$folder && npm ci --no-audit --no-fund --ignore-scripts && npm run check); \
+		done; \
 	else \
-		echo "NOT CHECKED: examples/typescript needs npm" >&2; \
+		echo "NOT CHECKED: examples/typescript and docs/contract need npm" >&2; \
 	fi
 
 ci: lint tidy-check compose-check examples-check vuln test-race test-compare ## Run every check that CI runs

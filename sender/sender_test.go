@@ -136,7 +136,8 @@ func TestNextRunKnowsThePreviousOne(t *testing.T) {
 			temporaltest.Run{Outcome: outcome}, started, conversation.Start{Previous: previous},
 		},
 		"a close, after a run without an outcome": {
-			temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, closed,
+			temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED},
+			closed,
 			conversation.Start{Previous: &conversation.PreviousSession{EndsEventsUntil: end}},
 		},
 	} {

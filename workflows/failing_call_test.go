@@ -30,15 +30,18 @@ func TestNoActiveConversation(t *testing.T) {
 	}{
 		"End later": {
 			func(*conversation.Start) {},
-			[]string{"600 Inactivate by System", "4200 End by System"}, conversation.Idle,
+			[]string{"600 Inactivate by System", "4200 End by System"},
+			conversation.Idle,
 		},
 		"no session id": {
 			func(s *conversation.Start) { s.SessionID = "" },
-			[]string{"600 Inactivate by System"}, conversation.AlreadyOver,
+			[]string{"600 Inactivate by System"},
+			conversation.AlreadyOver,
 		},
 		"Salesforce ends it": {
 			func(s *conversation.Start) { s.Policy.EndAfter = new(conversation.Duration(0)) },
-			[]string{"600 Inactivate by System"}, conversation.AlreadyOver,
+			[]string{"600 Inactivate by System"},
+			conversation.AlreadyOver,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -134,11 +134,13 @@ func TestEventAMomentBeforeTheSession(t *testing.T) {
 			provisional(), []event{hangup("", -1), start(s1, 2)}, "Active session=" + s1 + " closing=2",
 		},
 		"a close, then a message before the start": {
-			provisional(), []event{messaged("", 3), hangup("", 1)},
+			provisional(),
+			[]event{messaged("", 3), hangup("", 1)},
 			"Active session= closing=1 | next: Active session= active=3",
 		},
 		"the close comes first, long before the start": {
-			provisional(), []event{hangup("", -1), start(s1, 60)},
+			provisional(),
+			[]event{hangup("", -1), start(s1, 60)},
 			"Active session= closing=-1 | next: Active session=" + s1 + " active=60",
 		},
 	} {
