@@ -73,7 +73,8 @@ func retrying(pending *workflowpb.PendingActivityInfo, status conversation.Statu
 		Operation: conversation.Operation(pending.GetActivityType().GetName()), Attempt: int(pending.GetAttempt()),
 		LastReason: reasonOf(pending.GetLastFailure()),
 	}
-	if at := pending.GetNextAttemptScheduleTime(); at != nil && pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
+	at := pending.GetNextAttemptScheduleTime()
+	if at != nil && pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
 		r.NextTryAt = at.AsTime()
 	}
 	if status.Failing != nil {

@@ -12,10 +12,10 @@ import (
 func notActive() (conversation.Answer, error) { return conversation.Answer{NotActive: true}, nil }
 
 // failing is the worker's report of a call that keeps failing.
-func failing(op conversation.Operation, since, attempts int) conversation.CallFailing {
+func failing(op conversation.Operation, since int) conversation.CallFailing {
 	return conversation.CallFailing{
-		ActivityID: "5", Since: at(since), Attempts: attempts, Answer: conversation.Answer{
-			Operation: op, By: conversation.System, Reason: "HTTP_500", HTTPStatus: 500, RequestID: "r3", Attempt: attempts, At: at(since),
+		ActivityID: "5", Since: at(since), Attempts: 3, Answer: conversation.Answer{
+			Operation: op, By: conversation.System, Reason: "HTTP_500", HTTPStatus: 500, RequestID: "r3", Attempt: 3, At: at(since),
 		},
 	}
 }
@@ -67,7 +67,7 @@ func TestFailingCallIsShown(t *testing.T) {
 		require.Contains(t, h.details(), "**Active.** Closing since 2026-03-01T09:00:09Z, by EndUser.")
 		require.Contains(t, h.details(), "End by EndUser is in flight")
 	})
-	h.signal(13, "call-failing", failing(conversation.End, 10, 3))
+	h.signal(13, "call-failing", failing(conversation.End, 10))
 	h.after(14, func() {
 		require.Equal(t, 3, h.status().Failing.Attempts)
 		require.Contains(t, h.details(), "End keeps failing since 2026-03-01T09:00:10Z: End by System: HTTP_500")
@@ -76,13 +76,13 @@ func TestFailingCallIsShown(t *testing.T) {
 	require.Equal(t, []string{"Active", "HTTP_500", "Ended"}, h.phases)
 	require.Nil(t, h.status().Failing, "it succeeded")
 	require.Nil(t, h.status().Closing)
-	require.Equal(t, 10, len(h.calls))
+	require.Len(t, h.calls, 10)
 }
 
 // A report that arrives when no call is in flight changes nothing.
 func TestReportOfNoCallChangesNothing(t *testing.T) {
 	h := newHarness(t)
-	h.signal(5, "call-failing", failing(conversation.Inactivate, 1, 3))
+	h.signal(5, "call-failing", failing(conversation.Inactivate, 1))
 	h.after(6, func() { require.Nil(t, h.status().Failing) })
 	h.signal(10, "close", conversation.Close{})
 	h.run()
@@ -111,7 +111,7 @@ func TestAttemptsOfACallUnderWay(t *testing.T) {
 	t.Run("it waits for its next attempt", func(t *testing.T) {
 		h := newHarness(t)
 		h.salesforce(conversation.Inactivate, times(9, busy)...)
-		h.signal(604, "call-failing", failing(conversation.Inactivate, 600, 3))
+		h.signal(604, "call-failing", failing(conversation.Inactivate, 600))
 		closed := h.closeAndWait(605, conversation.Close{})
 		h.signal(605, "session-status", conversation.SessionStatus{SessionID: s1, Status: conversation.StatusEnded})
 		h.run()
@@ -126,7 +126,7 @@ func TestSupersededCloseSaysWhichSession(t *testing.T) {
 	h := newHarness(t)
 	h.salesforce(conversation.End, times(9, busy)...)
 	closed := h.closeAndWait(10, conversation.Close{SessionID: s1, At: at(10)})
-	h.signal(14, "call-failing", failing(conversation.End, 10, 3))
+	h.signal(14, "call-failing", failing(conversation.End, 10))
 	h.signal(15, "start", started(s2, 15))
 	h.signal(100, "close", conversation.Close{})
 	h.run()

@@ -38,8 +38,10 @@ func (r *runner) validateClose(_ workflow.Context, raw converter.RawValue) error
 	default:
 		return nil
 	}
-	return temporal.NewNonRetryableApplicationError(err.Error(), activities.ReasonInvalidRequest, nil,
-		conversation.Answer{Operation: conversation.End, By: e.By, Reason: activities.ReasonInvalidRequest, Message: err.Error()})
+	answer := conversation.Answer{
+		Operation: conversation.End, By: conversation.System, Reason: activities.ReasonInvalidRequest, Message: err.Error(),
+	}
+	return temporal.NewNonRetryableApplicationError(answer.Message, answer.Reason, nil, answer)
 }
 
 // closeAndWait is the update "close". It returns the outcome. If the conversation

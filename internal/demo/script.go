@@ -36,7 +36,7 @@ func Events() []byte { return bytes.Clone(events) }
 type sessionIDs struct{ before, after []byte }
 
 func newSessionIDs(now time.Time) sessionIDs {
-	return sessionIDs{[]byte("0Mw00000000"), fmt.Appendf(nil, "0Mw%08x", uint32(now.Unix()))}
+	return sessionIDs{[]byte("0Mw00000000"), fmt.Appendf(nil, "0Mw%08x", now.Unix()&0xffffffff)}
 }
 
 func (ids sessionIDs) in(text []byte) []byte { return bytes.ReplaceAll(text, ids.before, ids.after) }

@@ -133,8 +133,7 @@ func unmarshaler(t reflect.Type) (json.Unmarshaler, bool) {
 	if t == nil || t.Kind() == reflect.Struct && len(fieldsOf(t)) > 0 {
 		return nil, false
 	}
-	u, ok := reflect.New(t).Interface().(json.Unmarshaler)
-	return u, ok
+	return reflect.TypeAssert[json.Unmarshaler](reflect.New(t))
 }
 
 func (c checker) array(element reflect.Type, field string) error {
@@ -224,8 +223,10 @@ type namedField struct {
 var known sync.Map // reflect.Type to fields
 
 func fieldsOf(t reflect.Type) fields {
-	if found, ok := known.Load(t); ok {
-		return found.(fields) //nolint:forcetypeassert // only fields are stored
+	if stored, ok := known.Load(t); ok {
+		if found, ok := stored.(fields); ok {
+			return found
+		}
 	}
 	found := fields{}
 	for _, f := range reflect.VisibleFields(t) {
