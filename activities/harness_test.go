@@ -135,7 +135,7 @@ type result struct {
 }
 
 // surroundings are what the SDK's test environment does not have: Temporal's clock, and
-// a receiver of signals. They record what an activity tells the outside.
+// a receiver of signals. They record what an activity sends.
 type surroundings struct {
 	interceptor.WorkerInterceptorBase
 	now          func() time.Time

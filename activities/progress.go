@@ -21,7 +21,7 @@ type progress struct {
 	// clock. It is zero if none failed yet. Attempts that were interrupted are not
 	// known.
 	FailingSince time.Time `json:"failingSince,omitzero"`
-	// Signalled: the workflow was told that the call keeps failing.
+	// Signalled: the workflow has the report that the call keeps failing.
 	Signalled bool `json:"signalled,omitempty"`
 }
 

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// signalAfter is the failed attempt of a call that tells the workflow about it.
+	// signalAfter is the failed attempt of a call that is reported to the workflow.
 	signalAfter = 3
-	// signalTimeout limits how long an attempt waits to tell it.
+	// signalTimeout limits how long an attempt waits for that.
 	signalTimeout = 2 * time.Second
 )
 
@@ -22,7 +22,7 @@ type signaler interface {
 }
 
 // reportFailure passes the progress on to the next attempt. It logs the first
-// failure of a call and its last one, and tells the workflow about a call that
+// failure of a call and its last one, and reports to the workflow a call that
 // keeps failing. Of a call that was cancelled it says nothing: the workflow does
 // not want it any more.
 func (a *Activities) reportFailure(ctx context.Context, answer conversation.Answer, d Decision, p progress) {
@@ -39,7 +39,7 @@ func (a *Activities) reportFailure(ctx context.Context, answer conversation.Answ
 		return
 	}
 	if err := a.signalFailing(ctx, answer, p.FailingSince); err != nil {
-		activity.GetLogger(ctx).Debug("Workflow not told that a call keeps failing", "error", err)
+		activity.GetLogger(ctx).Debug("Report of a failing call not sent", "error", err)
 		return
 	}
 	p.Signalled = true

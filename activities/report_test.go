@@ -103,14 +103,14 @@ func TestThirdFailedAttemptTellsTheWorkflowOnce(t *testing.T) {
 			}
 			require.Equal(t, "default-test-workflow-id default-test-run-id call-failing", around.signalled[0])
 			require.Len(t, got.signals, 1)
-			told := got.signals[0]
-			require.Equal(t, activityID, told.ActivityID)
-			require.Equal(t, c.attempts, told.Attempts)
-			require.Equal(t, c.attempts, told.Answer.Attempt)
-			require.NotEmpty(t, told.Answer.Reason)
-			require.WithinRange(t, told.Since, begin, told.Answer.At)
-			require.NotEqual(t, told.Since, told.Answer.At, "since the first failure")
-			requireNoPersonalData(t, told)
+			report := got.signals[0]
+			require.Equal(t, activityID, report.ActivityID)
+			require.Equal(t, c.attempts, report.Attempts)
+			require.Equal(t, c.attempts, report.Answer.Attempt)
+			require.NotEmpty(t, report.Answer.Reason)
+			require.WithinRange(t, report.Since, begin, report.Answer.At)
+			require.NotEqual(t, report.Since, report.Answer.At, "since the first failure")
+			requireNoPersonalData(t, report)
 		})
 	}
 }

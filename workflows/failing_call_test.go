@@ -120,7 +120,7 @@ func TestAttemptsOfACallUnderWay(t *testing.T) {
 	})
 }
 
-// A newer session replaces one that is being closed: who waits is told which session it
+// A newer session replaces one that is being closed: a caller that waits learns which session it
 // was, and how many attempts were made.
 func TestSupersededCloseSaysWhichSession(t *testing.T) {
 	h := newHarness(t)

@@ -36,7 +36,7 @@ func TestFailingEndIsShown(t *testing.T) {
 		k.id.WorkflowID() + "'"
 	until(t, "the list filter finds it", func() bool { return len(visible(t, k.s.Temporal, query)) == 1 })
 	late := read()
-	require.Equal(t, 3, late.Failing.Attempts, "told once")
+	require.Equal(t, 3, late.Failing.Attempts, "reported once")
 	require.GreaterOrEqual(t, late.Retrying.Attempt, 3)
 	require.Equal(t, late.Failing.Since, late.Retrying.Since)
 	require.NotEmpty(t, late.Retrying.LastReason)
