@@ -30,9 +30,9 @@ import (
 const workflowMetadata = "__temporal_workflow_metadata"
 
 // The demo plays on a new database and again on the same file. Nothing that it
-// shows has a credential or an end user.
+// shows has a credential or an end user. It does not run in parallel: some of its
+// conversations must not be quiet for eight seconds.
 func TestDemoOnEmbeddedServer(t *testing.T) {
-	t.Parallel()
 	kept := &secrets{endUsers: exampleEndUsers(t)}
 	file := filepath.Join(t.TempDir(), "temporal.db")
 	var logs buffer
@@ -65,7 +65,6 @@ func TestDemoOnEmbeddedServer(t *testing.T) {
 // The demo runs as a program of its own, on a server that has no search attributes
 // yet.
 func TestDemoProgram(t *testing.T) {
-	t.Parallel()
 	var tail testlog.Tail
 	server, err := embedded.Start(t.Context(), embedded.Options{Namespace: stack.Namespace, Logger: tail.Logger()})
 	require.NoError(t, err)
