@@ -74,6 +74,24 @@ func (s *SessionStatus) UnmarshalJSON(text []byte) error {
 	return err
 }
 
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *CallFailing) UnmarshalJSON(text []byte) error {
+	type fields CallFailing
+	type answer Answer
+	var read struct {
+		*fields
+		Since  wireTime `json:"since"`
+		Answer struct {
+			*answer
+			At wireTime `json:"at"`
+		} `json:"answer"`
+	}
+	read.fields, read.Answer.answer = (*fields)(c), (*answer)(&c.Answer)
+	err := unmarshal(text, &read)
+	c.Since, c.Answer.At = read.Since.Time, read.Answer.At.Time
+	return err
+}
+
 // wireTime is the time of an event as it is read. Null is the zero time.
 type wireTime struct{ time.Time }
 

@@ -133,6 +133,9 @@ type CallFailing struct {
 func (c CallFailing) Validate() error {
 	var p problems
 	p.identifier("activityId", c.ActivityID)
+	if c.Attempts < 1 || c.Attempts > maxAttempts {
+		p.add("attempts", "must be from 1 to %d", maxAttempts)
+	}
 	p.time("since", c.Since)
 	p.prefixed("answer", func(p *problems) {
 		p.optional("operation", string(c.Answer.Operation))
@@ -147,6 +150,9 @@ func (c CallFailing) Validate() error {
 	})
 	return p.err()
 }
+
+// maxAttempts is more than a call can have: 24 hours with an attempt a minute.
+const maxAttempts = 1_000_000
 
 // maxMessage limits a text of Salesforce. The worker cuts it to less.
 const maxMessage = 4096

@@ -132,8 +132,13 @@ func (p *problems) optional(field, value string) {
 // time checks that a time can be written, and is no zero value of another system.
 // The zero time is absent.
 func (p *problems) time(field string, at time.Time) {
-	if !at.IsZero() && !inRange(at) {
+	_, offset := at.Zone()
+	switch {
+	case at.IsZero():
+	case !inRange(at):
 		p.add(field, "%v", errYear)
+	case max(offset, -offset) >= 24*60*60:
+		p.add(field, "must have a zone of less than 24 hours")
 	}
 }
 

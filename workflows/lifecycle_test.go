@@ -208,6 +208,8 @@ func TestLifecycle(t *testing.T) {
 				h.signal(704, "close", []byte{0xff})
 				h.signal(705, "close", map[string]any{"sessionId": 7})
 				h.signal(706, "call-failing", "now!")
+				h.signal(707, "close", map[string]any{"SessionId": s2, "by": "EndUser"})
+				h.signal(708, "close", raw("json/plain", []byte(`{"sessionId":"`+s1+`","sessionId":"`+s2+`"}`)))
 			},
 			[]string{"1100 Inactivate by System", "4700 End by System"},
 			outcome{conversation.Idle, "System", 4700},

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/strictjson"
 )
 
 // Any client of Temporal can send any bytes. These functions read them without an
@@ -61,17 +62,26 @@ func messageOfNow(converter.RawValue) (conversation.Message, bool) {
 // closeOfNow is what counts instead of a close that cannot be read, if by and
 // sessionId can be: the same close, as of now.
 func closeOfNow(raw converter.RawValue) (c conversation.Close, ok bool) {
-	var fields map[string]json.RawMessage
-	if readJSON(raw, &fields) != nil || fields == nil {
+	var fields struct {
+		By        json.RawMessage `json:"by"`
+		SessionID json.RawMessage `json:"sessionId"`
+	}
+	text := raw.Payload().GetData()
+	if !isObject(raw) || strictjson.Unmarshal(text, &fields) != nil { //workflowcheck:ignore it only reads
 		return c, false
 	}
-	if id, given := fields["sessionId"]; given && decode(id, &c.SessionID) != nil {
+	if fields.SessionID != nil && decode(fields.SessionID, &c.SessionID) != nil {
 		return c, false
 	}
-	if decode(fields["by"], &c.By) != nil || c.By != conversation.EndUser {
+	if decode(fields.By, &c.By) != nil || c.By != conversation.EndUser {
 		c.By = conversation.System
 	}
 	return c, c.Validate() == nil
+}
+
+func isObject(raw converter.RawValue) bool {
+	var object map[string]json.RawMessage
+	return readJSON(raw, &object) == nil && object != nil
 }
 
 // retryWithoutPayload accepts a retry without a payload, as the command line of

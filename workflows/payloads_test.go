@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
 
 	"sessionkeeper/conversation"
 )
@@ -138,6 +139,7 @@ func FuzzPayloads(f *testing.F) {
 			`{"lease":{"holder":"a","duration":"8760h"},"at":"2026-03-01T08:00:00Z"}`,
 			`{"sessionId":"0Mw000000000001AAA","sessionStatus":"Ended","sessionEndTime":1772355600}`,
 			`{"sessionId":"0Mw000000000002AAA","sessionStatus":"Active","sessionStartTime":1772355600000}`,
+			`{"activityId":"5","since":"2026-03-01T09:00:00+24:00","attempts":3,"answer":{"at":"2026-03-01T09:00:00+24:00"}}`,
 			`{"activityId":"5","since":"2026-03-01T09:00:00Z","attempts":3,"answer":{"reason":"HTTP_500"}}`,
 			`{"policy":{"inactivateAfter":"1ns","endAfter":"8760h"}}`, string(start),
 		} {
@@ -151,7 +153,8 @@ func FuzzPayloads(f *testing.F) {
 		name := names[int(index)%len(names)]
 		payload := raw(encoding, data)
 		h := newHarness(t)
-		h.after(5, func() {
+		h.salesforce(conversation.Inactivate, times(9, busy)...)
+		send := func() {
 			switch name {
 			case "update":
 				done := &testsuite.TestUpdateCallback{OnAccept: func() {}, OnReject: func(error) {}, OnComplete: func(any, error) {}}
@@ -163,7 +166,10 @@ func FuzzPayloads(f *testing.F) {
 			default:
 				h.SignalWorkflow(name, payload)
 			}
-		})
+		}
+		h.after(5, send)
+		h.after(605, send) // a call is in flight
+		h.after(606, func() { h.SetContinueAsNewSuggested(true) })
 		h.after(700, func() { h.CancelWorkflow() })
 		var input any = started(s1, 0)
 		if name == "input" {
@@ -174,7 +180,8 @@ func FuzzPayloads(f *testing.F) {
 		if err := h.GetWorkflowError(); err != nil {
 			var invalid *temporal.ApplicationError
 			refused := name == "input" && errors.As(err, &invalid) && invalid.Type() == "INVALID_REQUEST"
-			require.True(t, refused || temporal.IsCanceledError(err) || strings.Contains(err.Error(), "canceled"), "%v", err)
+			require.True(t, refused || temporal.IsCanceledError(err) || strings.Contains(err.Error(), "canceled") ||
+				workflow.IsContinueAsNewError(err), "%v", err)
 		}
 		_, err := h.QueryWorkflow(conversation.QueryStatus)
 		if name != "input" {

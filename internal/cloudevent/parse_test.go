@@ -175,7 +175,7 @@ func TestParseErrorNamesField(t *testing.T) {
 	for want, line := range map[string]func(*testing.T) []byte{
 		"event is not valid JSON":                           text(``),
 		"event has more than one JSON value":                text(`{} {"id":"` + phone + `"}`),
-		"event must be a JSON object":                       text(`["` + phone + `"]`),
+		"event must be an object, not a JSON array":         text(`["` + phone + `"]`),
 		"specversion must be \"1.0\"":                       event(object{"specversion": phone}),
 		"specversion must be a string":                      event(object{"specversion": 1}),
 		"id is missing":                                     event(object{"id": nil}),

@@ -68,7 +68,7 @@ func TestInvalidEventRejectsWholeBatch(t *testing.T) {
 		"2 id: is missing",
 		"2 source: is missing",
 		"2 type: is missing",
-		"3 : the event must be a JSON object",
+		"3 : the event must be an object, not a JSON number",
 	}, problems)
 	require.Empty(t, srv.temporal.Calls())
 }
@@ -85,7 +85,7 @@ func TestInvalidBodiesAreRejected(t *testing.T) {
 		"not JSON":            {structuredType, "hello", 400, "the event is not valid JSON"},
 		"half of an event":    {structuredType, message("c")[:50], 400, "is not valid JSON"},
 		"two events":          {structuredType, message("c") + message("c"), 400, "more than one JSON value"},
-		"a batch as an event": {structuredType, batch(message("c")), 400, "the event must be a JSON object"},
+		"a batch as an event": {structuredType, batch(message("c")), 400, "the event must be an object"},
 		"unknown type": {
 			structuredType, event("typed", "c", time.Now()), 400, "must be sessionkeeper.conversation.started",
 		},

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -93,13 +94,59 @@ func (c checker) value(t reflect.Type, field string) error {
 		}
 		return nil
 	}
-	switch kind := c.PeekKind(); {
+	kind := c.PeekKind()
+	if t != nil && !fits(t, kind) {
+		if err := c.skip(field); err != nil {
+			return err
+		}
+		return &Error{Field: field, Problem: "must be " + jsonType(t) + ", not a JSON " + kindName(kind)}
+	}
+	switch {
 	case kind == '{' && t != nil && t.Kind() == reflect.Struct:
 		return c.object(fieldsOf(t), field)
 	case kind == '[' && t != nil && t.Kind() == reflect.Slice:
 		return c.array(t.Elem(), field)
 	default:
 		return c.skip(field)
+	}
+}
+
+// fits reports whether a value of this kind can become a type. Null is absent. A text
+// that is not JSON is refused later.
+func fits(t reflect.Type, kind jsontext.Kind) bool {
+	if kindName(kind) == "null" || kindName(kind) == "" {
+		return true
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return kind == '"'
+	case reflect.Bool:
+		return kind == 't' || kind == 'f'
+	case reflect.Int, reflect.Int64, reflect.Float64:
+		return kind == '0'
+	case reflect.Struct, reflect.Map:
+		return kind == '{'
+	default:
+		return true
+	}
+}
+
+func kindName(kind jsontext.Kind) string {
+	switch kind {
+	case 'n':
+		return "null"
+	case '"':
+		return "string"
+	case 't', 'f':
+		return "bool"
+	case '0':
+		return "number"
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	default:
+		return ""
 	}
 }
 
@@ -164,7 +211,7 @@ func (c checker) object(known fields, field string) error {
 			return problem(err, inner)
 		}
 		name := token.String()
-		folded := strings.ToLower(name)
+		folded := fold(name)
 		f, isKnown := known[folded]
 		inner := known.within(field, folded)
 		switch {
@@ -206,10 +253,22 @@ func problem(err error, field string) error {
 // fields are the fields of a struct by their JSON names in lower case.
 type fields map[string]namedField
 
+// fold maps names that encoding/json takes for the same to one: it ignores case, also
+// of the letters ſ and K.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			least = min(least, next)
+		}
+		return least
+	}, name)
+}
+
 // within returns the path of the field of this name, or of the object around it if
 // the name is not known.
 func (f fields) within(object, name string) string {
-	if found, ok := f[strings.ToLower(name)]; ok {
+	if found, ok := f[fold(name)]; ok {
 		return strings.TrimPrefix(object+"."+found.name, ".")
 	}
 	return object
@@ -232,7 +291,7 @@ func fieldsOf(t reflect.Type) fields {
 	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name != "" && name != "-" {
-			found[strings.ToLower(name)] = namedField{name: name, t: f.Type}
+			found[fold(name)] = namedField{name: name, t: f.Type}
 		}
 	}
 	known.Store(t, found)

@@ -62,6 +62,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 		"other case, after the right":  {`{"orgId":"a","orgid":"b"}`, "orgId is spelled with other upper and lower case"},
 		"other case, deeper":           {`{"policy":{"EndAfter":"1s"}}`, "policy.endAfter is spelled with other upper and lower case"},
 		"other case, by folding":       {`{"na\u006De":"a","polic\u0059":{}}`, "policy is spelled with other upper and lower case"},
+		"a long s":                     {`{"li\u017Ft":[]}`, "list is spelled with other upper and lower case"},
 		"a Kelvin sign":                {`{"\u212A":1,"k":2}`, "has two names that differ only in case"},
 		"unknown names by case":        {`{"secret":1,"Secret":2}`, "has two names that differ only in case"},
 		"a wrong type":                 {`{"name":7}`, "name must be a string, not a JSON number"},
