@@ -68,7 +68,7 @@ func retryBlocked(ctx context.Context, c *cli.Command) error {
 	if found == 0 || c.Bool("count") {
 		return nil
 	}
-	return b.run(ctx)
+	return b.run(ctx, found)
 }
 
 // These forms are safe between the quotes of a visibility query.
@@ -113,8 +113,8 @@ func (b bulkRetry) count(ctx context.Context) (int64, error) {
 }
 
 // run starts the job and shows its progress until it has ended, or until the
-// program is interrupted.
-func (b bulkRetry) run(ctx context.Context) error {
+// program is interrupted. The server counts what is done only now and then.
+func (b bulkRetry) run(ctx context.Context, found int64) error {
 	job := uuid.NewString()
 	if err := b.start(ctx, job); err != nil {
 		return err
@@ -122,7 +122,7 @@ func (b bulkRetry) run(ctx context.Context) error {
 	fmt.Fprintf(b.out, "Temporal retries them as job %s, at most %g per second.\n", job, b.perSecond)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	for shown := int64(-1); ; {
+	for shown := int64(0); ; {
 		state, err := b.describe(ctx, job)
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("look at job %s, which goes on in Temporal: %w", job, err)
@@ -130,7 +130,7 @@ func (b bulkRetry) run(ctx context.Context) error {
 		done := state.GetCompleteOperationCount() + state.GetFailureOperationCount()
 		if err == nil && done != shown {
 			shown = done
-			fmt.Fprintf(b.out, "%d of %d done\n", done, state.GetTotalOperationCount())
+			fmt.Fprintf(b.out, "%d of %d done\n", done, max(found, state.GetTotalOperationCount()))
 		}
 		switch state.GetState() {
 		case enumspb.BATCH_OPERATION_STATE_COMPLETED:
