@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +45,9 @@ type Retrying struct {
 
 // IsOver reports whether the workflow stopped before the session had ended: it gave
 // up, or an operator cancelled or terminated it. See [Sender.BeginAgain].
-func (d Description) IsOver() bool { return d.Execution != "Running" && d.Execution != "Completed" }
+func (d Description) IsOver() bool {
+	return slices.Contains([]string{"Failed", "Canceled", "Terminated", "TimedOut"}, d.Execution)
+}
 
 // Describe returns the status of a conversation and what Temporal knows of its
 // workflow, also of one that has ended, as long as Temporal retains it. The error is a
@@ -61,6 +64,11 @@ func (s *Sender) Describe(ctx context.Context, id conversation.Identity) (Descri
 	d := Description{Status: status, Execution: described.GetWorkflowExecutionInfo().GetStatus().String()}
 	for _, pending := range described.GetPendingActivities() {
 		d.Retrying = retrying(pending, status)
+	}
+	if d.IsOver() {
+		// The workflow has stopped, so these times will not come true.
+		d.InactivateAt, d.EndAt, d.LeaseUntil, d.BlockedUntil = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+		d.Calling = ""
 	}
 	return d, nil
 }

@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/sender"
 )
 
 // bulkRetry retries Blocked conversations by a batch operation of Temporal. The
@@ -39,6 +40,9 @@ const requestTimeout = 30 * time.Second
 func retryBlocked(ctx context.Context, c *cli.Command) error {
 	if c.Args().Present() {
 		return errors.New("want either a conversation or -blocked")
+	}
+	if rate := c.Float("rate"); !(rate >= 1 && rate <= 1000) { // negated, so that NaN is rejected
+		return fmt.Errorf("-rate %v: want a number from 1 to 1000", rate)
 	}
 	query, err := blockedQuery(c.String("org"), c.String("reason"))
 	if err != nil {
@@ -116,15 +120,16 @@ func (b bulkRetry) count(ctx context.Context) (int64, error) {
 // program is interrupted. The server counts what is done only now and then.
 func (b bulkRetry) run(ctx context.Context, found int64) error {
 	job := uuid.NewString()
+	// The id is shown first: if the answer is lost, the job may run all the same.
+	fmt.Fprintf(b.out, "Temporal retries them as job %s, at most %g per second.\n", job, b.perSecond)
 	if err := b.start(ctx, job); err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "Temporal retries them as job %s, at most %g per second.\n", job, b.perSecond)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for shown := int64(0); ; {
 		state, err := b.describe(ctx, job)
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !sender.IsRetryable(err) {
 			return fmt.Errorf("look at job %s, which goes on in Temporal: %w", job, err)
 		}
 		done := state.GetCompleteOperationCount() + state.GetFailureOperationCount()
@@ -134,7 +139,7 @@ func (b bulkRetry) run(ctx context.Context, found int64) error {
 		}
 		switch state.GetState() {
 		case enumspb.BATCH_OPERATION_STATE_COMPLETED:
-			fmt.Fprintf(b.out, "%d retried, %d had ended in the meantime.\n",
+			fmt.Fprintf(b.out, "%d retried, %d had ended in the meantime or failed.\n",
 				state.GetCompleteOperationCount(), state.GetFailureOperationCount())
 			return nil
 		case enumspb.BATCH_OPERATION_STATE_FAILED:
@@ -147,7 +152,7 @@ func (b bulkRetry) run(ctx context.Context, found int64) error {
 			fmt.Fprintf(b.out, "Interrupted. Temporal goes on with the job.\n"+
 				"To look at it:   temporal batch describe --namespace %[1]s --job-id %[2]s\n"+
 				"To stop it:      temporal batch terminate --namespace %[1]s --job-id %[2]s --reason REASON\n"+
-				"To count again:  starter retry -blocked -count\n", b.namespace, job)
+				"To count again:  the same command with -count\n", b.namespace, job)
 			return ctx.Err()
 		}
 	}

@@ -74,6 +74,7 @@ func TestInvalidArgumentsGetOneLine(t *testing.T) {
 		"flag needs an argument: --by; see starter close -help":               {"close", "--by"},
 		"want one argument: <orgId>:<conversationIdentifier>":                 {"status"},
 		"want one argument: <orgId>:<conversationIdentifier>, or -blocked":    {"retry"},
+		"-rate NaN: want a number":                                            {"retry", "-blocked", "-rate", "NaN"},
 		"-org: want the 15-character form":                                    {"retry", "-blocked", "-org", "x' OR 'a' = 'a"},
 		"want either a conversation or -blocked":                              {"retry", "-blocked", workflowID},
 		`workflow id: want "<orgId>:`:                                         {"message", "c1"},
@@ -130,7 +131,7 @@ func TestCommandsSendSignals(t *testing.T) {
 	out, err = starter(t, server, "retry", "-blocked", "-org", "00D000000000001")
 	require.NoError(t, err)
 	require.Regexp(t, `^1 Blocked conversations match\.\nTemporal retries them as job \S+, at most 50 per second\.\n`+
-		`1 of 1 done\n1 retried, 0 had ended in the meantime\.\n$`, out)
+		`1 of 1 done\n1 retried, 0 had ended in the meantime or failed\.\n$`, out)
 }
 
 // Any number of Blocked conversations is retried by one command. If it is interrupted,
@@ -164,5 +165,5 @@ func TestRetryBlocked(t *testing.T) {
 	require.Contains(t, out, "at most 20 per second")
 	require.Contains(t, out, "Interrupted. Temporal goes on with the job.")
 	require.Regexp(t, "temporal batch describe --namespace default --job-id [0-9a-f-]{36}\n", out)
-	require.Contains(t, out, "starter retry -blocked -count")
+	require.Contains(t, out, "the same command with -count")
 }

@@ -68,9 +68,7 @@ func printStatus(c *cli.Command, s sender.Description) {
 	at("End at", s.EndAt)
 	if s.Blocked != nil {
 		line("blocked by", "%s: %s", s.Blocked.Reason, s.Blocked.Message)
-		if !s.IsOver() {
-			at("fails at", s.BlockedUntil)
-		}
+		at("fails at", s.BlockedUntil)
 	}
 	if s.IsOver() {
 		line("workflow", "%s before the session had ended; begin it again: starter retry %s:%s",

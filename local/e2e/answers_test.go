@@ -169,7 +169,7 @@ func TestOperatorRetriesBlockedConversations(t *testing.T) {
 	require.Len(t, k.calls(), 1, "it is not retried by itself")
 
 	require.True(t, k.s.Sandbox.RemoveFault(fault))
-	require.Contains(t, starter("-org", k.id.OrgID, "-reason", reason), "\n1 retried, 0 had ended in the meantime.\n")
+	require.Contains(t, starter("-org", k.id.OrgID, "-reason", reason), "\n1 retried, 0 had ended in the meantime or failed.\n")
 	require.Equal(t, conversation.Closed, k.ended().Why)
 	require.Equal(t, "Active Blocked Active Ended", k.phases(""))
 	until(t, "the query finds it no more", func() bool { return len(visible(t, k.s.Temporal, query)) == 0 })
