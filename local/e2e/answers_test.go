@@ -2,6 +2,8 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,27 +98,27 @@ func TestCappedFailureIsGivenUp(t *testing.T) {
 
 func TestSessionThatHadEndedAlready(t *testing.T) {
 	t.Parallel()
-	// Right after the start Salesforce may not have the session yet.
-	longAgo := time.Now().Add(-2 * time.Minute)
+	// For a minute Salesforce may not have the session yet.
+	distinct := func(k *talk) string { return strings.Join(slices.Compact(strings.Fields(k.operations())), " ") }
 	ended := func(s *simulator.Session) { s.Status = simulator.StatusEnded }
 	t.Run("Inactivate", func(t *testing.T) {
 		t.Parallel()
 		k := newTalk(t, sharedStack(t), ended)
-		k.startAt(longAgo, quick)
+		k.start(quick)
 		outcome := k.ended()
 		require.Equal(t, conversation.AlreadyOver, outcome.Why)
 		require.Equal(t, "SESSION_NOT_FOUND", outcome.LastAnswer.Reason)
-		require.Equal(t, "Inactivate", k.operations())
+		require.Equal(t, "Inactivate", distinct(k))
 	})
 	t.Run("End", func(t *testing.T) {
 		t.Parallel()
 		k := newTalk(t, sharedStack(t), ended)
-		k.startAt(longAgo, conversation.Policy{})
+		k.start(conversation.Policy{})
 		k.hangUp()
 		outcome := k.ended()
 		require.Equal(t, conversation.Closed, outcome.Why)
 		require.True(t, outcome.LastAnswer.AlreadyOver)
-		require.Equal(t, "End", k.operations())
+		require.Equal(t, "End", distinct(k))
 	})
 }
 
@@ -142,7 +144,7 @@ func TestSessionNotFoundRightAfterTheStart(t *testing.T) {
 		k.hangUp()
 		outcome := k.ended()
 		require.True(t, outcome.LastAnswer.AlreadyOver)
-		require.Equal(t, 4, outcome.Attempts)
+		require.Greater(t, outcome.Attempts, 4)
 	})
 }
 
@@ -207,13 +209,15 @@ func TestTokenFailures(t *testing.T) {
 	})
 	t.Run("rejected", func(t *testing.T) {
 		t.Parallel()
-		k := token(t, 1, simulator.Answer{
+		k := token(t, 0, simulator.Answer{
 			Status: 400, Symbol: "invalid_grant", Message: "user hasn't approved this consumer",
 		})
 		blocked := k.untilPhase(conversation.Blocked).Blocked
 		require.Equal(t, "TOKEN_INVALID_GRANT", blocked.Reason)
 		require.Contains(t, blocked.Message, "user hasn't approved this consumer")
+		require.Equal(t, 4, blocked.Attempt, "spaced tries")
 		require.Empty(t, k.calls())
+		k.s.Sandbox.RemoveAllFaults()
 		require.NoError(t, k.Retry(t.Context(), k.id))
 		require.Equal(t, conversation.Closed, k.ended().Why)
 	})

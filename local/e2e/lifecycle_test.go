@@ -429,8 +429,8 @@ func TestContinueAsNewKeepsTheState(t *testing.T) {
 	require.Equal(t, "Inactivate End", k.operations())
 }
 
-// A signal whose payload cannot be decoded counts by its name, and never stops a
-// conversation.
+// A signal whose payload cannot be read never stops a conversation. A message counts,
+// and so does a close of which only the time cannot be read.
 func TestMalformedSignals(t *testing.T) {
 	t.Parallel()
 	garbage := map[string]any{
@@ -461,6 +461,11 @@ func TestMalformedSignals(t *testing.T) {
 			require.Equal(t, k.id.SessionID, k.status().SessionID)
 			require.False(t, k.status().LastMessageAt.IsZero(), "the message counts")
 			send(conversation.SignalClose)
+			if name != "wrong time" {
+				require.Nil(t, k.status().Closing)
+				payload = conversation.Close{By: conversation.System}
+				send(conversation.SignalClose)
+			}
 			outcome := k.ended()
 			require.Equal(t, conversation.Closed, outcome.Why)
 			require.Equal(t, "System", outcome.EndedBy)
