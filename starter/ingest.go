@@ -23,9 +23,10 @@ func ingestCommand() *cli.Command {
 			".closed and .session-status. Events may be out of order or repeated. A malformed line is reported,\n" +
 			"written to -rejects and left out; the exit status is then 1. While Temporal is unreachable, it waits.\n" +
 			"When interrupted, it prints the line to continue from.\n\n" +
-			"From a file, and with -window, the messages of a conversation between two other events of it become one,\n" +
-			"whatever their age: the one with the latest time. With -paced every message is sent.\n\n" +
-			"With -window, the first message of a window is reported at once. Those that follow are absorbed, and the\n" +
+			"From a file, and with -window, a message is held back for at most a second. Messages of a conversation\n" +
+			"that are read in this time, without another event between them, become one, whatever their age: the one\n" +
+			"with the latest time. With -paced every message is sent.\n\n" +
+			"With -window, the first message of a window is then reported. Those that follow are absorbed, and the\n" +
 			"last one is reported at the end of the window. The cost then depends on how long a conversation lasts,\n" +
 			"not on how many messages it has. The window must be at most the shortest inactivateAfter.\n\nExamples:\n" +
 			"   starter ingest -rejects rejects.ndjson events.ndjson\n" +

@@ -157,10 +157,7 @@ func (s *State) applySessionStatus(e conversation.SessionStatus, now time.Time) 
 		return
 	}
 	switch {
-	case state == nil, e.Status == "":
-		return
-	case state.Outcome != nil:
-		state.noticeAlive(e, at)
+	case state == nil, state.Outcome != nil, e.Status == "":
 		return
 	case at.Before(state.SessionStatusAt) && e.Status != conversation.StatusEnded:
 		return

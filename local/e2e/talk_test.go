@@ -100,13 +100,8 @@ var quick = conversation.Policy{
 
 func (k *talk) start(p conversation.Policy) {
 	k.t.Helper()
-	k.startAt(time.Time{}, p)
-}
-
-func (k *talk) startAt(at time.Time, p conversation.Policy) {
-	k.t.Helper()
 	k.send(func(ctx context.Context) (sender.Receipt, error) {
-		return k.Start(ctx, conversation.Start{Identity: k.id, Policy: p, At: at})
+		return k.Start(ctx, conversation.Start{Identity: k.id, Policy: p})
 	})
 }
 
