@@ -35,6 +35,9 @@ type bulkRetry struct {
 // requestTimeout limits each request to Temporal. The job itself has no limit.
 const requestTimeout = 30 * time.Second
 
+// lookEvery is the time between two requests of the same kind.
+const lookEvery = time.Second
+
 // retryBlocked counts the Blocked conversations that match the flags and, without
 // -count, retries them.
 func retryBlocked(ctx context.Context, c *cli.Command) error {
@@ -117,15 +120,52 @@ func (b bulkRetry) count(ctx context.Context) (int64, error) {
 }
 
 // run starts the job and shows its progress until it has ended, or until the
-// program is interrupted. The server counts what is done only now and then.
+// program is interrupted.
 func (b bulkRetry) run(ctx context.Context, found int64) error {
 	job := uuid.NewString()
 	// The id is shown first: if the answer is lost, the job may run all the same.
 	fmt.Fprintf(b.out, "Temporal retries them as job %s, at most %g per second.\n", job, b.perSecond)
-	if err := b.start(ctx, job); err != nil {
-		return err
+	err := b.start(ctx, job)
+	if err == nil {
+		err = b.watch(ctx, job, found)
 	}
-	ticker := time.NewTicker(time.Second)
+	if ctx.Err() != nil {
+		fmt.Fprintf(b.out, "Interrupted. If the job has begun, Temporal goes on with it.\n"+
+			"To look at it:   temporal batch describe --namespace %[1]s --job-id %[2]s\n"+
+			"To stop it:      temporal batch terminate --namespace %[1]s --job-id %[2]s --reason REASON\n"+
+			"To count again:  the same command with -count\n", b.namespace, job)
+	}
+	return err
+}
+
+// start requests the job. A namespace has a limit of batch operations at the same
+// time, by default one: start waits until another one has ended.
+func (b bulkRetry) start(ctx context.Context, job string) error {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for said := false; ; {
+		err := b.request(ctx, job)
+		limited, ok := errors.AsType[*serviceerror.ResourceExhausted](err)
+		if !ok || limited.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT {
+			return err
+		}
+		if !said {
+			said = true
+			fmt.Fprintf(b.out, "Another batch operation runs in this namespace. Waiting for its end.\n"+
+				"To look at it:   temporal batch list --namespace %s\n", b.namespace)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// watch shows the progress of the job until it has ended. The server counts what is
+// done only now and then.
+func (b bulkRetry) watch(ctx context.Context, job string, found int64) error {
+	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for shown := int64(0); ; {
 		state, err := b.describe(ctx, job)
@@ -149,16 +189,12 @@ func (b bulkRetry) run(ctx context.Context, found int64) error {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			fmt.Fprintf(b.out, "Interrupted. Temporal goes on with the job.\n"+
-				"To look at it:   temporal batch describe --namespace %[1]s --job-id %[2]s\n"+
-				"To stop it:      temporal batch terminate --namespace %[1]s --job-id %[2]s --reason REASON\n"+
-				"To count again:  the same command with -count\n", b.namespace, job)
 			return ctx.Err()
 		}
 	}
 }
 
-func (b bulkRetry) start(ctx context.Context, job string) error {
+func (b bulkRetry) request(ctx context.Context, job string) error {
 	input, err := converter.GetDefaultDataConverter().ToPayloads(conversation.Retry{})
 	if err != nil {
 		return fmt.Errorf("encode the signal: %w", err)
@@ -176,6 +212,9 @@ func (b bulkRetry) start(ctx context.Context, job string) error {
 	})
 	if _, ok := errors.AsType[*serviceerror.PermissionDenied](err); ok {
 		return fmt.Errorf("start a batch operation: these credentials may not; ask for the permission: %w", err)
+	}
+	if _, ok := errors.AsType[*serviceerror.Unimplemented](err); ok {
+		return fmt.Errorf("start a batch operation: this Temporal server is too old for them: %w", err)
 	}
 	if err != nil {
 		return fmt.Errorf("start a batch operation: %w", err)

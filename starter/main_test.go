@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 
 	"sessionkeeper/conversation"
 	"sessionkeeper/internal/temporaltest"
@@ -163,7 +165,44 @@ func TestRetryBlocked(t *testing.T) {
 		Method: "StartBatchOperation", WorkflowID: query, Name: conversation.SignalRetry,
 	}, started)
 	require.Contains(t, out, "at most 20 per second")
-	require.Contains(t, out, "Interrupted. Temporal goes on with the job.")
+	require.Contains(t, out, "Interrupted. If the job has begun, Temporal goes on with it.")
 	require.Regexp(t, "temporal batch describe --namespace default --job-id [0-9a-f-]{36}\n", out)
 	require.Contains(t, out, "the same command with -count")
+}
+
+// A namespace runs one batch operation at a time, unless it is configured otherwise.
+func TestRetryBlockedWaitsForAnotherBatchOperation(t *testing.T) {
+	server := temporaltest.Start(t)
+	server.SetLastRun(temporaltest.Run{WorkflowID: "00D000000000001:c1"})
+	refused := 0
+	server.Fail(func(method string) error {
+		if method != "StartBatchOperation" || refused == 2 {
+			return nil
+		}
+		refused++
+		return &serviceerror.ResourceExhausted{
+			Cause: enumspb.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT, Message: "Max concurrent batch operations is reached",
+		}
+	})
+	out, err := starter(t, server, "retry", "-blocked")
+	require.NoError(t, err)
+	require.Equal(t, 2, refused)
+	require.Equal(t, 1, strings.Count(out, "Another batch operation runs in this namespace."))
+	require.Contains(t, out, "1 retried, 0 had ended in the meantime or failed.\n")
+}
+
+// An interrupted request for the job may have reached Temporal.
+func TestRetryBlockedInterruptedWhileItStarts(t *testing.T) {
+	server := temporaltest.Start(t)
+	server.SetLastRun(temporaltest.Run{WorkflowID: "00D000000000001:c1"})
+	ctx, interrupt := context.WithCancel(t.Context())
+	server.Fail(func(method string) error {
+		if method == "StartBatchOperation" {
+			interrupt()
+		}
+		return nil
+	})
+	out, err := starterWith(ctx, t, server, "retry", "-blocked")
+	require.Error(t, err)
+	require.Regexp(t, "temporal batch terminate --namespace default --job-id [0-9a-f-]{36} ", out)
 }
