@@ -115,7 +115,7 @@ func (p *problems) identifier(field, value string) {
 		p.add(field, "is missing")
 	case !utf8.ValidString(value):
 		p.add(field, "is not valid UTF-8")
-	case len([]rune(value)) > maxIdentifier:
+	case utf8.RuneCountInString(value) > maxIdentifier:
 		p.add(field, "has more than %d characters", maxIdentifier)
 	case strings.ContainsFunc(value, unicode.IsControl):
 		p.add(field, "contains control characters")
@@ -137,8 +137,8 @@ func (p *problems) time(field string, at time.Time) {
 	case at.IsZero():
 	case !inRange(at):
 		p.add(field, "%v", errYear)
-	case max(offset, -offset) >= 24*60*60:
-		p.add(field, "must have a zone of less than 24 hours")
+	case max(offset, -offset) >= 24*60*60, offset%60 != 0:
+		p.add(field, "must have a zone of whole minutes and less than 24 hours")
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"sessionkeeper/conversation"
 )
@@ -324,7 +325,8 @@ func TestSchemaAgreesWithValidate(t *testing.T) {
 		"2026-12-31T23:59:60Z", "2026-01-15T09:00:00,5Z", "2026-01-15T9:00:00Z", "2026-01-15T09:00:00+25:00",
 		"20260115T090000Z", "1768467600000", 1768467600, 1768467600.5, 1e11, 1e14, 1e300, 999999999,
 		"2026-01-15T09:00:00+24:00", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z",
-		"1970-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "2026-12-31T12:59:60Z", "2016-12-31T23:59:60Z",
+		"1970-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "1969-12-31T23:59:59-00:01", "2026-12-31T12:59:60Z",
+		"2016-12-31T23:59:60Z",
 		"2026-01-15T09:00:00." + strings.Repeat("0", 64) + "Z",
 	}
 	samples := maps.Clone(published)
@@ -358,6 +360,85 @@ func TestSchemaAgreesWithValidate(t *testing.T) {
 	}
 	require.Subset(t, exceptions, rejectedBySchemaOnly, "no longer an exception")
 	require.Subset(t, exceptions, rejectedByGoOnly, "no longer an exception")
+}
+
+// What Validate accepts can be written, is accepted by the schema, and has the same
+// value when it is read again. A Go program may have a time in any zone.
+func TestValidPayloadsCanBeWritten(t *testing.T) {
+	schemas := map[string]*jsonschema.Schema{}
+	for _, name := range []string{"Start", "Message", "Close", "SessionStatus"} {
+		schemas[name] = compile(t, name)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		at := drawTime(t)
+		text := rapid.OneOf(rapid.String(), rapid.StringN(0, 1<<20, 1<<20), rapid.Just("a\xffb")).Draw(t, "text")
+		duration := conversation.Duration(rapid.Int64().Draw(t, "duration"))
+		name := rapid.SampledFrom(slices.Sorted(maps.Keys(schemas))).Draw(t, "payload")
+		payload := payloadOf(name, text, duration, at)
+		if payload.Validate() != nil {
+			return
+		}
+		data, err := json.Marshal(payload)
+		require.NoError(t, err)
+		instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+		require.NoError(t, err)
+		require.NoError(t, schemas[name].Validate(instance), "%s", data)
+		read := reflect.New(reflect.TypeOf(payload).Elem()).Interface()
+		require.NoError(t, json.Unmarshal(data, read), "%s", data)
+		require.Equal(t, payloadOf(name, text, duration, at.UTC()), read)
+	})
+}
+
+// payloadOf returns a payload with these values in its fields.
+func payloadOf(name, text string, duration conversation.Duration, at time.Time) validator {
+	id := valid()
+	id.EndUserClientID, id.ChannelAddressIdentifier = text, text
+	return map[string]validator{
+		"Start": &conversation.Start{
+			Identity: id, At: at, Policy: conversation.Policy{EndAfter: &duration},
+			Previous: &conversation.PreviousSession{EndsEventsUntil: at},
+		},
+		"Message": &conversation.Message{At: at, Lease: conversation.Lease{Holder: text, Duration: duration}},
+		"Close":   &conversation.Close{At: at},
+		"SessionStatus": &conversation.SessionStatus{
+			SessionID: id.SessionID, Status: text, PreviousStatus: text, EndedByRole: text, At: at,
+			StartTime: conversation.Timestamp{Time: at}, EndTime: conversation.Timestamp{Time: at},
+		},
+	}[name]
+}
+
+// drawTime returns a time near the ends of the range or now, in a zone that may be odd.
+func drawTime(t *rapid.T) time.Time {
+	base := rapid.SampledFrom([]time.Time{
+		{}, time.Unix(0, 0), noon, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
+	}).Draw(t, "near")
+	zone := rapid.IntRange(-25*3600, 25*3600).Draw(t, "zone")
+	if rapid.Bool().Draw(t, "whole minutes") {
+		zone -= zone % 60
+	}
+	return base.Add(time.Duration(rapid.Int64Range(-1e14, 1e14).Draw(t, "distance"))).In(time.FixedZone("", zone))
+}
+
+// The error names the field and repeats nothing of the text.
+func TestEveryTextHasALimit(t *testing.T) {
+	for name, sample := range map[string]validator{
+		"Start": new(start(false)), "Message": new(conversation.Message{SessionID: "0Mw000000000001AAA", At: noon}),
+		"Close": &conversation.Close{By: conversation.EndUser, SessionID: "0Mw000000000001AAA", At: noon},
+		"SessionStatus": &sessionStatus, "CallFailing": &failing, "Lease": &lease,
+	} {
+		data, err := json.Marshal(sample)
+		require.NoError(t, err)
+		for _, path := range fieldPaths(t, data) {
+			read := reflect.New(reflect.TypeOf(sample).Elem()).Interface().(validator)
+			err := json.Unmarshal(replaceField(t, data, path, strings.Repeat("x", 1<<20)), read)
+			if err == nil {
+				err = read.Validate()
+			}
+			require.ErrorContains(t, err, path, name)
+			require.Less(t, len(err.Error()), 400, name)
+			require.NotContains(t, err.Error(), "xxx", name)
+		}
+	}
 }
 
 // fieldPaths returns the names of the fields of an object, and of its policy as

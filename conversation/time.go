@@ -12,7 +12,7 @@ import (
 var (
 	errDuration = errors.New(`must be a duration such as "10m"`)
 	errTime     = errors.New(`must be a time in RFC 3339, such as "2026-01-15T09:00:00Z"`)
-	errYear     = errors.New("must be a time of the years 1970 to 9999, in UTC")
+	errYear     = errors.New("must be a time of the years 1970 to 9999")
 	errNumber   = errors.New("must be seconds or milliseconds since 1970, of the years 2001 to 5138")
 )
 
@@ -25,7 +25,7 @@ func ParseTime(text string) (time.Time, error) {
 	if err == nil && !inRange(at) {
 		err = errYear
 	}
-	return at, err
+	return at.UTC(), err
 }
 
 // The forms of a time. Go's layouts alone accept more: a zone of 24 hours, one
@@ -52,16 +52,15 @@ func parseTime(text string, form *regexp.Regexp, layout string) (time.Time, erro
 		leap = time.Second
 	}
 	at, err := time.Parse(layout, text)
-	at = at.UTC()
-	if err != nil || leap != 0 && at.Format(time.TimeOnly) != "23:59:59" {
+	if err != nil || leap != 0 && at.UTC().Format(time.TimeOnly) != "23:59:59" {
 		return time.Time{}, errTime
 	}
 	return at.Add(leap), nil
 }
 
+// inRange reports whether the year is in range, both in UTC and in the zone of at.
 func inRange(at time.Time) bool {
-	year := at.UTC().Year()
-	return 1970 <= year && year <= 9999
+	return min(at.Year(), at.UTC().Year()) >= 1970 && max(at.Year(), at.UTC().Year()) <= 9999
 }
 
 // EventTime returns the time that counts for an event: at, or now if at is absent
@@ -154,7 +153,7 @@ func (t *Timestamp) setText(text string) error {
 	case !at.IsZero() && !inRange(at):
 		return errYear
 	}
-	t.Time = at
+	t.Time = at.UTC()
 	return nil
 }
 
@@ -172,7 +171,7 @@ func (t *Timestamp) setNumber(number json.Number) error {
 	case value == 0:
 		t.Time = time.Time{}
 	case minSeconds <= value && value < maxSeconds:
-		t.Time = time.Unix(whole, int64((value-float64(whole))*1e9)).UTC().Truncate(time.Millisecond)
+		t.Time = time.Unix(whole, int64((value-float64(whole))*1e9)).UTC().Round(time.Millisecond)
 	case minMillis <= value && value < maxMillis:
 		t.Time = time.UnixMilli(whole).UTC()
 	default:

@@ -47,6 +47,7 @@ func TestParseTime(t *testing.T) {
 		"2026-03-01T12:00:00-00:00": noon, "2016-12-31T23:59:60Z": time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC),
 		"2017-01-01T00:59:60+01:00": time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC),
 		"1970-01-01T00:00:00Z":      time.Unix(0, 0).UTC(),
+		"9999-12-31T23:59:59+00:01": time.Date(9999, 12, 31, 23, 58, 59, 0, time.UTC),
 	} {
 		got, err := conversation.ParseTime(text)
 		require.NoError(t, err, text)
@@ -56,6 +57,7 @@ func TestParseTime(t *testing.T) {
 		"", "0", "2026-03-01", "2026-03-01T12:00:00", "2026-03-01 12:00:00Z", "2026-03-01T12:00:00+0000", "2026-03-01T9:00:00Z",
 		"2026-03-01T12:00:00,5Z", "2026-03-01T12:00:00+24:00", "2026-03-01T12:00:60Z", "2026-02-30T12:00:00Z",
 		"0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-00:01",
+		"1970-01-01T00:00:00+00:01", "1969-12-31T23:59:59-00:01",
 		"2026-03-01T12:00:00." + strings.Repeat("0", 64) + "Z",
 	} {
 		_, err := conversation.ParseTime(text)
@@ -72,6 +74,7 @@ func TestTimestampFromJSON(t *testing.T) {
 		`1772366400000`:                  noon,
 		`1772366400`:                     noon,
 		`1772366400.25`:                  noon.Add(250 * time.Millisecond),
+		`1772366400.001`:                 noon.Add(time.Millisecond), // as a float it is a little less
 		`1e9`:                            time.Unix(1e9, 0),
 		`1e12`:                           time.UnixMilli(1e12),
 		`99999999999`:                    time.Unix(99999999999, 0),
