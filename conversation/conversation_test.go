@@ -59,6 +59,12 @@ func TestValidateReportsEveryWrongField(t *testing.T) {
 		"message":        {conversation.Message{SessionID: "x"}, []string{"sessionId"}},
 		"close":          {conversation.Close{By: "Agent", SessionID: "x"}, []string{"by", "sessionId"}},
 		"empty close":    {conversation.Close{}, nil},
+		"call failing": {conversation.CallFailing{Attempts: 1_000_001, Answer: conversation.Answer{
+			Message: strings.Repeat("x", 4097), Reason: "a\nb",
+		}}, []string{"activityId", "attempts", "answer.reason", "answer.message"}},
+		"call failing, invalid UTF-8": {conversation.CallFailing{ActivityID: "5", Attempts: 1, Answer: conversation.Answer{
+			Message: "a\xffb",
+		}}, []string{"answer.message"}},
 		"status":         {conversation.SessionStatus{}, []string{"sessionId", "sessionStatus"}},
 		"unknown status": {conversation.SessionStatus{SessionID: "0Mw000000000001", Status: "Consent"}, nil},
 	} {

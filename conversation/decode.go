@@ -28,7 +28,7 @@ func (s *Start) UnmarshalJSON(text []byte) error {
 	if err := unmarshal(text, &read); err != nil {
 		return err
 	}
-	s.At = read.At.Time
+	s.At, s.Previous = read.At.Time, nil
 	if p := read.Previous; p != nil {
 		s.Previous = &PreviousSession{SessionID: p.SessionID, EndsEventsUntil: p.EndsEventsUntil.Time}
 	}

@@ -1,6 +1,9 @@
 package conversation
 
-import "time"
+import (
+	"time"
+	"unicode/utf8"
+)
 
 // Start says which conversation began and under which policy. It is the input of
 // the workflow and the payload of [SignalStart].
@@ -144,8 +147,11 @@ func (c CallFailing) Validate() error {
 		p.optional("code", c.Answer.Code)
 		p.optional("requestId", c.Answer.RequestID)
 		p.time("at", c.Answer.At)
-		if len(c.Answer.Message) > maxMessage {
+		switch {
+		case len(c.Answer.Message) > maxMessage:
 			p.add("message", "has more than %d bytes", maxMessage)
+		case !utf8.ValidString(c.Answer.Message):
+			p.add("message", "is not valid UTF-8")
 		}
 	})
 	return p.err()

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode"
@@ -106,9 +107,23 @@ func (c checker) value(t reflect.Type, field string) error {
 		return c.object(fieldsOf(t), field)
 	case kind == '[' && t != nil && t.Kind() == reflect.Slice:
 		return c.array(t.Elem(), field)
+	case kind == '0' && t != nil && t.Kind() == reflect.Int:
+		return c.integer(field)
 	default:
 		return c.skip(field)
 	}
+}
+
+// integer checks a number that becomes an int.
+func (c checker) integer(field string) error {
+	text, err := c.leaf(field)
+	if err != nil {
+		return err
+	}
+	if _, err := strconv.Atoi(string(text)); err != nil {
+		return &Error{Field: field, Problem: "must be a whole number"}
+	}
+	return nil
 }
 
 // fits reports whether a value of this kind can become a type. Null is absent. A text
@@ -238,6 +253,10 @@ func lastName(err error) string {
 }
 
 func problem(err error, field string) error {
+	// The text of the error itself has the names around the place.
+	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok && syntactic.Err != nil {
+		err = syntactic.Err
+	}
 	switch {
 	case err == nil:
 		return nil

@@ -66,7 +66,9 @@ func TestUnmarshalRefuses(t *testing.T) {
 		"a Kelvin sign":                {`{"\u212A":1,"k":2}`, "has two names that differ only in case"},
 		"unknown names by case":        {`{"secret":1,"Secret":2}`, "has two names that differ only in case"},
 		"a wrong type":                 {`{"name":7}`, "name must be a string, not a JSON number"},
-		"a number with a fraction":     {`{"count":49151123.5}`, "count must be a whole number, not a JSON number"},
+		"a number with a fraction":     {`{"count":49151123.5}`, "count must be a whole number"},
+		"too large a number":           {`{"count":49151123e99}`, "count must be a whole number"},
+		"not JSON, in UTF-8":           {`{"UTF-8 secret":{"surrogate":x}}`, "is not valid JSON"},
 		"a wrong type, deeper":         {`{"policy":7}`, "policy must be an object, not a JSON number"},
 		"a wrong value, deeper":        {`{"policy":{"endAfter":"soon"}}`, "policy.endAfter "},
 		"not JSON":                     {`{"name":`, "name is not valid JSON"},
@@ -81,6 +83,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 			err := strictjson.Unmarshal([]byte(tt.text), &got)
 			require.ErrorContains(t, err, tt.want)
 			require.NotContains(t, strings.ToLower(err.Error()), "49151123", "a value is not repeated")
+			require.NotContains(t, err.Error(), "embedded")
 			require.NotContains(t, strings.ToLower(err.Error()), "secret", "a name that is not ours is not repeated")
 		})
 	}
