@@ -9,10 +9,13 @@ import (
 	"strings"
 	"time"
 
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/conversation"
 )
@@ -20,12 +23,27 @@ import (
 // Description is the status of a conversation, with what only Temporal knows of its
 // workflow.
 type Description struct {
+	// Status is the answer of the workflow. Without an answer it has only the
+	// identifiers and the phase that Temporal has recorded.
 	conversation.Status
 	// Execution is the status of the workflow in Temporal: "Running", "Completed",
 	// "Failed" (it was Blocked for too long), "Canceled", "Terminated" or "TimedOut".
 	Execution string `json:"execution"`
 	// Retrying is nil unless the pending call has failed and is tried again.
 	Retrying *Retrying `json:"retrying,omitempty"`
+	// Failure is nil unless the workflow failed.
+	Failure *Failure `json:"failure,omitempty"`
+	// NoAnswer is why the workflow did not answer: no worker runs, or the workflow
+	// failed on an input that cannot be read. Nil if it answered.
+	NoAnswer error `json:"-"`
+}
+
+// Failure is why a workflow failed.
+type Failure struct {
+	// Reason is an ErrorReason, or the worker's own name, such as "INVALID_REQUEST".
+	Reason string `json:"reason"`
+	// Message has at most 1,000 bytes.
+	Message string `json:"message,omitempty"`
 }
 
 // Retrying is a call to Salesforce that has failed and is tried again.
@@ -51,19 +69,30 @@ func (d Description) IsOver() bool {
 
 // Describe returns the status of a conversation and what Temporal knows of its
 // workflow, also of one that has ended, as long as Temporal retains it. The error is a
-// [*serviceerror.NotFound] when there is none.
+// [*serviceerror.NotFound] when there is none. If only the workflow does not answer,
+// there is no error: see Description.NoAnswer.
 func (s *Sender) Describe(ctx context.Context, id conversation.Identity) (Description, error) {
-	status, err := s.Status(ctx, id)
-	if err != nil {
-		return Description{}, err
+	if err := id.ValidateKey(); err != nil {
+		return Description{}, fmt.Errorf("status: %w", err)
 	}
 	described, err := s.temporal.DescribeWorkflowExecution(ctx, id.WorkflowID(), "")
 	if err != nil {
-		return Description{}, fmt.Errorf("describe %s: %w", id.WorkflowID(), err)
+		return Description{}, fmt.Errorf("status %s: %w", id.WorkflowID(), err)
 	}
-	d := Description{Status: status, Execution: described.GetWorkflowExecutionInfo().GetStatus().String()}
+	info := described.GetWorkflowExecutionInfo()
+	d := Description{Execution: info.GetStatus().String()}
+	if info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_FAILED {
+		d.Failure = s.failureOf(ctx, info.GetExecution())
+	}
+	d.Status, d.NoAnswer = s.Status(ctx, id)
+	if d.NoAnswer != nil {
+		d.Status = recordedStatus(id, info.GetSearchAttributes())
+	}
 	for _, pending := range described.GetPendingActivities() {
-		d.Retrying = retrying(pending, status)
+		// A call that is cancelled is not tried again.
+		if pending.GetState() != enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED && pending.GetLastFailure() != nil {
+			d.Retrying = retrying(pending, d.Failing)
+		}
 	}
 	if d.IsOver() {
 		// The workflow has stopped, so these times will not come true.
@@ -73,10 +102,26 @@ func (s *Sender) Describe(ctx context.Context, id conversation.Identity) (Descri
 	return d, nil
 }
 
-func retrying(pending *workflowpb.PendingActivityInfo, status conversation.Status) *Retrying {
-	if pending.GetLastFailure() == nil {
-		return nil
+// recordedStatus is what Temporal has recorded of a status.
+func recordedStatus(id conversation.Identity, attributes *commonpb.SearchAttributes) conversation.Status {
+	status := conversation.Status{OrgID: id.OrgID, ConversationIdentifier: id.ConversationIdentifier}
+	phase := attributes.GetIndexedFields()[conversation.SessionPhaseKey.GetName()]
+	// Without a phase, the first workflow task has not run yet.
+	_ = converter.GetDefaultDataConverter().FromPayload(phase, &status.Phase)
+	return status
+}
+
+// failureOf is why a run failed.
+func (s *Sender) failureOf(ctx context.Context, run *commonpb.WorkflowExecution) *Failure {
+	err := s.temporal.GetWorkflow(ctx, run.GetWorkflowId(), run.GetRunId()).Get(ctx, nil)
+	failed, ok := errors.AsType[*temporal.ApplicationError](err)
+	if !ok {
+		return &Failure{Reason: "UNKNOWN"}
 	}
+	return &Failure{Reason: cut(failed.Type(), maxReason), Message: cut(failed.Message(), maxFailure)}
+}
+
+func retrying(pending *workflowpb.PendingActivityInfo, failing *conversation.CallFailing) *Retrying {
 	r := &Retrying{
 		Operation: conversation.Operation(pending.GetActivityType().GetName()), Attempt: int(pending.GetAttempt()),
 		LastReason: reasonOf(pending.GetLastFailure()),
@@ -85,36 +130,42 @@ func retrying(pending *workflowpb.PendingActivityInfo, status conversation.Statu
 	if at != nil && pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
 		r.NextTryAt = at.AsTime()
 	}
-	if status.Failing != nil {
-		r.Since = status.Failing.Since
+	if failing != nil {
+		r.Since = failing.Since
 	}
 	return r
 }
 
-// reasonOf is the error type of a failure, at most 240 bytes of it.
+// These limit what is shown of a failure, in bytes.
+const maxReason, maxFailure = 240, 1000
+
+// reasonOf is the error type of a failure.
 func reasonOf(failure *failurepb.Failure) string {
-	reason := failure.GetApplicationFailureInfo().GetType()
 	if failure.GetTimeoutFailureInfo() != nil {
-		reason = "TIMEOUT"
+		return "TIMEOUT"
 	}
-	return strings.ToValidUTF8(reason[:min(240, len(reason))], "")
+	return cut(failure.GetApplicationFailureInfo().GetType(), maxReason)
 }
+
+func cut(text string, limit int) string { return strings.ToValidUTF8(text[:min(limit, len(text))], "") }
 
 var errStillRuns = errors.New("the conversation has not stopped early")
 
 // BeginAgain begins a conversation again whose workflow stopped before the session had
 // ended: it gave up, or an operator cancelled or terminated it. The new workflow has
-// the identity of the old one's input, and the session and the policy that the old one
-// knew last. If the old one was closing the session, the new one closes it.
+// the identity, the session and the policy that the old one knew last. If the old one
+// was closing the session, the new one closes it.
 func (s *Sender) BeginAgain(ctx context.Context, id conversation.Identity) (Receipt, error) {
 	old, err := s.Describe(ctx, id)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", fmt.Errorf("begin again: %w", err)
-	}
-	if !old.IsOver() {
+	case !old.IsOver():
 		return "", fmt.Errorf("begin again: %w", errStillRuns)
+	case old.NoAnswer != nil:
+		return "", fmt.Errorf("begin again: the old workflow must answer first: %w", old.NoAnswer)
 	}
-	start, err := s.inputOf(ctx, id.WorkflowID())
+	start, err := s.lastStart(ctx, id.WorkflowID())
 	if err != nil {
 		return "", fmt.Errorf("begin again: %w", err)
 	}
@@ -129,16 +180,36 @@ func (s *Sender) BeginAgain(ctx context.Context, id conversation.Identity) (Rece
 	return receipt, err
 }
 
-// inputOf reads the input of the last run of a workflow.
-func (s *Sender) inputOf(ctx context.Context, workflowID string) (start conversation.Start, err error) {
+// lastStart reads the start that counts in the last run of a workflow: its input, with
+// the identity of the newest start after it. The workflow's own rule is
+// State.identify in package workflows.
+func (s *Sender) lastStart(ctx context.Context, workflowID string) (last conversation.Start, err error) {
 	history := s.temporal.GetWorkflowHistory(ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	first, err := history.Next()
-	if err != nil {
-		return start, fmt.Errorf("read the history: %w", err)
+	var identifiedAt time.Time
+	for history.HasNext() {
+		event, err := history.Next()
+		if err != nil {
+			return last, fmt.Errorf("read the history: %w", err)
+		}
+		recorded := event.GetEventTime().AsTime()
+		if started := event.GetWorkflowExecutionStartedEventAttributes(); started != nil {
+			if err := client.NewValue(started.GetInput()).Get(&last); err != nil {
+				return last, fmt.Errorf("read the input: %w", err)
+			}
+			if !last.Provisional {
+				identifiedAt = conversation.EventTime(last.At, recorded)
+			}
+		}
+		var newer conversation.Start
+		signal := event.GetWorkflowExecutionSignaledEventAttributes()
+		if signal.GetSignalName() != conversation.SignalStart ||
+			client.NewValue(signal.GetInput()).Get(&newer) != nil || newer.Validate() != nil {
+			continue // the workflow has ignored it too
+		}
+		if at := conversation.EventTime(newer.At, recorded); !at.Before(identifiedAt) {
+			identifiedAt = at
+			last.Identity = newer.Identity
+		}
 	}
-	input := first.GetWorkflowExecutionStartedEventAttributes().GetInput()
-	if err := client.NewValue(input).Get(&start); err != nil {
-		return start, fmt.Errorf("read the input: %w", err)
-	}
-	return start, nil
+	return last, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/urfave/cli/v3"
 
@@ -17,7 +18,8 @@ func statusCommand() *cli.Command {
 		Name:      "status",
 		Usage:     "print the status of a conversation and what happens next",
 		ArgsUsage: workflowIDArgument,
-		Description: "A worker must run, because it answers for a running conversation.\n\n" +
+		Description: "A worker must run, because it answers for the conversation.\n" +
+			"Without one, this command fails, and prints only what Temporal has recorded.\n\n" +
 			"Example:\n   starter status -json 00D000000000001:6f1c2a9e",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, timeoutFlag()},
 		Action: withTimeout(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {
@@ -29,18 +31,23 @@ func statusCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if c.Bool("json") {
+			switch {
+			case !c.Bool("json"):
+				printStatus(c, described)
+				return described.NoAnswer
+			case described.NoAnswer != nil:
+				return described.NoAnswer
+			default:
 				return printJSON(c, described)
 			}
-			printStatus(c, described)
-			return nil
 		}),
 	}
 }
 
 func printStatus(c *cli.Command, s sender.Description) {
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(c.Root().Writer, "%-14s %s\n", name, strings.TrimSpace(fmt.Sprintf(format, args...)))
+		text := strings.TrimSpace(fmt.Sprintf(format, args...))
+		fmt.Fprintf(c.Root().Writer, "%-14s %s\n", name, strings.Map(printable, text))
 	}
 	at := func(name string, t time.Time) {
 		if !t.IsZero() {
@@ -48,8 +55,10 @@ func printStatus(c *cli.Command, s sender.Description) {
 		}
 	}
 	line("conversation", "%s:%s", s.OrgID, s.ConversationIdentifier)
-	line("phase", "%s", s.Phase)
-	line("session", "%s %s", cmp.Or(s.SessionID, "(not known)"), s.SessionStatus)
+	line("phase", "%s", cmp.Or(s.Phase, "(not known)"))
+	if s.NoAnswer == nil {
+		line("session", "%s %s", cmp.Or(s.SessionID, "(not known)"), s.SessionStatus)
+	}
 	at("started", s.StartedAt)
 	at("last message", s.LastMessageAt)
 	at("lease until", s.LeaseUntil)
@@ -70,7 +79,12 @@ func printStatus(c *cli.Command, s sender.Description) {
 		line("blocked by", "%s: %s", s.Blocked.Reason, s.Blocked.Message)
 		at("fails at", s.BlockedUntil)
 	}
-	if s.IsOver() {
+	if f := s.Failure; f != nil {
+		line("failed with", "%s: %s", f.Reason, f.Message)
+	}
+	if s.NoAnswer != nil {
+		line("workflow", "%s; it did not answer", s.Execution)
+	} else if s.IsOver() {
 		line("workflow", "%s before the session had ended; begin it again: starter retry %s:%s",
 			s.Execution, s.OrgID, s.ConversationIdentifier)
 	}
@@ -82,6 +96,14 @@ func printStatus(c *cli.Command, s sender.Description) {
 		line("outcome", "%s %s", o.Why, o.EndedBy)
 		at("ended", o.At)
 	}
+}
+
+// printable replaces what could change the terminal: texts of Salesforce are shown.
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return '\uFFFD'
 }
 
 func relative(t time.Time) string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
 
 	"sessionkeeper/conversation"
 	"sessionkeeper/internal/temporaltest"
@@ -38,4 +39,30 @@ func TestStatusPrintsTextOrJSON(t *testing.T) {
 	var read conversation.Status
 	require.NoError(t, json.Unmarshal([]byte(out), &read))
 	require.Equal(t, conversation.Blocked, read.Phase)
+}
+
+// Without a worker, the command prints what Temporal knows, and fails. What Salesforce
+// sent cannot change the terminal.
+func TestStatusWithoutAnAnswer(t *testing.T) {
+	server := temporaltest.Start(t)
+	server.SetLastRun(temporaltest.Run{WorkflowID: workflowID})
+	server.SetStatus(conversation.Status{
+		Phase: conversation.Active, OrgID: "00D000000000001", ConversationIdentifier: "c1", SessionStatus: "a\x1b[2J\nb",
+	})
+	out, err := starter(t, server, "status", workflowID)
+	require.NoError(t, err)
+	require.Contains(t, out, "session        (not known) a\uFFFD[2J\uFFFDb\n")
+
+	server.Fail(func(method string) error {
+		if method == "QueryWorkflow" {
+			return serviceerror.NewFailedPrecondition("no poller seen for task queue recently, worker may be down")
+		}
+		return nil
+	})
+	out, err = starter(t, server, "status", workflowID)
+	require.ErrorContains(t, err, "worker may be down")
+	require.Equal(t, "conversation   00D000000000001:c1\nphase          (not known)\nworkflow       Running; it did not answer\n", out)
+	out, err = starter(t, server, "status", "-json", workflowID)
+	require.ErrorContains(t, err, "worker may be down")
+	require.Empty(t, out)
 }

@@ -1,8 +1,10 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -43,14 +45,17 @@ func (s *server) getConversation(w http.ResponseWriter, r *http.Request) error {
 	found, err := s.sender.Describe(ctx, conversation.Identity{
 		OrgID: r.PathValue("orgId"), ConversationIdentifier: r.PathValue("conversationIdentifier"),
 	})
-	if err != nil {
-		return s.statusProblem(err)
+	if err = cmp.Or(err, found.NoAnswer); err != nil {
+		return s.statusProblem(found, err)
 	}
 	writeJSON(w, http.StatusOK, "application/json", newStatus(found, time.Now()))
 	return nil
 }
 
-func (s *server) statusProblem(err error) *problem {
+func (s *server) statusProblem(found sender.Description, err error) *problem {
+	if f := found.Failure; f != nil {
+		return newProblem(http.StatusBadGateway, fmt.Sprintf("The workflow failed with %s and has no status: %s", f.Reason, f.Message))
+	}
 	if invalid, ok := errors.AsType[*conversation.InvalidError](err); ok {
 		p := newProblem(http.StatusBadRequest, "the path is invalid")
 		p.addFields(nil, invalid.Fields...)

@@ -103,7 +103,7 @@ func TestIdentifierMayContainAnyCharacter(t *testing.T) {
 	for _, id := range []string{"a/b", "..", ".", "a b", "100%", "a%2Fb", "?x=1#y", "a:b", "+15"} {
 		srv.temporal.SetLastRun(temporaltest.Run{WorkflowID: "00D000000000001:" + id})
 		srv.temporal.SetStatus(conversation.Status{
-			Phase: conversation.Active, OrgID: "00D000000000001", ConversationIdentifier: id,
+			Phase: conversation.Active, OrgID: "00D000000000001", ConversationIdentifier: id, StartedAt: time.Unix(0, 0),
 		})
 		got := srv.getStatus(t, id)
 		if id == ".." || id == "." {

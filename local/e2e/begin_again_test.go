@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"sessionkeeper/conversation"
 	"sessionkeeper/sandbox/simulator"
@@ -52,12 +53,15 @@ func TestGaveUpIsBegunAgain(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t, sharedStack(t))
 	fault := k.answers(0, simulator.Answer{ErrorReason: "END_USER_NOT_FOUND"})
-	k.start(conversation.Policy{BlockedFor: new(conversation.Duration(time.Second)), EndAfter: new(conversation.Duration(time.Hour))})
+	wrong := *k
+	wrong.id.AuthorizationContext = "Wrong_Context"
+	wrong.start(conversation.Policy{BlockedFor: new(conversation.Duration(time.Second)), EndAfter: new(conversation.Duration(time.Hour))})
+	k.start(conversation.Policy{}) // corrects the identity in the same run
 	k.hangUp()
 	require.Error(t, k.result(nil))
 	text := succeed(t, k.s.TemporalAddress, "starter", "status", k.id.WorkflowID())
 	require.Contains(t, text, "Failed before the session had ended; begin it again: starter retry "+k.id.WorkflowID())
-	require.Contains(t, text, "END_USER_NOT_FOUND")
+	require.Contains(t, text, "failed with    END_USER_NOT_FOUND: End was blocked for 1s: ")
 	require.True(t, k.s.Sandbox.RemoveFault(fault))
 
 	text = succeed(t, k.s.TemporalAddress, "starter", "retry", k.id.WorkflowID())
@@ -65,6 +69,26 @@ func TestGaveUpIsBegunAgain(t *testing.T) {
 	outcome := k.ended()
 	require.Equal(t, conversation.Closed, outcome.Why)
 	require.Equal(t, "EndUser", outcome.EndedBy)
+	calls := k.calls()
+	require.Equal(t, k.id.AuthorizationContext, calls[len(calls)-1].AuthorizationContext, "the corrected identity counts")
 	require.Equal(t, conversation.Duration(time.Hour), *outcome.Policy.EndAfter, "it keeps its policy")
 	require.Contains(t, fail(t, k.s.TemporalAddress, "starter", "retry", k.id.WorkflowID()), "has not stopped early")
+}
+
+// Such a workflow does not answer, but Temporal knows why it failed.
+func TestStatusOfAStartThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	k := newTalk(t, sharedStack(t))
+	run, err := k.s.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+		ID: k.id.WorkflowID(), TaskQueue: conversation.DefaultTaskQueue,
+	}, conversation.WorkflowType, "no start")
+	require.NoError(t, err)
+	require.Error(t, run.Get(t.Context(), nil))
+	described, err := k.Describe(t.Context(), k.id)
+	require.NoError(t, err)
+	require.Error(t, described.NoAnswer)
+	require.Equal(t, "Failed", described.Execution)
+	require.Equal(t, "INVALID_REQUEST", described.Failure.Reason)
+	require.Contains(t, described.Failure.Message, "start conversation: ")
+	require.Contains(t, fail(t, k.s.TemporalAddress, "starter", "retry", k.id.WorkflowID()), "the old workflow must answer first")
 }
