@@ -3,7 +3,7 @@ package sender
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -23,7 +23,7 @@ type reporter struct {
 	deliver func(ctx context.Context, s *send)
 	logger  *slog.Logger
 	// unavailable: the last send failed. rejected: one failed for good.
-	unavailable, rejected atomic.Bool
+	unavailable, rejected notice
 
 	// lifetime limits all sends. Several callers may wait for one send, so no
 	// caller's context limits it. stop ends lifetime.
@@ -117,7 +117,7 @@ func (r *reporter) log(s *send) {
 	case s.err == nil:
 		// Only the success of a repeated send shows that Temporal accepts reports
 		// that it rejected before.
-		available, accepted := r.unavailable.Swap(false), s.repeated && r.rejected.Swap(false)
+		available, accepted := r.unavailable.end(), s.repeated && r.rejected.end()
 		if available || accepted {
 			r.logger.Info("Temporal accepts reports again")
 		}
@@ -125,12 +125,42 @@ func (r *reporter) log(s *send) {
 	case !s.kept:
 		// The caller who has begun it gets the error.
 	case !IsRetryable(s.err):
-		if !r.rejected.Swap(true) {
+		if r.rejected.begin() {
 			r.logger.Error("Temporal rejects reports; they are stored and will be repeated", "error", s.err)
 		}
-	case !r.unavailable.Swap(true):
+	case r.unavailable.begin():
 		r.logger.Warn("Temporal does not accept reports; they are stored and will be repeated", "error", s.err)
 	}
+}
+
+// notice says when a fault is to be logged. A fault that comes and goes is logged at
+// most once in noticeInterval.
+type notice struct {
+	mu sync.Mutex
+	// logged: the fault that lasts has been logged.
+	logged bool
+	last   time.Time
+}
+
+const noticeInterval = time.Minute
+
+// begin reports whether a fault that lasts or begins is to be logged now.
+func (n *notice) begin() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.logged || time.Since(n.last) < noticeInterval {
+		return false
+	}
+	n.logged, n.last = true, time.Now()
+	return true
+}
+
+// end reports whether the end of a fault is to be logged.
+func (n *notice) end() (was bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	was, n.logged = n.logged, false
+	return was
 }
 
 // close sends what is left and releases all leases, as long as ctx allows. It

@@ -598,6 +598,23 @@ func TestRejectionIsLoggedOnce(t *testing.T) {
 	})
 }
 
+func TestFaultThatComesAndGoesIsLoggedOnceAMinute(t *testing.T) {
+	var said bytes.Buffer
+	windowed(t, sender.Options{Logger: slog.New(slog.NewTextHandler(&said, nil))}, func(t *testing.T, s *sender.Sender, c *connection) {
+		for i := range 100 {
+			other := full
+			other.ConversationIdentifier = fmt.Sprint("c", i)
+			c.set(func(c *connection) { c.down = i%2 == 0 })
+			_, err := s.Message(t.Context(), other, conversation.Message{})
+			require.Equal(t, c.down, err != nil)
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		require.Equal(t, 2, strings.Count(said.String(), "Temporal does not accept reports"), said.String())
+		require.Equal(t, 2, strings.Count(said.String(), "Temporal accepts reports again"), said.String())
+	})
+}
+
 func TestSessionChangeIsAFlushAndANewEntry(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
 		of := func(session string, at time.Time) sender.Receipt {
