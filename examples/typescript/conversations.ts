@@ -9,24 +9,26 @@ import {
 import { defineSearchAttributeKey, SearchAttributeType, type Workflow } from '@temporalio/common';
 import {
   type Close,
-  type Identity,
+  type Input,
   type Message,
   type Outcome,
   type Start,
   type Status,
-  workflowId,
 } from './contract.js';
+
+/** The fields that name a conversation. With more than the two identifiers, an event can start its workflow. */
+export type Identity = Omit<Input, 'policy' | 'at' | 'previous' | 'provisional'>;
+
+export const workflowId = (id: Identity) => `${id.orgId}:${id.conversationIdentifier}`;
 
 const sessionPhase = defineSearchAttributeKey('SessionPhase', SearchAttributeType.KEYWORD);
 const orgId = defineSearchAttributeKey('OrgId', SearchAttributeType.KEYWORD);
 
 /** An event, and the workflow input that starts the conversation if this is its first event. */
 interface Event {
-  input: Start;
+  input: Input;
   signal: string;
-  payload: { at?: string };
-  /** The session that this event ends, for a close that names one. */
-  endsSession?: string;
+  payload: { sessionId?: string; at?: string };
 }
 
 /** A close that waits. All its attempts have the same update id. */
@@ -74,7 +76,6 @@ export class Conversations {
       input: provisional(id, close),
       signal: 'close',
       payload: close,
-      endsSession: close.sessionId,
       updateId: randomUUID(),
     };
     try {
@@ -86,7 +87,8 @@ export class Conversations {
     } catch (err) {
       if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
       const lastRun = await this.lastRun(event.input);
-      return lastRun.outcome && belongsTo(lastRun, event) ? lastRun.outcome : this.update(event, 'ALLOW_DUPLICATE');
+      if (lastRun.outcome && belongsTo(lastRun, event)) return lastRun.outcome;
+      return this.update({ ...event, input: after(lastRun, event.input) }, 'ALLOW_DUPLICATE');
     }
   }
 
@@ -100,7 +102,9 @@ export class Conversations {
       await this.signal(event, 'REJECT_DUPLICATE');
     } catch (err) {
       if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
-      if (!belongsTo(await this.lastRun(event.input), event)) await this.signal(event, 'ALLOW_DUPLICATE');
+      const lastRun = await this.lastRun(event.input);
+      if (belongsTo(lastRun, event)) return;
+      await this.signal({ ...event, input: after(lastRun, event.input) }, 'ALLOW_DUPLICATE');
     }
   }
 
@@ -124,7 +128,7 @@ export class Conversations {
     });
   }
 
-  private options(input: Start, workflowIdReusePolicy: WorkflowIdReusePolicy) {
+  private options(input: Input, workflowIdReusePolicy: WorkflowIdReusePolicy) {
     return {
       workflowId: workflowId(input),
       taskQueue: this.taskQueue,
@@ -153,10 +157,10 @@ interface LastRun {
   outcome?: Outcome;
 }
 
-/** Whether an event belongs to a run that has ended: it ends that run's session, or it happened before the run's end. */
+/** Whether an event belongs to a run that has ended: it names that run's session, or it happened before the run's end. */
 function belongsTo({ endsEventsUntil, outcome }: LastRun, event: Event): boolean {
-  if (sameSession(event.endsSession, outcome?.sessionId)) return true;
-  const { at } = event.payload;
+  const { sessionId, at } = event.payload;
+  if (sameSession(sessionId, outcome?.sessionId)) return true;
   return at !== undefined && endsEventsUntil !== undefined && new Date(at) <= endsEventsUntil;
 }
 
@@ -165,7 +169,16 @@ function sameSession(a?: string, b?: string): boolean {
   return !!a && !!b && a.slice(0, 15) === b.slice(0, 15);
 }
 
+/** The input of the run after another one: it says what is known of the session before, and keeps its policy. */
+function after({ endsEventsUntil, outcome }: LastRun, input: Input): Input {
+  return {
+    ...input,
+    policy: input.policy ?? (input.provisional ? outcome?.policy : undefined),
+    previous: { sessionId: outcome?.sessionId, endsEventsUntil: endsEventsUntil?.toISOString() },
+  };
+}
+
 /** The workflow input for a conversation whose first event is not a start. */
-function provisional(id: Identity, event: { sessionId?: string; at?: string }): Start {
+function provisional(id: Identity, event: { sessionId?: string; at?: string }): Input {
   return { ...id, sessionId: event.sessionId ?? id.sessionId, at: event.at, provisional: true };
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { type Identity, type Message, workflowId } from './contract.js';
-import type { Conversations } from './conversations.js';
+import type { Message } from './contract.js';
+import { type Conversations, type Identity, workflowId } from './conversations.js';
 
 /** What the sender knows of one conversation. Times are milliseconds since 1970; 0 means none. */
 interface Entry {
