@@ -56,9 +56,9 @@ func TestValidateReportsEveryWrongField(t *testing.T) {
 			s.Policy.InactivateAfter = new(conversation.Duration(-1))
 			s.Policy.BlockedFor = new(conversation.Duration(366 * 24 * time.Hour))
 		}), []string{"policy.inactivateAfter", "policy.blockedFor"}},
-		"message":        {conversation.Message{SessionID: "x"}, []string{"sessionId"}},
-		"close":          {conversation.Close{By: "Agent", SessionID: "x"}, []string{"by", "sessionId"}},
-		"empty close":    {conversation.Close{}, nil},
+		"message":     {conversation.Message{SessionID: "x"}, []string{"sessionId"}},
+		"close":       {conversation.Close{By: "Agent", SessionID: "x"}, []string{"by", "sessionId"}},
+		"empty close": {conversation.Close{}, nil},
 		"call failing": {conversation.CallFailing{Attempts: 1_000_001, Answer: conversation.Answer{
 			Message: strings.Repeat("x", 4097), Reason: "a\nb",
 		}}, []string{"activityId", "attempts", "answer.reason", "answer.message"}},

@@ -423,7 +423,7 @@ func drawTime(t *rapid.T) time.Time {
 func TestEveryTextHasALimit(t *testing.T) {
 	for name, sample := range map[string]validator{
 		"Start": new(start(false)), "Message": new(conversation.Message{SessionID: "0Mw000000000001AAA", At: noon}),
-		"Close": &conversation.Close{By: conversation.EndUser, SessionID: "0Mw000000000001AAA", At: noon},
+		"Close":         &conversation.Close{By: conversation.EndUser, SessionID: "0Mw000000000001AAA", At: noon},
 		"SessionStatus": &sessionStatus, "CallFailing": &failing, "Lease": &lease,
 	} {
 		data, err := json.Marshal(sample)

@@ -40,7 +40,7 @@ func ingestCommand() *cli.Command {
 			&cli.DurationFlag{
 				Name: "window", Usage: "how long messages are absorbed between two reports; 0 reports every message",
 			},
-			&cli.IntFlag{Name: "concurrency", Usage: "conversations that get events at the same time", Value: 64},
+			&cli.IntFlag{Name: "concurrency", Usage: "`NUMBER` of conversations that get events at the same time, 1 to 1024", Value: 64},
 		},
 		Action: withSender(runIngest),
 	}
@@ -110,12 +110,16 @@ func ingestOptions(c *cli.Command) (ingest.Options, error) {
 		return o, fmt.Errorf("-from %d: lines are counted from 1", o.From)
 	case c.Duration("window") < 0:
 		return o, fmt.Errorf("-window %s: want 0 or more", c.Duration("window"))
-	case o.Concurrency < 1:
-		return o, fmt.Errorf("-concurrency %d: want at least 1", o.Concurrency)
+	case o.Concurrency < 1 || o.Concurrency > maxConcurrency:
+		return o, fmt.Errorf("-concurrency %d: want 1 to %d", o.Concurrency, maxConcurrency)
 	default:
 		return o, nil
 	}
 }
+
+// maxConcurrency limits the memory of messages that are held back: each of the
+// conversations that get events at the same time may hold 1 MiB.
+const maxConcurrency = 1024
 
 func isRegular(file *os.File) bool {
 	info, err := file.Stat()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -75,6 +76,31 @@ func TestMessagesOfABacklogBecomeOne(t *testing.T) {
 			require.Equal(t, int64(len(test.lines)), progress.Events(), "every line counts")
 		})
 	}
+}
+
+// A log that goes on does not keep a message back.
+func TestHeldMessageIsSentWhileTheLogGoesOn(t *testing.T) {
+	h := newHarness(t)
+	log, write := io.Pipe()
+	done := make(chan error)
+	go func() { done <- h.run(t.Context(), log, ingest.Options{Coalesce: true}) }()
+	_, err := io.WriteString(write, message("c", 1)+"\n"+message("c", 2)+"\n")
+	require.NoError(t, err)
+	for called := h.server.NextCall(); len(h.sent("c")) == 0; called = h.server.NextCall() {
+		<-called
+	}
+	require.Equal(t, []string{"message 02"}, h.sent("c"))
+	require.NoError(t, write.Close())
+	require.NoError(t, <-done)
+}
+
+// Long lines are not held back without limit.
+func TestHeldMessagesAreBounded(t *testing.T) {
+	h := newHarness(t)
+	padded := strings.Replace(message("c", 1), `"orgId"`, `"padding":"`+strings.Repeat("x", 100<<10)+`","orgId"`, 1)
+	log := strings.NewReader(strings.Repeat(padded+"\n", 25))
+	require.NoError(t, h.run(t.Context(), log, ingest.Options{Coalesce: true}))
+	require.Len(t, h.server.Calls(), 3, "one after each 11 lines, and the rest")
 }
 
 func TestPacedMessagesStaySeparate(t *testing.T) {
