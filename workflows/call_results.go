@@ -42,7 +42,7 @@ func (s *State) canEndLater() bool {
 // its first failure ends it. Such a failure must not block the conversation.
 func (s *State) callFailed(c call, err error, cancelRequested bool, now time.Time) {
 	answer, ok := s.answerFrom(c, err, now)
-	if ok && !s.countAnswer(c, answer) || c.generation != s.Generation || s.Outcome != nil {
+	if ok && !s.countAnswer(c, answer) {
 		return
 	}
 	switch {

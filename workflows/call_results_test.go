@@ -34,6 +34,35 @@ func TestFailureOfACancelledCallBlocksNothing(t *testing.T) {
 	}
 }
 
+// A call that is no longer due changes no phase, however it ended.
+func TestResultOfACallThatIsNotDueChangesNoPhase(t *testing.T) {
+	for name, event := range map[string]func(*State, time.Time){
+		"message: nothing is due": func(s *State, now time.Time) { s.applyMessage(conversation.Message{At: now}, now) },
+		"close: an End is due":    func(s *State, now time.Time) { s.applyClose(conversation.Close{At: now}, now) },
+	} {
+		s, due, now := idle(t)
+		event(s, now)
+		s.callFailed(due, temporal.NewApplicationError("busy", "INTERNAL_ERROR"), false, now)
+		require.Equal(t, conversation.Active, s.Phase(), name)
+		s.callSucceeded(due, conversation.Answer{Attempt: 1}, now)
+		require.Equal(t, conversation.Active, s.Phase(), name)
+	}
+}
+
+// An answer for an earlier session counts for that session only, if it is still known.
+func TestAnswerForAnEarlierSession(t *testing.T) {
+	s := active(s1)
+	s.callSucceeded(call{Operation: conversation.End, generation: 7}, conversation.Answer{Attempt: 3}, at(1))
+	s.Replaced = &replaced{Generation: 7}
+	s.callSucceeded(call{Operation: conversation.End, generation: 6}, conversation.Answer{Attempt: 3}, at(1))
+	require.Zero(t, s.Replaced.Attempts)
+	s.callSucceeded(call{Operation: conversation.End, generation: 7}, conversation.Answer{Attempt: 3}, at(1))
+	require.Equal(t, 3, s.Replaced.Attempts)
+	require.Nil(t, s.LastAnswer)
+	require.Zero(t, s.Attempts)
+	require.Nil(t, s.Outcome)
+}
+
 func TestInactivateDoesNotCountAfterANewerMessage(t *testing.T) {
 	for _, answer := range []conversation.Answer{{Attempt: 1}, {Attempt: 1, NotActive: true}} {
 		s, due, now := idle(t)

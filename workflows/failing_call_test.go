@@ -134,3 +134,16 @@ func TestSupersededCloseSaysWhichSession(t *testing.T) {
 	require.Equal(t, s1, closed.outcome.SessionID)
 	require.Equal(t, 3, closed.outcome.Attempts)
 }
+
+// A close of a session that was replaced before it arrived gets that session's outcome,
+// also if the current session has had a call.
+func TestCloseOfAReplacedSession(t *testing.T) {
+	h := newHarness(t)
+	h.signal(5, "start", started(s2, 5))
+	closed := h.closeAndWait(700, conversation.Close{At: at(2)})
+	h.signal(800, "close", conversation.Close{SessionID: s2, At: at(800)})
+	h.run()
+	require.Equal(t, []string{"605 Inactivate by System", "800 End by System"}, h.calls)
+	require.NoError(t, closed.err)
+	require.Equal(t, conversation.NewSession, closed.outcome.Why)
+}

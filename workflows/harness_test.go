@@ -31,6 +31,8 @@ type harness struct {
 	timers  []string
 	phases  []string
 	updates int
+	// problems are the errors that the workflow logged.
+	problems errorLog
 }
 
 // reply is Salesforce's answer to one attempt.
@@ -53,12 +55,9 @@ func busy() (conversation.Answer, error) {
 
 func newHarness(t *testing.T) *harness {
 	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(discardLogger{})
-	h := &harness{
-		TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(),
-		t:                       t,
-		replies:                 map[conversation.Operation][]reply{},
-	}
+	h := &harness{t: t, replies: map[conversation.Operation][]reply{}}
+	suite.SetLogger(&h.problems)
+	h.TestWorkflowEnvironment = suite.NewTestWorkflowEnvironment()
 	Register(h.TestWorkflowEnvironment)
 	h.SetStartTime(t0)
 	h.SetTestTimeout(20 * time.Second)
@@ -170,11 +169,23 @@ func (h *harness) closeAndWait(seconds int, c conversation.Close) *closeResult {
 			OnReject: func(err error) { a.err, a.returned = err, true },
 			OnComplete: func(result any, err error) {
 				a.returned, a.err = true, err
-				a.outcome, _ = result.(*conversation.Outcome)
+				if outcome, ok := result.(*conversation.Outcome); ok {
+					a.outcome = new(*outcome) // as it was: the workflow goes on with its own
+				}
 			},
 		}, c)
 	})
 	return a
+}
+
+// errorLog keeps the errors that the workflow logs.
+type errorLog struct {
+	discardLogger
+	lines []string
+}
+
+func (l *errorLog) Error(text string, pairs ...any) {
+	l.lines = append(l.lines, text+" "+fmt.Sprint(pairs...))
 }
 
 // discardLogger discards the log of the test environment.

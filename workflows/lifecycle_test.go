@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -281,6 +282,23 @@ func TestBlockedForTooLong(t *testing.T) {
 	require.Equal(t, 403, answer.HTTPStatus)
 	require.Equal(t, "r1", answer.RequestID)
 	require.Equal(t, 7800*time.Second, h.Now().Sub(t0))
+}
+
+// The server ends a call that is retried for too long. Nothing else logs that.
+func TestCallThatIsGivenUpIsLogged(t *testing.T) {
+	h := newHarness(t)
+	h.salesforce(conversation.End, times(100_000, busy)...)
+	h.signal(10, "close", conversation.Close{})
+	h.run()
+	var failure *temporal.ApplicationError
+	require.ErrorAs(t, h.GetWorkflowError(), &failure)
+	require.Equal(t, "INTERNAL_ERROR", failure.Type())
+	require.Equal(t, 1, strings.Count(strings.Join(h.problems.lines, "\n"), "Call given up, an operator is needed"))
+
+	h = newHarness(t)
+	h.salesforce(conversation.Inactivate, refused)
+	h.run()
+	require.NotContains(t, strings.Join(h.problems.lines, "\n"), "Call given up", "the activity has logged it")
 }
 
 func TestInvalidStartFails(t *testing.T) {

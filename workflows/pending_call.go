@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -62,10 +63,22 @@ func (r *runner) completeCall(ctx workflow.Context) {
 	now := workflow.Now(ctx)
 	if err != nil {
 		r.state.callFailed(p.call, err, p.cancelRequested, now)
+		logGivenUp(ctx, err, r.state.Blocked)
 	} else {
 		r.state.callSucceeded(p.call, answer, now)
 	}
 	r.state.Failing = nil
+}
+
+// logGivenUp logs that a call became Blocked because its time was over. The activity
+// has logged an answer that needs an operator.
+func logGivenUp(ctx workflow.Context, err error, blocked *conversation.Answer) {
+	answered, ok := errors.AsType[*temporal.ApplicationError](err)
+	if blocked == nil || ok && answered.NonRetryable() {
+		return
+	}
+	workflow.GetLogger(ctx).Error("Call given up, an operator is needed",
+		"operation", blocked.Operation, "reason", blocked.Reason, "attempt", blocked.Attempt, "requestId", blocked.RequestID)
 }
 
 func startCall(ctx workflow.Context, c call) *pendingCall {

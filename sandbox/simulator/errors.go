@@ -187,7 +187,7 @@ var defaultAnswers = map[Cause]Answer{
 		"Channel address {channelAddressIdentifier} of end user {endUserClientId} is inactive"),
 	EndUserNotFound: businessFailure(EndUserNotFound, http.StatusNotFound, 10105,
 		"End user {endUserClientId} was not found"),
-	ActiveConversationNotFound: businessFailure(ActiveConversationNotFound, http.StatusNotFound, 10072,
+	ActiveConversationNotFound: businessFailure(ActiveConversationNotFound, http.StatusNotFound, 10025,
 		"No active conversation {conversationIdentifier} with end user {endUserClientId}"),
 	SessionNotFound: businessFailure(SessionNotFound, http.StatusNotFound, 10071,
 		"Session {sessionId} of end user {endUserClientId} was not found"),

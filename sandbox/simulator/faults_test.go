@@ -37,8 +37,8 @@ func TestFaultAnswers(t *testing.T) {
 			404, `{"code":10105,"message":"End user ` + endUser + ` was not found"}`, "",
 		},
 		"unknown code": {
-			simulator.Answer{Code: 10025},
-			400, `{"code":10025,"message":"Bad Request ` + personalData + `"}`, "",
+			simulator.Answer{Code: 10035},
+			400, `{"code":10035,"message":"Bad Request ` + personalData + `"}`, "",
 		},
 		"ambiguous code": {
 			simulator.Answer{Code: 10102},

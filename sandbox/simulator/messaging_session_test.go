@@ -188,7 +188,7 @@ func TestBusinessFailure(t *testing.T) {
 		"CHANNEL_ADDRESS_NOT_FOUND":     {body: m{"channelAddressIdentifier": "other"}, code: 10017},
 		"CHANNEL_ADDRESS_IS_INACTIVE":   {body: m{"channelAddressIdentifier": inactiveChannel}, code: 10031},
 		"END_USER_NOT_FOUND":            {body: m{"endUserClientId": "end-user-2"}, code: 10105},
-		"ACTIVE_CONVERSATION_NOT_FOUND": {body: m{"conversationIdentifier": "other"}, code: 10072},
+		"ACTIVE_CONVERSATION_NOT_FOUND": {body: m{"conversationIdentifier": "other"}, code: 10025},
 		"SESSION_NOT_FOUND":             {body: m{"sessionId": "0Mw000000000000AAA"}, code: 10071},
 	} {
 		t.Run(reason, func(t *testing.T) {
