@@ -427,3 +427,18 @@ func last(s *State) string {
 	}
 	return summarize(s)
 }
+
+// A start after the end is not a message, unless the next session is being closed too:
+// then it takes that close back.
+func TestStartOfTheNextSession(t *testing.T) {
+	s := active(s1)
+	s.end(conversation.Closed, "EndUser", at(10), at(11))
+	s.applyStart(started(s2, 20), at(20))
+	require.NotNil(t, s.Next)
+	require.Zero(t, s.Next.LastMessage)
+
+	s.applyClose(conversation.Close{SessionID: s2, At: at(30)}, at(30))
+	require.NotNil(t, s.Next.Closing)
+	s.applyStart(started(s2, 40), at(40))
+	require.Equal(t, at(40), s.Next.LastMessage.At)
+}

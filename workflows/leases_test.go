@@ -124,3 +124,24 @@ func TestTooManyLeasesShareOneEntry(t *testing.T) {
 	require.Len(t, s.Leases, maxLeases)
 	require.Equal(t, at(60+3*maxLeases-1+1200), s.inactivateAt(), "late, never early")
 }
+
+// Only an Inactive conversation that nothing else decides waits for the holder's report.
+func TestGraceOfALease(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*State)
+		want   time.Time
+	}{
+		"Inactive":                        {func(*State) {}, at(730)},
+		"Active":                          {func(s *State) { s.InactiveSince = time.Time{} }, time.Time{}},
+		"Ended":                           {func(s *State) { s.Outcome = &conversation.Outcome{} }, time.Time{}},
+		"closing":                         {func(s *State) { s.Closing = &conversation.Closing{} }, time.Time{}},
+		"Blocked":                         {func(s *State) { s.Blocked = &conversation.Answer{} }, time.Time{}},
+		"the lease ended before Inactive": {func(s *State) { s.Leases[0].Until = at(600) }, time.Time{}},
+	} {
+		s := active(s1)
+		s.InactiveSince = at(600)
+		s.Leases = []lease{{Holder: "a", At: at(500), Until: at(700)}}
+		tt.change(s)
+		require.Equal(t, tt.want, s.leaseGraceUntil(), name)
+	}
+}
