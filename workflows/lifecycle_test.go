@@ -211,6 +211,7 @@ func TestLifecycle(t *testing.T) {
 				h.signal(706, "call-failing", "now!")
 				h.signal(707, "close", map[string]any{"SessionId": s2, "by": "EndUser"})
 				h.signal(708, "close", raw("json/plain", []byte(`{"sessionId":"`+s1+`","sessionId":"`+s2+`"}`)))
+				h.signal(709, "close", raw("json/plain", []byte(`null`)))
 			},
 			[]string{"1100 Inactivate by System", "4700 End by System"},
 			outcome{conversation.Idle, "System", 4700},
@@ -222,6 +223,11 @@ func TestLifecycle(t *testing.T) {
 			},
 			[]string{"500 End by EndUser"},
 			outcome{conversation.Closed, "EndUser", 500},
+		},
+		"a close by an unknown party is by System": {
+			none, func(h *harness) { h.signal(500, "close", map[string]any{"by": "Agent"}) },
+			[]string{"500 End by System"},
+			outcome{conversation.Closed, "System", 500},
 		},
 		"a close of an earlier session with a field that cannot be read changes nothing": {
 			none, func(h *harness) {
