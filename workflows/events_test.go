@@ -442,3 +442,22 @@ func TestStartOfTheNextSession(t *testing.T) {
 	s.applyStart(started(s2, 40), at(40))
 	require.Equal(t, at(40), s.Next.LastMessage.At)
 }
+
+// The next session takes over a message or a close that arrived before its start, unless
+// it is older or names another session.
+func TestNextSessionTakesOverWhatCameTooEarly(t *testing.T) {
+	for name, tt := range map[string]struct {
+		message conversation.Message
+		want    time.Time
+	}{
+		"after the start":                  {conversation.Message{At: at(150)}, at(150)},
+		"before the start":                 {conversation.Message{At: at(50)}, at(100)},
+		"of the session before, but later": {conversation.Message{SessionID: s1, At: at(150)}, at(100)},
+	} {
+		s := active(s1)
+		s.applyMessage(tt.message, at(160))
+		s.applyStart(started(s2, 100), at(170))
+		require.Equal(t, s2, s.Identity.SessionID, name)
+		require.Equal(t, tt.want, s.LastActivityAt, name)
+	}
+}

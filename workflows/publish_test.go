@@ -97,6 +97,31 @@ func TestDetailsSayWhyAndWhatIsNext(t *testing.T) {
 	}
 }
 
+// The status has the times that come true if no event arrives, and no others.
+func TestStatusHasNoTimeThatWillNotComeTrue(t *testing.T) {
+	status := func(change func(*runner)) conversation.Status {
+		r := &runner{state: active(s1)}
+		r.state.Leases = []lease{{Holder: "a", At: at(1), Until: at(60)}}
+		change(r)
+		return r.status()
+	}
+	got := status(func(*runner) {})
+	require.Equal(t, at(660), got.InactivateAt)
+	require.Equal(t, at(60), got.LeaseUntil)
+	require.Equal(t, at(4200), status(func(r *runner) { r.state.InactiveSince = at(600) }).EndAt)
+	for name, change := range map[string]func(*runner){
+		"closing": func(r *runner) { r.state.Closing = &conversation.Closing{} },
+		"calling": func(r *runner) { r.pendingCall = &pendingCall{} },
+		"Blocked": func(r *runner) { r.state.Blocked = &conversation.Answer{} },
+		"Ended":   func(r *runner) { r.state.Outcome = &conversation.Outcome{} },
+	} {
+		got := status(change)
+		require.Zero(t, got.InactivateAt, name)
+		require.Zero(t, got.EndAt, name)
+		require.Zero(t, got.LeaseUntil, name)
+	}
+}
+
 // What the history says of a timer.
 func TestTimerSummarySaysWhatTheTimerIsFor(t *testing.T) {
 	s := active(s1)
