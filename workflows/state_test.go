@@ -195,3 +195,15 @@ func fill(t *testing.T, v reflect.Value, depth int, path string) {
 		t.Fatalf("%s: cannot fill a %s", path, v.Kind())
 	}
 }
+
+func TestOnlyACloseOfTheWorkflowIsCanceled(t *testing.T) {
+	s := active(s1)
+	s.markCanceled()
+	require.Nil(t, s.Outcome, "the End failed")
+	s.end(conversation.EndedInSalesforce, "Agent", at(1), at(2))
+	s.markCanceled()
+	require.Equal(t, conversation.EndedInSalesforce, s.Outcome.Why)
+	s.Outcome.Why = conversation.Closed
+	s.markCanceled()
+	require.Equal(t, conversation.Canceled, s.Outcome.Why)
+}
