@@ -40,7 +40,9 @@ func ingestCommand() *cli.Command {
 			&cli.DurationFlag{
 				Name: "window", Usage: "how long messages are absorbed between two reports; 0 reports every message",
 			},
-			&cli.IntFlag{Name: "concurrency", Usage: "`NUMBER` of conversations that get events at the same time, 1 to 1024", Value: 64},
+			&cli.IntFlag{
+				Name: "concurrency", Value: 64, Usage: "`NUMBER` of conversations that get events at the same time, 1 to 1024",
+			},
 		},
 		Action: withSender(runIngest),
 	}

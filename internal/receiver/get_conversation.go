@@ -53,9 +53,6 @@ func (s *server) getConversation(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) statusProblem(found sender.Description, err error) *problem {
-	if f := found.Failure; f != nil {
-		return newProblem(http.StatusBadGateway, fmt.Sprintf("The workflow failed with %s and has no status: %s", f.Reason, f.Message))
-	}
 	if invalid, ok := errors.AsType[*conversation.InvalidError](err); ok {
 		p := newProblem(http.StatusBadRequest, "the path is invalid")
 		p.addFields(nil, invalid.Fields...)
@@ -69,6 +66,10 @@ func (s *server) statusProblem(found sender.Description, err error) *problem {
 	if noWorker || failureOf(err) == unavailable {
 		return newProblem(http.StatusServiceUnavailable,
 			"Temporal or a worker did not answer in time. Send the request again.").withRetryAfter(retrySeconds)
+	}
+	if f := found.Failure; f != nil {
+		return newProblem(http.StatusBadGateway,
+			fmt.Sprintf("The workflow failed with %s and has no status: %s", f.Reason, f.Message))
 	}
 	s.log.logger.Error("Temporal rejected a status request", "error", err)
 	return newProblem(http.StatusBadGateway, "Temporal rejected the request. An operator must find out why: see the log.")
