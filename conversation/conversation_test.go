@@ -62,6 +62,12 @@ func TestValidateReportsEveryWrongField(t *testing.T) {
 		"call failing": {conversation.CallFailing{Attempts: 1_000_001, Answer: conversation.Answer{
 			Message: strings.Repeat("x", 4097), Reason: "a\nb",
 		}}, []string{"activityId", "attempts", "answer.reason", "answer.message"}},
+		"call failing, longest message": {conversation.CallFailing{ActivityID: "5", Attempts: 1_000_000, Answer: conversation.Answer{
+			Message: strings.Repeat("x", 4096),
+		}}, nil},
+		"longest lease": {conversation.Message{Lease: conversation.Lease{
+			Holder: "a", Duration: conversation.Duration(365 * 24 * time.Hour),
+		}}, nil},
 		"call failing, invalid UTF-8": {conversation.CallFailing{ActivityID: "5", Attempts: 1, Answer: conversation.Answer{
 			Message: "a\xffb",
 		}}, []string{"answer.message"}},
@@ -85,6 +91,47 @@ func TestValidateReportsEveryWrongField(t *testing.T) {
 			require.NotContains(t, err.Error(), "+4915112345678")
 			require.NotContains(t, err.Error(), "ä")
 		})
+	}
+}
+
+// A Go program may have a time in any zone. RFC 3339 can write only some.
+func TestZonesThatCanBeWritten(t *testing.T) {
+	const day = 24 * 60 * 60
+	for offset, valid := range map[int]bool{
+		0: true, 3600: true, -5400: true, day - 60: true, 60 - day: true,
+		day: false, -day: false, 3630: false, -1: false,
+	} {
+		err := conversation.Message{At: noon.In(time.FixedZone("", offset))}.Validate()
+		require.Equal(t, valid, err == nil, "%d seconds: %v", offset, err)
+	}
+}
+
+func TestOrgIDWithSuffixIsExplained(t *testing.T) {
+	require.ErrorContains(t, conversation.Identity{OrgID: "00D000000000001AAA"}.ValidateKey(), "without the 3-character suffix")
+	require.ErrorContains(t, conversation.Identity{OrgID: "00D1"}.ValidateKey(), "such as 00D000000000001")
+}
+
+func TestWhichSessionsAreAlive(t *testing.T) {
+	for status, alive := range map[string]bool{
+		"New": true, "Waiting": true, "Active": true, "Inactive": false, "Ended": false, "Consent": false,
+	} {
+		require.Equal(t, alive, conversation.SessionStatus{Status: status}.IsAlive(), status)
+	}
+}
+
+func TestWhichSessionsTheWorkerEnded(t *testing.T) {
+	for why, byWorker := range map[conversation.Why]bool{
+		conversation.Closed: true, conversation.Idle: true, conversation.Canceled: true,
+		conversation.EndedInSalesforce: false, conversation.AlreadyOver: false, conversation.NewSession: false,
+	} {
+		require.Equal(t, byWorker, conversation.Outcome{Why: why}.EndedByWorker(), why)
+	}
+}
+
+func TestPayloadMustBeAnObject(t *testing.T) {
+	for _, text := range []string{"", " ", "null", "[]", `"x"`, "7"} {
+		var m conversation.Message
+		require.ErrorContains(t, m.UnmarshalJSON([]byte(text)), "payload must be a JSON object", text)
 	}
 }
 
