@@ -12,6 +12,8 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -31,11 +33,13 @@ type Description struct {
 	Execution string `json:"execution"`
 	// Retrying is nil unless the pending call has failed and is tried again.
 	Retrying *Retrying `json:"retrying,omitempty"`
-	// Failure is nil unless the workflow failed.
+	// Failure is nil unless the workflow failed and Temporal says why.
 	Failure *Failure `json:"failure,omitempty"`
 	// NoAnswer is why the workflow did not answer: no worker runs, or the workflow
 	// failed on an input that cannot be read. Nil if it answered.
 	NoAnswer error `json:"-"`
+
+	runID string
 }
 
 // Failure is why a workflow failed.
@@ -84,7 +88,9 @@ func (s *Sender) Describe(ctx context.Context, id conversation.Identity) (Descri
 	if info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_FAILED {
 		d.Failure = s.failureOf(ctx, info.GetExecution())
 	}
-	d.Status, d.NoAnswer = s.Status(ctx, id)
+	// The same run answers, also if another one has begun in the meantime.
+	d.runID = info.GetExecution().GetRunId()
+	d.Status, d.NoAnswer = s.statusOf(ctx, id, d.runID)
 	if d.NoAnswer != nil {
 		d.Status = recordedStatus(id, info.GetSearchAttributes())
 	}
@@ -111,12 +117,12 @@ func recordedStatus(id conversation.Identity, attributes *commonpb.SearchAttribu
 	return status
 }
 
-// failureOf is why a run failed.
+// failureOf is why a run failed, nil if that cannot be read.
 func (s *Sender) failureOf(ctx context.Context, run *commonpb.WorkflowExecution) *Failure {
 	err := s.temporal.GetWorkflow(ctx, run.GetWorkflowId(), run.GetRunId()).Get(ctx, nil)
 	failed, ok := errors.AsType[*temporal.ApplicationError](err)
 	if !ok {
-		return &Failure{Reason: "UNKNOWN"}
+		return nil
 	}
 	return &Failure{Reason: cut(failed.Type(), maxReason), Message: cut(failed.Message(), maxFailure)}
 }
@@ -162,10 +168,12 @@ func (s *Sender) BeginAgain(ctx context.Context, id conversation.Identity) (Rece
 		return "", fmt.Errorf("begin again: %w", err)
 	case !old.IsOver():
 		return "", fmt.Errorf("begin again: %w", errStillRuns)
+	case old.Failure != nil && queryFailed(old.NoAnswer):
+		return "", fmt.Errorf("begin again: the workflow failed with %s and has no status; send a start", old.Failure.Reason)
 	case old.NoAnswer != nil:
 		return "", fmt.Errorf("begin again: the old workflow must answer first: %w", old.NoAnswer)
 	}
-	start, err := s.lastStart(ctx, id.WorkflowID())
+	start, err := s.lastStart(ctx, id.WorkflowID(), old.runID)
 	if err != nil {
 		return "", fmt.Errorf("begin again: %w", err)
 	}
@@ -180,11 +188,23 @@ func (s *Sender) BeginAgain(ctx context.Context, id conversation.Identity) (Rece
 	return receipt, err
 }
 
-// lastStart reads the start that counts in the last run of a workflow: its input, with
-// the identity of the newest start after it. The workflow's own rule is
-// State.identify in package workflows.
-func (s *Sender) lastStart(ctx context.Context, workflowID string) (last conversation.Start, err error) {
-	history := s.temporal.GetWorkflowHistory(ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+// queryFailed reports whether a worker answered that the workflow has no status.
+func queryFailed(err error) bool {
+	_, failed := errors.AsType[*serviceerror.QueryFailed](err)
+	return failed
+}
+
+// carriedIdentity is the part of the workflow's state that continue-as-new gives to the
+// next run, and that says which start counts.
+type carriedIdentity struct {
+	Identity     conversation.Identity `json:"identity"`
+	IdentifiedAt time.Time             `json:"identifiedAt"`
+}
+
+// lastStart reads the start that counts in a run: its input, with the identity of the
+// newest start after it. The workflow's own rule is State.identify in package workflows.
+func (s *Sender) lastStart(ctx context.Context, workflowID, runID string) (last conversation.Start, err error) {
+	history := s.temporal.GetWorkflowHistory(ctx, workflowID, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	var identifiedAt time.Time
 	for history.HasNext() {
 		event, err := history.Next()
@@ -193,11 +213,8 @@ func (s *Sender) lastStart(ctx context.Context, workflowID string) (last convers
 		}
 		recorded := event.GetEventTime().AsTime()
 		if started := event.GetWorkflowExecutionStartedEventAttributes(); started != nil {
-			if err := client.NewValue(started.GetInput()).Get(&last); err != nil {
+			if last, identifiedAt, err = readInput(started, recorded); err != nil {
 				return last, fmt.Errorf("read the input: %w", err)
-			}
-			if !last.Provisional {
-				identifiedAt = conversation.EventTime(last.At, recorded)
 			}
 		}
 		var newer conversation.Start
@@ -207,9 +224,26 @@ func (s *Sender) lastStart(ctx context.Context, workflowID string) (last convers
 			continue // the workflow has ignored it too
 		}
 		if at := conversation.EventTime(newer.At, recorded); !at.Before(identifiedAt) {
-			identifiedAt = at
-			last.Identity = newer.Identity
+			last.Identity, last.Provisional, identifiedAt = newer.Identity, false, at
 		}
 	}
 	return last, nil
+}
+
+// readInput returns the start with which a run began, and the time of the start that
+// counted then, zero if there was none.
+func readInput(
+	started *historypb.WorkflowExecutionStartedEventAttributes, recorded time.Time,
+) (start conversation.Start, identifiedAt time.Time, err error) {
+	input := started.GetInput().GetPayloads()
+	if started.GetContinuedExecutionRunId() != "" && len(input) > 1 {
+		var carried carriedIdentity
+		err = converter.GetDefaultDataConverter().FromPayload(input[1], &carried)
+		start.Identity, start.Provisional = carried.Identity, carried.IdentifiedAt.IsZero()
+		return start, carried.IdentifiedAt, err
+	}
+	if err = client.NewValue(started.GetInput()).Get(&start); err == nil && !start.Provisional {
+		identifiedAt = conversation.EventTime(start.At, recorded)
+	}
+	return start, identifiedAt, err
 }

@@ -120,11 +120,16 @@ func closeUpdate(e event, updateID string) client.UpdateWorkflowOptions {
 // as Temporal retains it. The error is a [*serviceerror.NotFound] when there is
 // none.
 func (s *Sender) Status(ctx context.Context, id conversation.Identity) (conversation.Status, error) {
-	var status conversation.Status
 	if err := id.ValidateKey(); err != nil {
-		return status, fmt.Errorf("status: %w", err)
+		return conversation.Status{}, fmt.Errorf("status: %w", err)
 	}
-	answer, err := s.temporal.QueryWorkflow(ctx, id.WorkflowID(), "", conversation.QueryStatus)
+	return s.statusOf(ctx, id, "")
+}
+
+// statusOf queries a run, the last one if runID is empty.
+func (s *Sender) statusOf(ctx context.Context, id conversation.Identity, runID string) (conversation.Status, error) {
+	var status conversation.Status
+	answer, err := s.temporal.QueryWorkflow(ctx, id.WorkflowID(), runID, conversation.QueryStatus)
 	if err == nil {
 		err = answer.Get(&status)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,7 +130,7 @@ func (b bulkRetry) run(ctx context.Context, found int64) error {
 	if err == nil {
 		err = b.watch(ctx, job, found)
 	}
-	if ctx.Err() != nil {
+	if err != nil && (ctx.Err() != nil || sender.IsRetryable(err)) {
 		fmt.Fprintf(b.out, "Interrupted. If the job has begun, Temporal goes on with it.\n"+
 			"To look at it:   temporal batch describe --namespace %[1]s --job-id %[2]s\n"+
 			"To stop it:      temporal batch terminate --namespace %[1]s --job-id %[2]s --reason REASON\n"+
@@ -175,7 +176,7 @@ func (b bulkRetry) watch(ctx context.Context, job string, found int64) error {
 		done := state.GetCompleteOperationCount() + state.GetFailureOperationCount()
 		if err == nil && done != shown {
 			shown = done
-			fmt.Fprintf(b.out, "%d of %d done\n", done, max(found, state.GetTotalOperationCount()))
+			fmt.Fprintf(b.out, "%d of %d done\n", done, max(cmp.Or(state.GetTotalOperationCount(), found), done))
 		}
 		switch state.GetState() {
 		case enumspb.BATCH_OPERATION_STATE_COMPLETED:

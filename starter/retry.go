@@ -48,9 +48,9 @@ var retryOne = withTimeout(func(ctx context.Context, c *cli.Command, s *sender.S
 	if _, stopped := errors.AsType[*serviceerror.NotFound](err); !stopped {
 		return printReceipt(c, id, sender.Sent, err)
 	}
-	receipt, againErr := s.BeginAgain(ctx, id)
-	if againErr != nil {
-		return errors.Join(err, againErr)
+	receipt, err := s.BeginAgain(ctx, id)
+	if err != nil {
+		return fmt.Errorf("retry %s: the workflow does not run: %w", id.WorkflowID(), err)
 	}
 	fmt.Fprintf(c.Root().Writer, "retry %s: the workflow had stopped; begun again: %s\n", id.WorkflowID(), receipt)
 	return nil

@@ -19,7 +19,7 @@ func statusCommand() *cli.Command {
 		Usage:     "print the status of a conversation and what happens next",
 		ArgsUsage: workflowIDArgument,
 		Description: "A worker must run, because it answers for the conversation.\n" +
-			"Without one, this command fails, and prints only what Temporal has recorded.\n\n" +
+			"Without one, this command fails. Without -json, it prints what Temporal has recorded.\n\n" +
 			"Example:\n   starter status -json 00D000000000001:6f1c2a9e",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, timeoutFlag()},
 		Action: withTimeout(func(ctx context.Context, c *cli.Command, s *sender.Sender) error {

@@ -30,7 +30,7 @@ export type Operation = 'Inactivate' | 'End';
  */
 export type By = 'EndUser' | 'System';
 /**
- * RFC 3339, with a time zone. The years 1970 to 9999. At most 64 characters.
+ * RFC 3339, with a time zone. The years 1970 to 9999, both in this zone and in UTC. At most 64 characters.
  */
 export type Time = string;
 /**
@@ -261,11 +261,11 @@ export interface Outcome {
    */
   endedBy?: string;
   /**
-   * RFC 3339, with a time zone. The years 1970 to 9999. At most 64 characters.
+   * RFC 3339, with a time zone. The years 1970 to 9999, both in this zone and in UTC. At most 64 characters.
    */
   at: string;
   /**
-   * RFC 3339, with a time zone. The years 1970 to 9999. At most 64 characters.
+   * RFC 3339, with a time zone. The years 1970 to 9999, both in this zone and in UTC. At most 64 characters.
    */
   endsEventsUntil: string;
   /**
@@ -298,20 +298,20 @@ export interface Status {
    */
   sessionStatus?: string;
   /**
-   * RFC 3339, with a time zone. The years 1970 to 9999. At most 64 characters.
+   * RFC 3339, with a time zone. The years 1970 to 9999, both in this zone and in UTC. At most 64 characters.
    */
   startedAt: string;
   lastMessageAt?: Time;
   /**
-   * RFC 3339, with a time zone. The years 1970 to 9999. At most 64 characters.
+   * RFC 3339, with a time zone. The years 1970 to 9999, both in this zone and in UTC. At most 64 characters.
    */
   leaseUntil?: string;
   /**
-   * RFC 3339, with a time zone. The years 1970 to 9999. At most 64 characters.
+   * RFC 3339, with a time zone. The years 1970 to 9999, both in this zone and in UTC. At most 64 characters.
    */
   inactivateAt?: string;
   /**
-   * RFC 3339, with a time zone. The years 1970 to 9999. At most 64 characters.
+   * RFC 3339, with a time zone. The years 1970 to 9999, both in this zone and in UTC. At most 64 characters.
    */
   endAt?: string;
   /**
@@ -331,7 +331,7 @@ export interface Status {
    */
   blocked?: Answer;
   /**
-   * RFC 3339, with a time zone. The years 1970 to 9999. At most 64 characters.
+   * RFC 3339, with a time zone. The years 1970 to 9999, both in this zone and in UTC. At most 64 characters.
    */
   blockedUntil?: string;
   /**
@@ -357,7 +357,7 @@ export interface Closing {
    */
   sessionId?: string;
   /**
-   * RFC 3339, with a time zone. The years 1970 to 9999. At most 64 characters.
+   * RFC 3339, with a time zone. The years 1970 to 9999, both in this zone and in UTC. At most 64 characters.
    */
   at: string;
 }

@@ -58,7 +58,8 @@ export class Conversations {
 
   /** Reports one message. */
   async message(id: Identity, message: Message): Promise<void> {
-    await this.send({ input: provisional(id, message), signal: 'message', payload: message });
+    const payload = { sessionId: id.sessionId, ...message };
+    await this.send({ input: provisional(id, message), signal: 'message', payload });
   }
 
   /** Releases a lease. If the conversation has ended, there is no lease to release. */
@@ -75,7 +76,7 @@ export class Conversations {
     const event: Update = {
       input: provisional(id, close),
       signal: 'close',
-      payload: close,
+      payload: { sessionId: id.sessionId, ...close },
       updateId: randomUUID(),
     };
     try {

@@ -67,10 +67,10 @@ func (s *server) statusProblem(found sender.Description, err error) *problem {
 		return newProblem(http.StatusServiceUnavailable,
 			"Temporal or a worker did not answer in time. Send the request again.").withRetryAfter(retrySeconds)
 	}
-	if f := found.Failure; f != nil {
-		return newProblem(http.StatusBadGateway,
-			fmt.Sprintf("The workflow failed with %s and has no status: %s", f.Reason, f.Message))
-	}
 	s.log.logger.Error("Temporal rejected a status request", "error", err)
+	if _, failed := errors.AsType[*serviceerror.QueryFailed](err); failed && found.Failure != nil {
+		return newProblem(http.StatusBadGateway, fmt.Sprintf("The workflow failed with %s and has no status: %s",
+			found.Failure.Reason, found.Failure.Message))
+	}
 	return newProblem(http.StatusBadGateway, "Temporal rejected the request. An operator must find out why: see the log.")
 }

@@ -27,13 +27,15 @@ func (s *Server) DescribeWorkflowExecution(
 		return nil, serviceerror.NewNotFound("workflow not found")
 	}
 	info := &workflowpb.WorkflowExecutionInfo{
-		Execution: run.execution(),
-		Status:    enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+		Execution: run.execution(), Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+		SearchAttributes: run.SearchAttributes,
 	}
 	if !run.Ended.IsZero() {
 		info.Status, info.CloseTime = run.Status, timestamppb.New(run.Ended)
 	}
-	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: info}, nil
+	return &workflowservice.DescribeWorkflowExecutionResponse{
+		WorkflowExecutionInfo: info, PendingActivities: run.Pending,
+	}, nil
 }
 
 func (r *Run) execution() *commonpb.WorkflowExecution {
@@ -50,7 +52,7 @@ func (s *Server) GetWorkflowExecutionHistory(
 	if run == nil || run.Ended.IsZero() {
 		return nil, serviceerror.NewNotFound("workflow not found")
 	}
-	completed := &historypb.HistoryEvent{
+	ended := &historypb.HistoryEvent{
 		EventId: 9, EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
 		Attributes: &historypb.HistoryEvent_WorkflowExecutionCompletedEventAttributes{
 			WorkflowExecutionCompletedEventAttributes: &historypb.WorkflowExecutionCompletedEventAttributes{
@@ -58,8 +60,14 @@ func (s *Server) GetWorkflowExecutionHistory(
 			},
 		},
 	}
+	if run.Status == enumspb.WORKFLOW_EXECUTION_STATUS_FAILED {
+		ended.EventType = enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED
+		ended.Attributes = &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{
+			WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{Failure: run.Failure},
+		}
+	}
 	return &workflowservice.GetWorkflowExecutionHistoryResponse{
-		History: &historypb.History{Events: []*historypb.HistoryEvent{completed}},
+		History: &historypb.History{Events: []*historypb.HistoryEvent{ended}},
 	}, nil
 }
 

@@ -16,9 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/api/serviceerror"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -36,6 +38,12 @@ type Run struct {
 	Ended time.Time
 	// Outcome is the result of a completed run.
 	Outcome *conversation.Outcome
+	// Failure is why a run failed.
+	Failure *failurepb.Failure
+	// Pending are the activities of a run that has not ended.
+	Pending []*workflowpb.PendingActivityInfo
+	// SearchAttributes are those of the run.
+	SearchAttributes *commonpb.SearchAttributes
 
 	id string
 }
