@@ -253,3 +253,25 @@ func TestEndDuringASendDistrustsItsLease(t *testing.T) {
 	require.NotNil(t, release)
 	require.Zero(t, release.lease)
 }
+
+// An entry is in the queue once, wherever it is, and not after it was removed.
+func TestQueueHoldsEachEntryOnce(t *testing.T) {
+	q := newTable(10, time.Minute)
+	var entries []*entry
+	for i := range 4 {
+		e := newEntry(conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: string(rune('a' + i))}, time.Minute)
+		e.due = at(i)
+		entries = append(entries, e)
+		q.enqueue(e)
+	}
+	for i, e := range entries {
+		e.due = at(10 - i)
+		q.enqueue(e)
+	}
+	require.Len(t, q.queue, 4)
+	for i, e := range entries {
+		q.unqueue(e)
+		q.unqueue(e)
+		require.Len(t, q.queue, 3-i)
+	}
+}

@@ -635,6 +635,41 @@ func TestSessionChangeIsAFlushAndANewEntry(t *testing.T) {
 	})
 }
 
+// At the same time, the session that is known stays.
+func TestMessageOfAnotherSessionAtTheSameTime(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
+		for _, id := range []string{session, otherSession} {
+			_, err := s.Message(t.Context(), full, conversation.Message{SessionID: id, At: began()})
+			require.NoError(t, err)
+		}
+		require.Equal(t, []string{"0s message+ of 0s for 5m", "0s message+ of 0s"}, c.sent())
+	})
+}
+
+// Each of many conversations is reported once at the end of its window.
+func TestManyConversationsInAWindow(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
+		write := func(i int) {
+			id := full
+			id.ConversationIdentifier = fmt.Sprint("c", i)
+			_, err := s.Message(t.Context(), id, conversation.Message{})
+			require.NoError(t, err)
+		}
+		for i := range 5 {
+			write(i)
+			time.Sleep(time.Second)
+		}
+		for _, i := range []int{1, 3, 0, 4, 2} {
+			write(i)
+			time.Sleep(time.Second)
+		}
+		c.sent()
+		time.Sleep(window)
+		synctest.Wait()
+		require.Len(t, c.sent(), 5)
+	})
+}
+
 // An absorbed message of after the end starts the conversation again.
 func TestAbsorbedMessageAfterAnEndStartsANewWorkflow(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
