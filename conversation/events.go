@@ -187,7 +187,7 @@ type SessionStatus struct {
 }
 
 // Values of SessionStatus.Status that change the phase of a conversation. Any
-// other value is recorded and shown, and changes nothing.
+// other value is recorded and shown, and changes no phase.
 const (
 	StatusNew      = "New"
 	StatusWaiting  = "Waiting"
