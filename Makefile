@@ -19,8 +19,9 @@ test-unit: ## Test the root module
 	go test ./...
 	go test -run TestNeverEarly ./workflows -rapid.checks=10000
 
+# With -short, the demo is not played a second time on the same database file.
 test-local: ## Test end to end on an embedded Temporal server
-	go test -C local -timeout 30m ./...
+	go test -C local -short -timeout 30m ./...
 
 # The race detector needs a second build of everything, which takes many minutes
 # for the Temporal server. It leaves SQLite out, because that would be a hundred

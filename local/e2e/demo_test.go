@@ -29,14 +29,24 @@ import (
 // workflowMetadata is the query that the SDK answers with the current details.
 const workflowMetadata = "__temporal_workflow_metadata"
 
-// The demo plays on a new database and again on the same file. Nothing that it
-// shows has a credential or an end user. It does not run in parallel: some of its
+// The demo runs only beside itself, not beside the other tests: some of its
 // conversations must not be quiet for eight seconds.
-func TestDemoOnEmbeddedServer(t *testing.T) {
+func TestDemo(t *testing.T) {
+	t.Run("embedded server", testDemoOnEmbeddedServer)
+	t.Run("program", testDemoProgram)
+}
+
+// The demo plays on a new database and, without -short, again on the same file. Nothing
+// that it shows has a credential or an end user.
+func testDemoOnEmbeddedServer(t *testing.T) {
+	t.Parallel()
 	kept := &secrets{endUsers: exampleEndUsers(t)}
 	file := filepath.Join(t.TempDir(), "temporal.db")
 	var logs buffer
 	for _, run := range []string{"first play", "second play"} {
+		if run == "second play" && testing.Short() {
+			break // a play takes more than a minute
+		}
 		s := ownStack(t, stack.Options{DBFile: file, Logger: logger(&logs), Wrap: kept.recordCredentials})
 		var table bytes.Buffer
 		target := demo.Target{Temporal: s.Temporal, TaskQueue: s.Config.TaskQueue, Sandbox: s.Sandbox}
@@ -64,7 +74,8 @@ func TestDemoOnEmbeddedServer(t *testing.T) {
 
 // The demo runs as a program of its own, on a server that has no search attributes
 // yet.
-func TestDemoProgram(t *testing.T) {
+func testDemoProgram(t *testing.T) {
+	t.Parallel()
 	var tail testlog.Tail
 	server, err := embedded.Start(t.Context(), embedded.Options{Namespace: stack.Namespace, Logger: tail.Logger()})
 	require.NoError(t, err)
