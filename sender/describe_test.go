@@ -51,7 +51,8 @@ func TestDescribeRetrying(t *testing.T) {
 		"first attempt": {[]*workflowpb.PendingActivityInfo{pending(started, nil)}, false, nil},
 		"it waits":      {[]*workflowpb.PendingActivityInfo{pending(scheduled, busy)}, true, &waits},
 		"an attempt runs": {
-			[]*workflowpb.PendingActivityInfo{pending(started, timeout)}, false,
+			[]*workflowpb.PendingActivityInfo{pending(started, timeout)},
+			false,
 			&sender.Retrying{Operation: conversation.End, Attempt: 4, LastReason: "TIMEOUT"},
 		},
 		"it is cancelled": {[]*workflowpb.PendingActivityInfo{pending(cancelled, busy)}, false, nil},
