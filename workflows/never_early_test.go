@@ -75,6 +75,8 @@ type span struct{ from, to time.Duration }
 const (
 	inactivateAfter = 10 * time.Minute
 	longestWindow   = inactivateAfter
+	// longestPause is the sender's longest pause between two attempts.
+	longestPause = 10 * time.Second
 )
 
 func drawSchedule(t *rapid.T) schedule {
@@ -230,7 +232,8 @@ func (sc schedule) check(got observed) string {
 		}
 	}
 	for _, outage := range sc.outages {
-		late += outage.to - outage.from
+		// A message that arrives after its own idle deadline restarts the idle time.
+		late += outage.to - outage.from + longestPause
 	}
 	switch end := got.lastEvent.Add(inactivateAfter + late); {
 	case !got.becameInactive(tolerance):
