@@ -275,3 +275,57 @@ func TestQueueHoldsEachEntryOnce(t *testing.T) {
 		require.Len(t, q.queue, 3-i)
 	}
 }
+
+// The end of a session drops its entry, unless a message is newer, or a send in flight may
+// still acquire a lease.
+func TestForgetAtAnEnd(t *testing.T) {
+	const mine, other = "0Mw000000000001", "0Mw000000000002"
+	id := conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "c1", SessionID: mine}
+	for name, test := range map[string]struct {
+		session    string
+		end        int64
+		sending    bool
+		kept       bool
+		distrusted bool
+	}{
+		"its session":              {session: mine, end: at(5)},
+		"a session without an id":  {session: "", end: at(5)},
+		"another session":          {session: other, end: at(5), kept: true},
+		"a message is newer":       {session: mine, end: at(-5), kept: true},
+		"a send is in flight":      {session: mine, end: at(5), sending: true, kept: true, distrusted: true},
+		"in flight, but it is old": {session: mine, end: at(-5), sending: true, kept: true},
+	} {
+		q := newTable(10, time.Minute)
+		e := q.add(id, time.Minute)
+		e.latest = at(0)
+		e.begin(at(0))
+		e.acknowledge(at(0))
+		if test.sending {
+			e.begin(at(1))
+		}
+		closed := id
+		closed.SessionID = test.session
+		q.forget(closed, timeOf(test.end))
+		_, kept := q.entries[keyOf(id)]
+		require.Equal(t, test.kept, kept, name)
+		if test.sending {
+			require.Equal(t, test.distrusted, e.inFlight.distrusted, name)
+		}
+	}
+}
+
+// A caller that stops waiting learns whether its message will be sent.
+func TestAbandon(t *testing.T) {
+	q := newTable(10, time.Minute)
+	running := &send{done: make(chan struct{})}
+	require.True(t, q.abandon(running), "by this send or the next")
+	require.True(t, running.abandoned)
+	over := func(s send) *send {
+		s.done = make(chan struct{})
+		close(s.done)
+		return &s
+	}
+	require.True(t, q.abandon(over(send{})), "it was sent")
+	require.True(t, q.abandon(over(send{err: errors.New("away"), kept: true})), "it is repeated")
+	require.False(t, q.abandon(over(send{err: errors.New("no")})), "every caller got the error")
+}

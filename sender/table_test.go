@@ -646,6 +646,23 @@ func TestMessageOfAnotherSessionAtTheSameTime(t *testing.T) {
 	})
 }
 
+// The window of a policy is remembered while a conversation is quiet.
+func TestQuietConversationKeepsItsWindow(t *testing.T) {
+	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
+		_, err := s.Start(t.Context(), conversation.Start{
+			Identity: full, Policy: conversation.Policy{InactivateAfter: new(conversation.Duration(20 * time.Second))},
+		})
+		require.NoError(t, err)
+		c.set(func(c *connection) { c.running = true })
+		writes(t, s, sender.Sent)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		c.sent()
+		writes(t, s, sender.Sent)
+		require.Equal(t, []string{"1h0m0s message+ of 1h0m0s for 10s"}, c.sent())
+	})
+}
+
 // Each of many conversations is reported once at the end of its window.
 func TestManyConversationsInAWindow(t *testing.T) {
 	windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
