@@ -375,3 +375,19 @@ func TestStartAfterAnEndDropsTheLease(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, sender.Sent, receipt, "the new run has no lease")
 }
+
+// An identity that is neither complete nor only the two identifiers is a mistake.
+func TestIncompleteIdentityIsRefused(t *testing.T) {
+	_, s := start(t)
+	key := conversation.Identity{OrgID: full.OrgID, ConversationIdentifier: full.ConversationIdentifier}
+	for missing, change := range map[string]func(*conversation.Identity){
+		"endUserClientId":          func(id *conversation.Identity) { id.AuthorizationContext = full.AuthorizationContext },
+		"authorizationContext":     func(id *conversation.Identity) { id.ChannelAddressIdentifier = full.ChannelAddressIdentifier },
+		"channelAddressIdentifier": func(id *conversation.Identity) { id.EndUserClientID = full.EndUserClientID },
+	} {
+		id := key
+		change(&id)
+		_, err := s.CloseConversation(t.Context(), id, conversation.Close{})
+		require.ErrorContains(t, err, missing)
+	}
+}
