@@ -120,8 +120,8 @@ func (b bulkRetry) count(ctx context.Context) (int64, error) {
 	return counted.GetCount(), nil
 }
 
-// run starts the job and shows its progress until it has ended, or until the
-// program is interrupted.
+// run starts the job and shows its progress until it has ended. If that is interrupted,
+// or it is not certain whether the job has begun, it prints how to look at the job.
 func (b bulkRetry) run(ctx context.Context, found int64) error {
 	job := uuid.NewString()
 	// The id is shown first: if the answer is lost, the job may run all the same.
@@ -130,8 +130,11 @@ func (b bulkRetry) run(ctx context.Context, found int64) error {
 	if err == nil {
 		err = b.watch(ctx, job, found)
 	}
-	if err != nil && (ctx.Err() != nil || sender.IsRetryable(err)) {
-		fmt.Fprintf(b.out, "Interrupted. If the job has begun, Temporal goes on with it.\n"+
+	if ctx.Err() != nil {
+		fmt.Fprint(b.out, "Interrupted. ")
+	}
+	if ctx.Err() != nil || err != nil && sender.IsRetryable(err) {
+		fmt.Fprintf(b.out, "If the job has begun, Temporal goes on with it.\n"+
 			"To look at it:   temporal batch describe --namespace %[1]s --job-id %[2]s\n"+
 			"To stop it:      temporal batch terminate --namespace %[1]s --job-id %[2]s --reason REASON\n"+
 			"To count again:  the same command with -count\n", b.namespace, job)
@@ -144,14 +147,14 @@ func (b bulkRetry) run(ctx context.Context, found int64) error {
 func (b bulkRetry) start(ctx context.Context, job string) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	for said := false; ; {
+	for reported := false; ; {
 		err := b.request(ctx, job)
 		limited, ok := errors.AsType[*serviceerror.ResourceExhausted](err)
 		if !ok || limited.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT {
 			return err
 		}
-		if !said {
-			said = true
+		if !reported {
+			reported = true
 			fmt.Fprintf(b.out, "Another batch operation runs in this namespace. Waiting for its end.\n"+
 				"To look at it:   temporal batch list --namespace %s\n", b.namespace)
 		}

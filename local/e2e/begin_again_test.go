@@ -90,5 +90,6 @@ func TestStatusOfAStartThatCannotBeRead(t *testing.T) {
 	require.Equal(t, "Failed", described.Execution)
 	require.Equal(t, "INVALID_REQUEST", described.Failure.Reason)
 	require.Contains(t, described.Failure.Message, "start conversation: ")
-	require.Contains(t, fail(t, k.s.TemporalAddress, "starter", "retry", k.id.WorkflowID()), "the workflow failed with INVALID_REQUEST and has no status; send a start")
+	text := fail(t, k.s.TemporalAddress, "starter", "retry", k.id.WorkflowID())
+	require.Contains(t, text, "the workflow failed with INVALID_REQUEST and has no status; send a start")
 }
