@@ -82,17 +82,14 @@ func (a *Activities) call(ctx context.Context, op conversation.Operation, r Requ
 		return answer, nil
 	}
 
-	decision := Decide(err)
-	addFailure(&answer, decision, err)
-	decision = progress.adjust(decision, answer.At, isYoung(r, info))
+	decision, err := progress.Judge(&answer, err, ageOf(r, info))
 	countCall(ctx, op, decision.Verdict, decision.Reason)
-	if decision.Verdict == Done {
-		addDone(&answer)
+	if err == nil {
 		logDone(ctx, answer)
 		return answer, nil
 	}
 	a.reportFailure(ctx, answer, decision, progress)
-	return answer, failure(answer, decision, err)
+	return answer, err
 }
 
 // send makes the call. Cancelling the activity does not abort it: Salesforce may

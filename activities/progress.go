@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+
+	"sessionkeeper/conversation"
 )
 
 // startRace is how long after the start of a session Salesforce may not know it
@@ -12,9 +14,9 @@ import (
 // too early (inferred).
 const startRace = time.Minute
 
-// progress is what the next attempt has to know of the earlier ones. It is passed
-// on as heartbeat details.
-type progress struct {
+// Progress is what the next attempt of a call has to know of the earlier ones. It is
+// passed on as heartbeat details.
+type Progress struct {
 	// Capped counts the failures with a limited number of tries.
 	Capped int `json:"capped,omitempty"`
 	// FailingSince is when the first failed attempt got its answer, by the worker's
@@ -25,8 +27,8 @@ type progress struct {
 	Signalled bool `json:"signalled,omitempty"`
 }
 
-func readProgress(ctx context.Context) progress {
-	var p progress
+func readProgress(ctx context.Context) Progress {
+	var p Progress
 	if activity.HasHeartbeatDetails(ctx) {
 		// If the details cannot be decoded, the counts start again. That does no harm.
 		_ = activity.GetHeartbeatDetails(ctx, &p)
@@ -34,11 +36,33 @@ func readProgress(ctx context.Context) progress {
 	return p
 }
 
+// Judge says what the failure of an attempt means, and adds it to the answer and to
+// the progress. The error is nil if the goal of the call is reached all the same.
+// Otherwise it is a [temporal.ApplicationError]: its type is the reason, its details
+// are the answer, and it says whether and when to try again. age is how old the session
+// was when the attempt began, counted from Request.KnownSince.
+func (p *Progress) Judge(answer *conversation.Answer, cause error, age time.Duration) (Decision, error) {
+	d := Decide(cause)
+	addFailure(answer, d, cause)
+	d = p.adjust(d, answer.At, age < startRace)
+	if d.Verdict == Done {
+		addDone(answer)
+		return d, nil
+	}
+	return d, failure(*answer, d, cause)
+}
+
+// KeepsFailing reports whether the workflow is to be told of this failure: it is at
+// least the third one of a call that is tried again, and none was reported.
+func (p *Progress) KeepsFailing(answer conversation.Answer, d Decision) bool {
+	return d.Verdict != Operator && answer.Attempt >= signalAfter && !p.Signalled
+}
+
 // adjust changes a decision according to the earlier attempts, and adds this
 // failure to the progress. In a young session, "not found" is never the last word,
 // not even if an earlier attempt may have succeeded: after the minute, both mean
 // that the session is over.
-func (p *progress) adjust(d Decision, at time.Time, young bool) Decision {
+func (p *Progress) adjust(d Decision, at time.Time, young bool) Decision {
 	switch {
 	case d.Verdict == Done && young:
 		d.Verdict = Retry
@@ -55,12 +79,12 @@ func (p *progress) adjust(d Decision, at time.Time, young bool) Decision {
 	return d
 }
 
-// isYoung reports whether the attempt began while Salesforce may not have known
-// the session yet. Temporal's clock decides, because KnownSince is by it too.
-func isYoung(r Request, info activity.Info) bool {
+// ageOf is how old the session was when the attempt began. Temporal's clock decides,
+// because KnownSince is by it too.
+func ageOf(r Request, info activity.Info) time.Duration {
 	began := info.StartedTime
 	if began.Before(r.KnownSince) { // unknown, or Temporal's hosts differ
 		began = time.Now()
 	}
-	return began.Sub(r.KnownSince) < startRace
+	return began.Sub(r.KnownSince)
 }

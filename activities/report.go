@@ -25,7 +25,7 @@ type signaler interface {
 // failure of a call and its last one, and reports to the workflow a call that
 // keeps failing. Of a call that was cancelled it says nothing: the workflow does
 // not want it any more.
-func (a *Activities) reportFailure(ctx context.Context, answer conversation.Answer, d Decision, p progress) {
+func (a *Activities) reportFailure(ctx context.Context, answer conversation.Answer, d Decision, p Progress) {
 	// RecordHeartbeat returns after the first heartbeat of an attempt was sent. So
 	// the next attempt can read it, and ctx has ended if the call was cancelled.
 	activity.RecordHeartbeat(ctx, p)
@@ -35,7 +35,7 @@ func (a *Activities) reportFailure(ctx context.Context, answer conversation.Answ
 	if d.Verdict == Operator || p.FailingSince.Equal(answer.At) {
 		logFailure(ctx, answer, d)
 	}
-	if d.Verdict == Operator || answer.Attempt < signalAfter || p.Signalled {
+	if !p.KeepsFailing(answer, d) {
 		return
 	}
 	if err := a.signalFailing(ctx, answer, p.FailingSince); err != nil {
@@ -56,7 +56,7 @@ func (a *Activities) signalFailing(ctx context.Context, answer conversation.Answ
 }
 
 // logSuccess logs a success if failed attempts of the call were logged before it.
-func logSuccess(ctx context.Context, answer conversation.Answer, p progress) {
+func logSuccess(ctx context.Context, answer conversation.Answer, p Progress) {
 	if !p.FailingSince.IsZero() {
 		activity.GetLogger(ctx).Info("Call succeeded after failed attempts",
 			"failingSince", p.FailingSince, "requestId", answer.RequestID)
