@@ -24,7 +24,8 @@ const (
 )
 
 // Outcome says how a conversation ended. It is the result of the workflow and the
-// answer of [UpdateClose].
+// answer of [UpdateClose]. If an operator cancelled the workflow, and it has ended the
+// session first, it is the details of the cancellation.
 type Outcome struct {
 	Why Why `json:"why"`
 	// EndedBy is "EndUser" or "System" if the worker ended the session, else the
@@ -37,6 +38,8 @@ type Outcome struct {
 	EndsEventsUntil time.Time `json:"endsEventsUntil"`
 	// SessionID is the session that ended, if known.
 	SessionID string `json:"sessionId,omitempty"`
+	// StartedAt is when that session began, as far as known.
+	StartedAt time.Time `json:"startedAt,omitzero"`
 	// Attempts is the number of attempts of all calls in this generation of the
 	// conversation. Attempts without a known result are not counted.
 	Attempts int `json:"attempts"`
@@ -49,6 +52,13 @@ type Outcome struct {
 
 // EndedByWorker reports whether a successful End of the worker ended the session.
 func (o Outcome) EndedByWorker() bool { return o.Why == Closed || o.Why == Idle || o.Why == Canceled }
+
+// MayBeInactive reports whether the session may be Inactive and not over: Salesforce
+// answered to an Inactivate only that there is no active conversation. An event after
+// EndsEventsUntil begins the conversation again, also if it names this session.
+func (o Outcome) MayBeInactive() bool {
+	return o.Why == AlreadyOver && o.LastAnswer != nil && o.LastAnswer.NotActive
+}
 
 // Answer is what Salesforce answered to one call, or why there was no answer.
 type Answer struct {

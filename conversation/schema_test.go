@@ -70,7 +70,7 @@ var (
 		HTTPStatus: 403, Code: "10104", RequestID: "6f1c", Attempt: 2, At: noon,
 	}
 	outcome = conversation.Outcome{
-		Why: conversation.Closed, EndedBy: "EndUser", At: noon, EndsEventsUntil: noon, SessionID: "0Mw000000000001",
+		Why: conversation.Closed, EndedBy: "EndUser", At: noon, EndsEventsUntil: noon, SessionID: "0Mw000000000001", StartedAt: noon,
 		Attempts: 2, LastAnswer: &answer, Policy: policy,
 	}
 	status = conversation.Status{

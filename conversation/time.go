@@ -73,6 +73,10 @@ func EventTime(at, now time.Time) time.Time {
 	return at.UTC()
 }
 
+// ClockTolerance is how much the clocks of a partner's systems may differ. Some also
+// write whole seconds. Where two sessions meet, a time decides only beyond it.
+const ClockTolerance = 5 * time.Second
+
 // Duration is a time.Duration that JSON holds as a string, such as "10m" or
 // "1h30m". The units are h, m, s, ms, us and ns; there is no unit for days. Of
 // the numbers without a unit only "0" is accepted.

@@ -183,8 +183,12 @@ func (s *Sender) BeginAgain(ctx context.Context, id conversation.Identity) (Rece
 		receipt, _, err := s.start(ctx, start)
 		return receipt, err
 	}
-	closing := conversation.Close{By: old.Closing.By, SessionID: cmp.Or(old.Closing.SessionID, start.SessionID)}
-	receipt, _, err := s.signal(ctx, event{start: start, signal: conversation.SignalClose, payload: closing})
+	e := event{start: start, signal: conversation.SignalClose}
+	e.start.At, e.untimed = timed(start.At)
+	e.payload = conversation.Close{
+		By: old.Closing.By, SessionID: cmp.Or(old.Closing.SessionID, start.SessionID), At: e.start.At,
+	}
+	receipt, _, err := s.signal(ctx, e)
 	return receipt, err
 }
 

@@ -136,6 +136,12 @@ func (e *entry) covers(at int64) bool { return at <= e.acked || at <= e.leaseUnt
 // idle is invariant 5.
 func (e *entry) idle() bool { return e.inFlight == nil && !e.hasUnacked() && !e.leaseHeld }
 
+// isForgotten reports whether only a lease is left that nothing counts on: the session has
+// ended.
+func (e *entry) isForgotten() bool {
+	return e.inFlight == nil && !e.hasUnacked() && e.leaseHeld && e.leaseUntil == 0
+}
+
 // begin starts a send of the newest event time. When the workflow does not know
 // that time yet, the send requests a lease. Else it releases the one held.
 func (e *entry) begin(now int64) *send {

@@ -285,15 +285,15 @@ func TestForgetAtAnEnd(t *testing.T) {
 		session    string
 		end        int64
 		sending    bool
-		kept       bool
+		covers     bool
 		distrusted bool
 	}{
 		"its session":              {session: mine, end: at(5)},
 		"a session without an id":  {session: "", end: at(5)},
-		"another session":          {session: other, end: at(5), kept: true},
-		"a message is newer":       {session: mine, end: at(-5), kept: true},
-		"a send is in flight":      {session: mine, end: at(5), sending: true, kept: true, distrusted: true},
-		"in flight, but it is old": {session: mine, end: at(-5), sending: true, kept: true},
+		"another session":          {session: other, end: at(5), covers: true},
+		"a message is newer":       {session: mine, end: at(-5), covers: true},
+		"a send is in flight":      {session: mine, end: at(5), sending: true, distrusted: true},
+		"in flight, but it is old": {session: mine, end: at(-5), sending: true},
 	} {
 		q := newTable(10, time.Minute)
 		e := q.add(id, time.Minute)
@@ -306,8 +306,8 @@ func TestForgetAtAnEnd(t *testing.T) {
 		closed := id
 		closed.SessionID = test.session
 		q.forget(closed, timeOf(test.end))
-		_, kept := q.entries[keyOf(id)]
-		require.Equal(t, test.kept, kept, name)
+		require.Equal(t, test.covers, e.covers(at(2)), name)
+		require.Same(t, e, q.entries[keyOf(id)], "it holds a lease, which has to be released")
 		if test.sending {
 			require.Equal(t, test.distrusted, e.inFlight.distrusted, name)
 		}

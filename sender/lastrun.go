@@ -9,6 +9,7 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/conversation"
 )
@@ -16,9 +17,12 @@ import (
 // lastRun is how a conversation's last run ended. It is empty when Temporal no
 // longer retains it.
 type lastRun struct {
-	// outcome is absent when the run failed, was cancelled or terminated.
+	// outcome is absent when the run failed or was terminated, or was cancelled before
+	// the session had ended.
 	outcome *conversation.Outcome
 	at      time.Time
+	// completed: the run was neither failed, cancelled nor terminated.
+	completed bool
 }
 
 // includes reports whether an event belongs to the run. Every event of the
@@ -26,31 +30,95 @@ type lastRun struct {
 // event up to the run's end does. An event without a time happened now.
 func (l lastRun) includes(e event) bool {
 	until := l.at
-	if l.outcome != nil {
-		if conversation.SameSession(e.start.SessionID, l.outcome.SessionID) {
+	if o := l.outcome; o != nil {
+		switch {
+		case o.MayBeInactive() && l.isStillToEnd(e):
+			return false
+		case !o.MayBeInactive() && conversation.SameSession(e.start.SessionID, o.SessionID):
 			return true
 		}
-		until = l.outcome.EndsEventsUntil
+		until = l.belongsUntil(e)
 	}
-	return !e.start.At.IsZero() && !e.start.At.After(until)
+	return !e.untimed && !e.start.At.After(until)
+}
+
+// isStillToEnd reports whether an event is a close of the run's session, which may be
+// Inactive and not over.
+func (l lastRun) isStillToEnd(e event) bool {
+	if e.signal != conversation.SignalClose {
+		return false
+	}
+	unnamed := e.start.SessionID == "" && (e.untimed || !e.start.At.Before(l.outcome.StartedAt))
+	return unnamed || conversation.SameSession(e.start.SessionID, l.outcome.SessionID)
+}
+
+// belongsUntil is the latest time of an event that belongs to the run or to an earlier
+// one. One session follows the other, so an event that names another session belongs to
+// an earlier one only if it happened before the session of the run began. The clocks may
+// differ, but a start says that its session begins. A status Ended of another session is
+// ignored up to the end, because a new run could do nothing with it. A close that names no
+// session, a moment after the end, is the same close again.
+func (l lastRun) belongsUntil(e event) time.Time {
+	o := l.outcome
+	began := o.StartedAt.Add(conversation.ClockTolerance)
+	bothNamed := e.start.SessionID != "" && o.SessionID != ""
+	switch {
+	case o.StartedAt.IsZero(), bothNamed && conversation.SameSession(e.start.SessionID, o.SessionID):
+		return o.EndsEventsUntil
+	case bothNamed && e.signal == conversation.SignalSessionStatus:
+		return latest(o.EndsEventsUntil, began)
+	case bothNamed && e.signal == conversation.SignalStart && o.EndsEventsUntil.Before(began):
+		return o.EndsEventsUntil
+	case bothNamed:
+		return began
+	case e.signal == conversation.SignalClose:
+		return o.EndsEventsUntil.Add(conversation.ClockTolerance)
+	default:
+		return o.EndsEventsUntil
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // nextStart is the input of the workflow that an event begins after this run. It
 // says what is known of the session before. A start that was made from another
 // event keeps the policy.
-func (l lastRun) nextStart(start conversation.Start) conversation.Start {
+func (l lastRun) nextStart(e event) conversation.Start {
+	start, o := e.start, l.outcome
+	if o == nil {
+		if !l.at.IsZero() {
+			start.Previous = &conversation.PreviousSession{EndsEventsUntil: l.at}
+		}
+		return start
+	}
+	if start.Provisional && o.Policy.InactivateAfter != nil {
+		start.Policy = o.Policy
+	}
+	goesOn := l.isStillToEnd(e) || conversation.SameSession(start.SessionID, o.SessionID)
 	switch {
-	case l.outcome != nil:
-		start.Previous = &conversation.PreviousSession{
-			SessionID: l.outcome.SessionID, EndsEventsUntil: l.outcome.EndsEventsUntil,
-		}
-		if start.Provisional && l.outcome.Policy.InactivateAfter != nil {
-			start.Policy = l.outcome.Policy
-		}
-	case !l.at.IsZero():
-		start.Previous = &conversation.PreviousSession{EndsEventsUntil: l.at}
+	case o.MayBeInactive() && goesOn:
+		start.SessionID, start.At = o.SessionID, o.StartedAt // the session goes on
+	case o.MayBeInactive():
+		start.Previous = &conversation.PreviousSession{EndsEventsUntil: o.EndsEventsUntil}
+	default:
+		start.Previous = &conversation.PreviousSession{SessionID: o.SessionID, EndsEventsUntil: o.EndsEventsUntil}
 	}
 	return start
+}
+
+// reusePolicy is the policy with which an event begins a run after this one. With
+// FAILED_ONLY the server refuses if another run has completed meanwhile. Then the sender
+// looks that one up.
+func (l lastRun) reusePolicy() enumspb.WorkflowIdReusePolicy {
+	if l.at.IsZero() || l.completed {
+		return enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+	}
+	return enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY
 }
 
 // isAlive reports whether an entry of Salesforce says that the session of the run
@@ -71,7 +139,7 @@ func (l lastRun) answers(e event) bool {
 		return false
 	}
 	sameOrUnnamed := e.start.SessionID == "" || l.outcome.SessionID == ""
-	return l.includes(e) || e.start.At.IsZero() && sameOrUnnamed
+	return l.includes(e) || e.untimed && sameOrUnnamed && !l.outcome.MayBeInactive()
 }
 
 // lastRun looks up how a run ended, the last one when runID is empty.
@@ -87,14 +155,33 @@ func (s *Sender) lastRun(ctx context.Context, workflowID, runID string) (lastRun
 	if info.GetCloseTime() == nil {
 		return lastRun{}, nil
 	}
-	last := lastRun{at: info.GetCloseTime().AsTime()}
-	if info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED {
-		last.outcome = new(conversation.Outcome)
-		if err := s.temporal.GetWorkflow(ctx, workflowID, info.GetExecution().GetRunId()).Get(ctx, last.outcome); err != nil {
-			return lastRun{}, fmt.Errorf("read the last run's outcome: %w", err)
-		}
+	last := lastRun{
+		at:        info.GetCloseTime().AsTime(),
+		completed: info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED,
 	}
-	return last, nil
+	switch info.GetStatus() {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:
+		last.outcome, err = s.outcomeOf(ctx, workflowID, info.GetExecution().GetRunId())
+	}
+	return last, err
+}
+
+// outcomeOf reads the outcome of a run that was completed or cancelled, nil if the
+// session had not ended.
+func (s *Sender) outcomeOf(ctx context.Context, workflowID, runID string) (*conversation.Outcome, error) {
+	var outcome conversation.Outcome
+	err := s.temporal.GetWorkflow(ctx, workflowID, runID).Get(ctx, &outcome)
+	canceled, isCanceled := errors.AsType[*temporal.CanceledError](err)
+	switch {
+	case isCanceled && canceled.HasDetails():
+		err = canceled.Details(&outcome)
+	case isCanceled:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the last run's outcome: %w", err)
+	}
+	return &outcome, nil
 }
 
 // lastRunID returns the id of the last run when the server refused to start

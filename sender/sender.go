@@ -226,9 +226,10 @@ func (s *Sender) SessionStatus(
 	if status.Status != conversation.StatusEnded {
 		return s.statusOfRunning(ctx, id, status)
 	}
+	at, untimed := timed(cmp.Or(status.At, status.EndTime.Time))
+	status.At = cmp.Or(status.At, at)
 	receipt, _, err := s.signal(ctx, event{
-		start:  s.provisionalStart(id, cmp.Or(status.At, status.EndTime.Time)),
-		signal: conversation.SignalSessionStatus, payload: status,
+		start: s.provisionalStart(id, at), signal: conversation.SignalSessionStatus, payload: status, untimed: untimed,
 	})
 	if err == nil {
 		s.table.forget(id, end)

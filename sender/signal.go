@@ -21,6 +21,17 @@ type event struct {
 	start   conversation.Start
 	signal  string
 	payload any
+	// untimed: the event came without a time.
+	untimed bool
+}
+
+// timed returns the time of an event, or now if it has none. The workflow would take the
+// time at which a worker processes it, which may be much later.
+func timed(at time.Time) (_ time.Time, untimed bool) {
+	if at.IsZero() {
+		return time.Now().UTC(), true
+	}
+	return at, false
 }
 
 // provisionalStart is the workflow input that is made from an event of another
@@ -35,8 +46,10 @@ func (s *Sender) closing(id conversation.Identity, c conversation.Close) (event,
 	if err := joinInvalid(validate(id), c.Validate(), s.options.Policy.Validate()); err != nil {
 		return event{}, fmt.Errorf("close: %w", err)
 	}
+	var untimed bool
+	c.At, untimed = timed(c.At)
 	start := s.provisionalStart(id, c.At)
-	return event{start: start, signal: conversation.SignalClose, payload: c}, nil
+	return event{start: start, signal: conversation.SignalClose, payload: c, untimed: untimed}, nil
 }
 
 // keyOnly reports whether an identity has only the two identifiers that name a
@@ -81,17 +94,23 @@ func (s *Sender) message(
 		receipt, err = s.signalRunning(ctx, id, conversation.SignalMessage, m)
 		return receipt, false, err
 	}
-	return s.signal(ctx, event{start: s.provisionalStart(id, m.At), signal: conversation.SignalMessage, payload: m})
+	return s.signal(ctx, event{
+		start: s.provisionalStart(id, m.At), signal: conversation.SignalMessage, payload: m, untimed: m.At.IsZero(),
+	})
 }
 
 // start begins a workflow without a signal, which costs one action less than with
 // one. A workflow that runs already gets it as a signal.
 func (s *Sender) start(ctx context.Context, start conversation.Start) (receipt Receipt, began bool, err error) {
+	e := event{start: start, signal: conversation.SignalStart}
+	e.start.At, e.untimed = timed(start.At)
+	start = e.start
+	e.payload = start
 	options := s.startOptions(start, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
 	options.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	_, err = s.temporal.ExecuteWorkflow(ctx, options, conversation.WorkflowType, start)
 	if _, exists := lastRunID(err); exists {
-		return s.signal(ctx, event{start: start, signal: conversation.SignalStart, payload: start})
+		return s.signal(ctx, e)
 	}
 	if err != nil {
 		return "", false, fmt.Errorf("start %s: %w", start.WorkflowID(), err)
@@ -104,16 +123,19 @@ func (s *Sender) start(ctx context.Context, start conversation.Start) (receipt R
 // that a new run has begun after one that ended.
 func (s *Sender) signal(ctx context.Context, e event) (receipt Receipt, began bool, err error) {
 	err = s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
-	if runID, ended := lastRunID(err); ended {
+	// It may be refused again if another run has begun and completed meanwhile.
+	for runID, ended := lastRunID(err); ended; runID, ended = lastRunID(err) {
 		var last lastRun
-		if last, err = s.lastRun(ctx, e.start.WorkflowID(), runID); err == nil {
-			if last.includes(e) {
-				return AlreadyOver, false, nil
-			}
-			began = true
-			e.start = last.nextStart(e.start)
-			err = s.signalWithStart(ctx, e, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
+		if last, err = s.lastRun(ctx, e.start.WorkflowID(), runID); err != nil {
+			break
 		}
+		if last.includes(e) {
+			return AlreadyOver, false, nil
+		}
+		began = true
+		next := e
+		next.start = last.nextStart(e)
+		err = s.signalWithStart(ctx, next, last.reusePolicy())
 	}
 	if err != nil {
 		return "", false, fmt.Errorf("%s %s: %w", e.signal, e.start.WorkflowID(), err)

@@ -245,6 +245,10 @@ func (t *table) forget(id conversation.Identity, end time.Time) {
 	case nanos(end) < e.acked:
 	case e.inFlight != nil || e.hasUnacked():
 		t.distrust(e)
+	case e.leaseHeld:
+		// Another session may begin while the lease lasts, and take it over. So it is
+		// released when it would have been renewed, and covers nothing until then.
+		e.leaseUntil = 0
 	default:
 		t.drop(e)
 	}
@@ -336,11 +340,12 @@ func (t *table) identify(e *entry, id conversation.Identity) {
 }
 
 // evictIdle drops an idle entry if it finds one quickly. Idle entries are due
-// last, so they are among the leaves of the heap.
+// last, so they are among the leaves of the heap. An entry of a session that has ended
+// may go too: then its lease expires.
 func (t *table) evictIdle() bool {
 	const atOnce = 1000
 	for _, e := range slices.Backward(t.queue[max(0, len(t.queue)-atOnce):]) {
-		if e.idle() {
+		if e.idle() || e.isForgotten() {
 			t.drop(e)
 			return true
 		}

@@ -562,7 +562,29 @@ func TestAbsorbedMessagesAreReportedBeforeAnEnd(t *testing.T) {
 				sent := c.sent()
 				require.Equal(t, "1s message+ of 1s for 5m", sent[0])
 				require.Equal(t, "1s "+name+"+", sent[1])
+				time.Sleep(time.Second)
 				writes(t, s, sender.Sent)
+			})
+		})
+	}
+}
+
+// The session that begins after an end may have taken over the lease. It is released, as
+// if nothing had ended.
+func TestLeaseIsReleasedAfterAnEnd(t *testing.T) {
+	for name, end := range map[string]sendFunc{"close": closed, "session-status": endedInSalesforce} {
+		t.Run(name, func(t *testing.T) {
+			windowed(t, sender.Options{ID: "a"}, func(t *testing.T, s *sender.Sender, c *connection) {
+				_, err := s.Message(t.Context(), full, conversation.Message{SessionID: session})
+				require.NoError(t, err)
+				time.Sleep(time.Second)
+				_, err = end(t.Context(), s, time.Now(), session)
+				require.NoError(t, err)
+				c.set(func(c *connection) { c.running = true }) // the next session
+				time.Sleep(window)
+				synctest.Wait()
+				require.Equal(t, []string{"0s message+ of 0s for 5m", "1s " + name + "+", "4m54s message of 0s released"}, c.sent())
+				require.Zero(t, s.Stats().Conversations)
 			})
 		})
 	}
@@ -716,6 +738,21 @@ func TestConversationsAreBounded(t *testing.T) {
 		require.Equal(t, []string{"0s message+ of 0s for 5m", "0s start"}, c.sent(), "a start takes no room")
 		writes(t, s, sender.Absorbed)
 		time.Sleep(window)
+		_, err = s.Message(t.Context(), other, conversation.Message{})
+		require.NoError(t, err)
+	})
+}
+
+// A conversation that has ended, and whose lease is not released yet, makes room.
+func TestEndedConversationMakesRoom(t *testing.T) {
+	windowed(t, sender.Options{MaxConversations: 1}, func(t *testing.T, s *sender.Sender, _ *connection) {
+		writes(t, s, sender.Sent)
+		other := full
+		other.ConversationIdentifier = "other"
+		_, err := s.Message(t.Context(), other, conversation.Message{})
+		require.ErrorIs(t, err, sender.ErrFull)
+		_, err = s.CloseConversation(t.Context(), full, conversation.Close{})
+		require.NoError(t, err)
 		_, err = s.Message(t.Context(), other, conversation.Message{})
 		require.NoError(t, err)
 	})

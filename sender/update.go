@@ -46,32 +46,40 @@ func (s *Sender) CloseAndWait(
 // of the last run is the answer. All attempts have the same update id, so that
 // an attempt whose answer was lost is not repeated as another close.
 func (s *Sender) updateOrStart(ctx context.Context, e event, updateID string) (conversation.Outcome, error) {
-	outcome, err := s.updateWithStart(ctx, e, updateID, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
+	outcome, err := s.updateTwice(ctx, e, updateID, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
+	// It may be refused again if another run has begun and completed meanwhile.
+	for runID, ended := lastRunID(err); ended; runID, ended = lastRunID(err) {
+		var last lastRun
+		last, err = s.lastRun(ctx, e.start.WorkflowID(), runID)
+		switch {
+		case err != nil:
+			return outcome, err
+		case last.answers(e):
+			return *last.outcome, nil
+		}
+		next := e
+		next.start = last.nextStart(e)
+		outcome, err = s.updateTwice(ctx, next, updateID, last.reusePolicy())
+	}
+	return outcome, err
+}
+
+// updateTwice updates again if the workflow was completing. Then it has ended.
+func (s *Sender) updateTwice(
+	ctx context.Context, e event, updateID string, reuse enumspb.WorkflowIdReusePolicy,
+) (conversation.Outcome, error) {
+	outcome, err := s.updateWithStart(ctx, e, updateID, reuse)
 	if notFound(err) {
-		// The workflow was completing. Now it has ended.
 		outcome, err = s.updateWithStart(ctx, e, updateID, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
 	}
-	runID, ended := lastRunID(err)
-	if !ended {
-		return outcome, err
-	}
-	last, err := s.lastRun(ctx, e.start.WorkflowID(), runID)
-	switch {
-	case err != nil:
-		return outcome, err
-	case last.answers(e):
-		return *last.outcome, nil
-	default:
-		e.start = last.nextStart(e.start)
-		return s.updateWithStart(ctx, e, updateID, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE)
-	}
+	return outcome, err
 }
 
 // updateKnown updates the workflow that runs, or returns the outcome of the last
 // run.
 func (s *Sender) updateKnown(ctx context.Context, e event, updateID string) (conversation.Outcome, error) {
 	handle, err := s.temporal.UpdateWorkflow(ctx, closeUpdate(e, updateID))
-	outcome, err := outcomeOf(ctx, handle, err)
+	outcome, err := updateOutcome(ctx, handle, err)
 	if !notFound(err) {
 		return outcome, err
 	}
@@ -94,10 +102,10 @@ func (s *Sender) updateWithStart(
 			s.startOptions(e.start, reuse), conversation.WorkflowType, e.start),
 		UpdateOptions: closeUpdate(e, updateID),
 	})
-	return outcomeOf(ctx, handle, err)
+	return updateOutcome(ctx, handle, err)
 }
 
-func outcomeOf(
+func updateOutcome(
 	ctx context.Context, handle client.WorkflowUpdateHandle, err error,
 ) (outcome conversation.Outcome, _ error) {
 	if err == nil {

@@ -30,7 +30,8 @@ func Register(r worker.WorkflowRegistry) {
 //
 // It fails with the ErrorReason as error type after it was Blocked for
 // policy.blockedFor, and with "INVALID_REQUEST" if the start cannot be read or does
-// not name a conversation. It is Canceled when an operator cancels it.
+// not name a conversation. It is Canceled when an operator cancels it; the details of
+// that are the outcome if the session has ended.
 func Conversation(ctx workflow.Context, start, carried converter.RawValue) (*conversation.Outcome, error) {
 	r, err := newRunner(ctx, start, carried)
 	if err != nil {
@@ -175,15 +176,17 @@ func (r *runner) failBlocked(ctx workflow.Context) error {
 
 // stop ends a cancelled workflow. It cancels the timer and the call in flight, and
 // waits for the last attempt, so that its answer is recorded. It makes a new call
-// only if the policy asks to End the session on cancel.
+// only if the policy asks to End the session on cancel. A session that begins
+// meanwhile was not cancelled: the workflow continues as new with it.
 func (r *runner) stop(ctx workflow.Context, cause error) error {
 	r.idleTimer.stop()
 	r.cancelCall()
+	generation := r.state.Generation
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	r.awaitCall(ctx)
 	r.drainSignals(ctx)
-	if r.state.Policy.EndOnCancel && r.state.Outcome == nil {
+	if r.state.Policy.EndOnCancel && r.state.Outcome == nil && r.state.Generation == generation {
 		r.state.applyClose(conversation.Close{By: conversation.System}, workflow.Now(ctx))
 		r.pendingCall = startCall(ctx, r.state.newCall(conversation.End, r.state.Closing.By))
 		r.awaitCall(ctx)
@@ -193,13 +196,28 @@ func (r *runner) stop(ctx workflow.Context, cause error) error {
 	r.publish(ctx)
 	// There is no error: a disconnected context is not cancelled.
 	_ = workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
-	return cause
+	switch {
+	case r.state.Generation != generation:
+		return r.continueAsNew(ctx, r.state)
+	case r.state.Outcome != nil && r.state.Next != nil:
+		return r.continueAsNew(ctx, r.state.asFirst(workflow.Now(ctx)))
+	case r.state.Outcome != nil:
+		return temporal.NewCanceledError(*r.state.Outcome)
+	default:
+		return cause
+	}
 }
 
+// awaitCall waits for the call in flight. It goes on applying events, and cancels the
+// call if its session is over.
 func (r *runner) awaitCall(ctx workflow.Context) {
 	for r.pendingCall != nil {
 		// There is no error: a disconnected context is not cancelled.
-		_ = workflow.Await(ctx, r.pendingCall.done)
+		_ = workflow.Await(ctx, func() bool { return r.pendingCall.done() || r.hasEvents(ctx) })
 		r.completeCall(ctx)
+		r.drainSignals(ctx)
+		if p := r.pendingCall; p != nil && (r.state.Outcome != nil || p.call.generation != r.state.Generation) {
+			r.cancelCall()
+		}
 	}
 }

@@ -44,15 +44,18 @@ func (s *State) applyStart(e conversation.Start, now time.Time) {
 // the time of the start, because clocks differ.
 func (s *State) isStartOfClosing(e conversation.Start, at time.Time) bool {
 	return s.IdentifiedAt.IsZero() && !s.HasPrevious && s.Closing != nil &&
-		s.mayBeCurrent(e.SessionID) && !at.After(s.Closing.At.Add(clockTolerance))
+		s.mayBeCurrent(e.SessionID) && !at.After(s.Closing.At.Add(conversation.ClockTolerance))
 }
 
 // applyMessage restarts the idle time. A message that is older than the last
 // activity does not.
 func (s *State) applyMessage(e conversation.Message, now time.Time) {
 	e.At = s.notBeforeSession(e.SessionID, conversation.EventTime(e.At, now))
-	state := s.stateFor(e.SessionID, e.At, now)
 	defer func() { s.applyLease(e.Lease, e.At) }()
+	if s.isOfEarlier(e.SessionID, e.At) {
+		return
+	}
+	state := s.stateFor(e.SessionID, e.At, now)
 	if state == nil {
 		return
 	}
@@ -82,8 +85,11 @@ func (s *State) recordMessage(e conversation.Message) {
 func (s *State) markActive(at, now time.Time) {
 	s.LastActivityAt, s.ReceivedAt = at, now
 	s.Blocked = nil
-	if s.SessionStatus != conversation.StatusInactive || at.After(s.SessionStatusAt) {
+	switch {
+	case s.SessionStatus != conversation.StatusInactive || at.After(s.SessionStatusAt):
 		s.InactiveSince = time.Time{}
+	case s.inactive():
+		s.InactiveSince = latest(s.InactiveSince, s.SessionStatusAt)
 	}
 }
 
@@ -91,7 +97,17 @@ func (s *State) markActive(at, now time.Time) {
 // and changes nothing.
 func (s *State) applyClose(e conversation.Close, now time.Time) {
 	e.At = s.notBeforeSession(e.SessionID, conversation.EventTime(e.At, now))
-	if s.orderOf(e.SessionID, e.At) == current {
+	if s.isOfEarlier(e.SessionID, e.At) {
+		return
+	}
+	order := s.orderOf(e.SessionID, e.At)
+	if order == current && s.Outcome != nil && s.Outcome.MayBeInactive() && s.Next == nil {
+		// It is still to be ended, by the next run.
+		s.Next = s.nextSession(s.Identity.SessionID, s.SessionSince, now)
+		s.Next.applyClose(e, now)
+		return
+	}
+	if order == current {
 		switch {
 		case s.Outcome != nil && s.Next == nil:
 			return
@@ -135,6 +151,7 @@ func (s *State) applySessionStatus(e conversation.SessionStatus, now time.Time) 
 	if at.IsZero() {
 		at = e.EndTime.Time
 	}
+	timed := !at.IsZero()
 	at = conversation.EventTime(at, now)
 	began := at
 	for _, t := range []conversation.Timestamp{e.StartTime, e.EndTime} {
@@ -146,7 +163,7 @@ func (s *State) applySessionStatus(e conversation.SessionStatus, now time.Time) 
 	switch s.orderOf(e.SessionID, began) {
 	case current:
 	case newer:
-		if e.Status == conversation.StatusEnded {
+		if s.isOfEarlier(e.SessionID, began) || e.Status == conversation.StatusEnded {
 			// The unknown session has ended. It must not replace a session that
 			// may still be alive.
 			return
@@ -163,15 +180,19 @@ func (s *State) applySessionStatus(e conversation.SessionStatus, now time.Time) 
 		return
 	}
 	state.recordSession(e.SessionID, began)
+	inactiveSince := state.InactiveSince
+	if *state.Policy.InactivateAfter == 0 && state.inactive() {
+		inactiveSince = state.SessionStatusAt // only Salesforce makes it Inactive, see expireLeases
+	}
 	state.SessionStatus, state.SessionStatusAt = e.Status, at
 	switch e.Status {
 	case conversation.StatusEnded:
 		ended := cmp.Or(e.EndTime.Time, at)
 		state.end(conversation.EndedInSalesforce, e.EndedByRole, conversation.EventTime(ended, now), now)
 	case conversation.StatusInactive:
-		state.markInactive(at)
+		state.markInactive(at, timed)
 	case conversation.StatusNew, conversation.StatusWaiting, conversation.StatusActive:
-		if state.Closing == nil && at.After(latest(state.LastActivityAt, state.InactiveSince)) &&
+		if state.Closing == nil && at.After(latest(state.LastActivityAt, inactiveSince)) &&
 			!state.isBeforeInactivate(at, now) {
 			state.markActive(at, now)
 		}
@@ -193,10 +214,13 @@ func (s *State) noticeAlive(e conversation.SessionStatus, at time.Time) {
 // applyCallFailing records that the call in flight keeps failing.
 func (s *State) applyCallFailing(e conversation.CallFailing) { s.Failing = &e }
 
-// markInactive records that Salesforce reported the session as Inactive. A
-// Blocked Inactivate is not needed any more.
-func (s *State) markInactive(at time.Time) {
-	if s.inactive() || at.Before(s.LastActivityAt) {
+// markInactive records that Salesforce reported the session as Inactive. A second
+// Inactive counts if it is more than conversation.ClockTolerance later: somebody wrote in
+// between. Within it, it is the report of our own Inactivate. A Blocked Inactivate is not
+// needed any more.
+func (s *State) markInactive(at time.Time, timed bool) {
+	isRepeated := s.inactive() && (!timed || !at.After(s.InactiveSince.Add(conversation.ClockTolerance)))
+	if isRepeated || at.Before(s.LastActivityAt) {
 		return
 	}
 	s.InactiveSince = at

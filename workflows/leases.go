@@ -79,10 +79,12 @@ func (s *State) expireLeases(now time.Time) {
 		return
 	}
 	end := s.leaseUntil()
-	s.markActive(end, now)
 	if *s.Policy.InactivateAfter == 0 {
-		s.InactiveSince = end // no timer would make it Inactive again
+		// No timer would make it Inactive again, so only the End waits.
+		s.InactiveSince, s.Leases = end, nil
+		return
 	}
+	s.markActive(end, now)
 	s.dropStaleLeases()
 }
 

@@ -257,7 +257,7 @@ func TestOutcome(t *testing.T) {
 	h.signal(30, "retry", nil)
 	h.run()
 	require.Equal(t, conversation.Outcome{
-		Why: conversation.Closed, EndedBy: "EndUser", At: at(30), EndsEventsUntil: at(9), SessionID: s1, Attempts: 2,
+		Why: conversation.Closed, EndedBy: "EndUser", At: at(30), EndsEventsUntil: at(9), SessionID: s1, StartedAt: at(0), Attempts: 2,
 		LastAnswer: &conversation.Answer{Operation: conversation.End, By: conversation.EndUser, Attempt: 1},
 		Policy:     started(s1, 0).Policy.WithDefaults(),
 	}, h.ended())

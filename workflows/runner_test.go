@@ -34,7 +34,7 @@ func TestOldMessageCancelsNothing(t *testing.T) {
 	h := newHarness(t)
 	h.salesforce(conversation.Inactivate, times(3, busy)...)
 	h.signal(605, "message", conversation.Message{At: at(-5)})
-	h.signal(606, "message", conversation.Message{At: at(0), SessionID: s2})
+	h.signal(606, "message", conversation.Message{At: at(6), SessionID: s2})
 	h.signal(900, "close", conversation.Close{})
 	h.run()
 	require.Equal(t, []string{

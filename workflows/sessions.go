@@ -20,10 +20,6 @@ const (
 	newer // a session that replaces the current one
 )
 
-// clockTolerance is how much the clocks of the partner's systems may differ. Some
-// also write whole seconds.
-const clockTolerance = 5 * time.Second
-
 // orderOf finds the session of an event. If the id is unknown, the time decides,
 // because events arrive in any order. The time also decides for an event without
 // an id, if the beginning of the current session is known for certain.
@@ -31,7 +27,7 @@ func (s *State) orderOf(sessionID string, at time.Time) sessionOrder {
 	switch {
 	case sessionID == "" && s.sinceIsCertain() && at.Before(s.SessionSince):
 		return previous
-	case s.hasEnded(sessionID):
+	case s.hasEnded(sessionID), s.isBeforePreviousEnd(sessionID, at):
 		return previous
 	case s.mayBeCurrent(sessionID):
 		return current
@@ -40,6 +36,22 @@ func (s *State) orderOf(sessionID string, at time.Time) sessionOrder {
 	default:
 		return newer
 	}
+}
+
+// isOfEarlier reports whether an event that is no start, and names an unknown session,
+// belongs to an earlier one although its time is not before the current session: it
+// happened within conversation.ClockTolerance of the beginning of that. The clocks differ,
+// and few sessions are so short. Without this rule a session that has just begun would
+// count as over. The other way round, the next event of the newer session puts it right.
+func (s *State) isOfEarlier(sessionID string, at time.Time) bool {
+	return s.orderOf(sessionID, at) == newer && !at.After(s.SessionSince.Add(conversation.ClockTolerance))
+}
+
+// isBeforePreviousEnd reports whether an event names an earlier session whose id is not
+// remembered, while the id of the current one is not known yet: it happened before the
+// end of the previous session.
+func (s *State) isBeforePreviousEnd(sessionID string, at time.Time) bool {
+	return sessionID != "" && s.Identity.SessionID == "" && at.Before(s.PreviousUntil.Add(-conversation.ClockTolerance))
 }
 
 func (s *State) sinceIsCertain() bool { return s.HasPrevious || !s.IdentifiedAt.IsZero() }
@@ -51,7 +63,7 @@ func (s *State) sinceIsCertain() bool { return s.HasPrevious || !s.IdentifiedAt.
 func (s *State) notBeforeSession(sessionID string, at time.Time) time.Time {
 	early := s.SessionSince.Sub(at)
 	certain := s.sinceIsCertain() && !s.HasPrevious && s.Outcome == nil
-	if certain && sessionID == "" && 0 < early && early <= clockTolerance {
+	if certain && sessionID == "" && 0 < early && early <= conversation.ClockTolerance {
 		return s.SessionSince
 	}
 	return at
@@ -67,7 +79,7 @@ func (s *State) mayBeCurrent(sessionID string) bool {
 // hasEnded reports whether a session is known to have ended. Its events belong to
 // the past, whatever their time is.
 func (s *State) hasEnded(sessionID string) bool {
-	if s.Outcome != nil && conversation.SameSession(s.Identity.SessionID, sessionID) {
+	if s.Outcome != nil && !s.Outcome.MayBeInactive() && conversation.SameSession(s.Identity.SessionID, sessionID) {
 		return true
 	}
 	return slices.ContainsFunc(s.EndedSessions, func(id string) bool {
@@ -154,20 +166,40 @@ func (s *State) switchSession(sessionID string, at, now time.Time) {
 }
 
 // nextSession is the state of the session that follows this one. A message or a
-// close that arrived too early, and named no other session, is part of it.
+// close that arrived too early, and named no other session, is part of it. A close is
+// not part of it if its time is so near that the clocks may differ: it would end a
+// session that has just begun.
 func (s *State) nextSession(sessionID string, at, now time.Time) *State {
 	next := newState(conversation.Start{Identity: s.Identity, Policy: s.Policy, At: at}, now)
 	next.Identity.SessionID = sessionID
 	next.IdentifiedAt = s.IdentifiedAt
 	next.Leases = slices.Clone(s.Leases)
+	next.PreviousUntil = s.endsEventsUntil()
 	next.HasPrevious, next.EndedSessions = true, withID(s.EndedSessions, s.Identity.SessionID, sessionID)
 	if m := s.LastMessage; !m.At.Before(at) && next.mayBeCurrent(m.SessionID) {
 		next.LastActivityAt, next.LastMessage = m.At, m
 	}
-	if c := s.Closing; c != nil && c.At.After(at) && next.mayBeCurrent(c.SessionID) {
-		next.Closing = c
+	if c := s.Closing; c != nil {
+		named := c.At.After(at) && conversation.SameSession(c.SessionID, sessionID)
+		unnamed := c.At.After(at.Add(conversation.ClockTolerance)) && c.SessionID == ""
+		if named || unnamed {
+			next.Closing = c
+		}
 	}
 	return next
+}
+
+// endsEventsUntil is the latest time of an event that belongs to this session, zero if it
+// is not over.
+func (s *State) endsEventsUntil() time.Time {
+	switch {
+	case s.Outcome != nil:
+		return s.Outcome.EndsEventsUntil
+	case s.Closing != nil:
+		return s.Closing.At
+	default:
+		return time.Time{}
+	}
 }
 
 // withID adds the id of a session that has ended, if it is known, and not the id
@@ -185,7 +217,8 @@ func (s *State) end(why conversation.Why, by string, endsEventsUntil, now time.T
 	s.Blocked = nil
 	s.Outcome = &conversation.Outcome{
 		Why: why, EndedBy: by, At: now, EndsEventsUntil: endsEventsUntil,
-		SessionID: s.Identity.SessionID, Attempts: s.Attempts, LastAnswer: s.LastAnswer, Policy: s.Policy,
+		SessionID: s.Identity.SessionID, StartedAt: s.SessionSince,
+		Attempts: s.Attempts, LastAnswer: s.LastAnswer, Policy: s.Policy,
 	}
 	s.dropNextUntil(endsEventsUntil)
 	if s.Next != nil && s.hasEnded(s.Next.Identity.SessionID) {

@@ -29,8 +29,10 @@ type State struct {
 	KnownSince time.Time `json:"knownSince"`
 	// EndedSessions are the ids of sessions before the current one.
 	EndedSessions []string `json:"endedSessions,omitempty"`
-	// HasPrevious: there was a session before the current one.
-	HasPrevious bool `json:"hasPrevious,omitempty"`
+	// HasPrevious: there was a session before the current one. PreviousUntil is until
+	// when events belong to that one, zero if this is not known.
+	HasPrevious   bool      `json:"hasPrevious,omitempty"`
+	PreviousUntil time.Time `json:"previousUntil,omitzero"`
 	// SessionStatus is the last status that Salesforce reported.
 	SessionStatus   string    `json:"sessionStatus,omitempty"`
 	SessionStatusAt time.Time `json:"sessionStatusAt,omitzero"`
@@ -99,6 +101,9 @@ func newState(start conversation.Start, now time.Time) *State {
 	}
 	if start.Previous != nil {
 		s.HasPrevious = true
+		if start.Previous.SessionID != "" { // otherwise it may go on
+			s.PreviousUntil = conversation.EventTime(start.Previous.EndsEventsUntil, now)
+		}
 		s.EndedSessions = withID(nil, start.Previous.SessionID, start.SessionID)
 	}
 	return s
@@ -132,7 +137,7 @@ type decision struct {
 }
 
 // step advances the state to the present and decides what to do. The workflow's
-// loop and the property test TestNeverEarly both use it.
+// loop and the simulation both use it.
 func (s *State) step(now time.Time) decision {
 	s.expireLeases(now)
 	due := s.dueCall(now)

@@ -273,6 +273,10 @@ export interface Outcome {
    */
   sessionId?: string;
   /**
+   * RFC 3339, with a time zone. The years 1970 to 9999, both in this zone and in UTC. At most 64 characters.
+   */
+  startedAt?: string;
+  /**
    * How many attempts all calls to Salesforce took in this generation. Only calls whose result has arrived are counted.
    */
   attempts: number;

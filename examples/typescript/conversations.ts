@@ -3,10 +3,11 @@ import {
   type Client,
   WithStartWorkflowOperation,
   WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
   WorkflowNotFoundError,
   type WorkflowIdReusePolicy,
 } from '@temporalio/client';
-import { defineSearchAttributeKey, SearchAttributeType, type Workflow } from '@temporalio/common';
+import { CancelledFailure, defineSearchAttributeKey, SearchAttributeType, type Workflow } from '@temporalio/common';
 import {
   type Close,
   type Input,
@@ -89,7 +90,7 @@ export class Conversations {
       if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
       const lastRun = await this.lastRun(event.input);
       if (lastRun.outcome && belongsTo(lastRun, event)) return lastRun.outcome;
-      return this.update({ ...event, input: after(lastRun, event.input) }, 'ALLOW_DUPLICATE');
+      return this.update({ ...event, input: after(lastRun, event) }, lastRun.reuse);
     }
   }
 
@@ -105,7 +106,7 @@ export class Conversations {
       if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
       const lastRun = await this.lastRun(event.input);
       if (belongsTo(lastRun, event)) return;
-      await this.signal({ ...event, input: after(lastRun, event.input) }, 'ALLOW_DUPLICATE');
+      await this.signal({ ...event, input: after(lastRun, event) }, lastRun.reuse);
     }
   }
 
@@ -143,26 +144,66 @@ export class Conversations {
   }
 
   private async lastRun(id: Identity): Promise<LastRun> {
-    const handle = this.temporal.workflow.getHandle(workflowId(id));
-    const run = await handle.describe();
-    if (run.status.name !== 'COMPLETED') return { endsEventsUntil: run.closeTime };
-    const outcome: Outcome = await handle.result();
-    return { endsEventsUntil: new Date(outcome.endsEventsUntil), outcome };
+    const run = await this.temporal.workflow.getHandle(workflowId(id)).describe();
+    const handle = this.temporal.workflow.getHandle(workflowId(id), run.runId);
+    const completed = run.status.name === 'COMPLETED';
+    const reuse = completed ? 'ALLOW_DUPLICATE' : 'ALLOW_DUPLICATE_FAILED_ONLY';
+    if (!completed && run.status.name !== 'CANCELLED') return { endsEventsUntil: run.closeTime, reuse };
+    const outcome = await handle.result().catch(outcomeOfCanceled);
+    return { endsEventsUntil: outcome ? new Date(outcome.endsEventsUntil) : run.closeTime, outcome, reuse };
   }
 }
 
-/** How the last run of a conversation ended. A run that failed or was cancelled has no outcome. */
+/** The outcome of a cancelled run, if the session had ended before. */
+function outcomeOfCanceled(err: unknown): Outcome | undefined {
+  if (!(err instanceof WorkflowFailedError) || !(err.cause instanceof CancelledFailure)) throw err;
+  return err.cause.details?.[0] as Outcome | undefined;
+}
+
+/** How the last run of a conversation ended. A run that failed has no outcome. */
 interface LastRun {
   /** Events up to this time belong to the run. */
   endsEventsUntil?: Date;
   outcome?: Outcome;
+  /**
+   * The policy for the next run. If another run has completed meanwhile, the event is refused again: a program that must
+   * not lose it sends it once more.
+   */
+  reuse: WorkflowIdReusePolicy;
 }
 
-/** Whether an event belongs to a run that has ended: it names that run's session, or it happened before the run's end. */
-function belongsTo({ endsEventsUntil, outcome }: LastRun, event: Event): boolean {
-  const { sessionId, at } = event.payload;
-  if (sameSession(sessionId, outcome?.sessionId)) return true;
-  return at !== undefined && endsEventsUntil !== undefined && new Date(at) <= endsEventsUntil;
+/** The clocks of a partner's systems may differ by this much. */
+const clockTolerance = 5000;
+
+/** Whether an event belongs to a run that has ended, or to one before it. */
+function belongsTo(run: LastRun, event: Event): boolean {
+  const { outcome } = run;
+  if (outcome && mayBeInactive(outcome) && isStillToEnd(outcome, event)) return false;
+  if (outcome && !mayBeInactive(outcome) && sameSession(event.payload.sessionId, outcome.sessionId)) return true;
+  const until = belongsUntil(run, event);
+  return event.payload.at !== undefined && until !== undefined && Date.parse(event.payload.at) <= until;
+}
+
+/** Whether Salesforce answered only that the session is not active. It may be Inactive, and is not over then. */
+function mayBeInactive(outcome: Outcome): boolean {
+  return outcome.why === 'AlreadyOver' && !!outcome.lastAnswer?.notActive;
+}
+
+/** Whether an event is a close of the session of an outcome. */
+function isStillToEnd({ sessionId, startedAt }: Outcome, { signal, payload }: Event): boolean {
+  if (signal !== 'close') return false;
+  const isLater = !payload.at || !startedAt || Date.parse(payload.at) >= Date.parse(startedAt);
+  return payload.sessionId ? sameSession(payload.sessionId, sessionId) : isLater;
+}
+
+/** The latest time of an event that belongs to a run or to one before it. */
+function belongsUntil({ endsEventsUntil, outcome }: LastRun, { signal, payload }: Event): number | undefined {
+  const end = endsEventsUntil?.getTime();
+  if (!end || !outcome?.startedAt || sameSession(payload.sessionId, outcome.sessionId)) return end;
+  const began = Date.parse(outcome.startedAt) + clockTolerance;
+  if (!payload.sessionId || !outcome.sessionId) return signal === 'close' ? end + clockTolerance : end;
+  if (signal === 'session-status') return Math.max(end, began);
+  return signal === 'start' ? Math.min(end, began) : began;
 }
 
 /** Salesforce ids have 15 or 18 characters. The first 15 identify the record. */
@@ -171,12 +212,15 @@ function sameSession(a?: string, b?: string): boolean {
 }
 
 /** The input of the run after another one: it says what is known of the session before, and keeps its policy. */
-function after({ endsEventsUntil, outcome }: LastRun, input: Input): Input {
-  return {
-    ...input,
-    policy: input.policy ?? (input.provisional ? outcome?.policy : undefined),
-    previous: { sessionId: outcome?.sessionId, endsEventsUntil: endsEventsUntil?.toISOString() },
-  };
+function after({ endsEventsUntil, outcome }: LastRun, event: Event): Input {
+  const input = { ...event.input, policy: event.input.policy ?? (event.input.provisional ? outcome?.policy : undefined) };
+  const goesOn =
+    outcome &&
+    mayBeInactive(outcome) &&
+    (isStillToEnd(outcome, event) || sameSession(input.sessionId, outcome.sessionId));
+  if (goesOn) return { ...input, sessionId: outcome.sessionId, at: outcome.startedAt };
+  const sessionId = outcome && !mayBeInactive(outcome) ? outcome.sessionId : undefined;
+  return { ...input, previous: { sessionId, endsEventsUntil: endsEventsUntil?.toISOString() } };
 }
 
 /** The workflow input for a conversation whose first event is not a start. */

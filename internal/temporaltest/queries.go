@@ -60,7 +60,17 @@ func (s *Server) GetWorkflowExecutionHistory(
 			},
 		},
 	}
-	if run.Status == enumspb.WORKFLOW_EXECUTION_STATUS_FAILED {
+	switch run.Status {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:
+		canceled := &historypb.WorkflowExecutionCanceledEventAttributes{}
+		if run.Outcome != nil {
+			canceled.Details = encode(run.Outcome)
+		}
+		ended.EventType = enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED
+		ended.Attributes = &historypb.HistoryEvent_WorkflowExecutionCanceledEventAttributes{
+			WorkflowExecutionCanceledEventAttributes: canceled,
+		}
+	case enumspb.WORKFLOW_EXECUTION_STATUS_FAILED:
 		ended.EventType = enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED
 		ended.Attributes = &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{
 			WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{Failure: run.Failure},

@@ -36,7 +36,7 @@ type Run struct {
 	Status enumspb.WorkflowExecutionStatus
 	// Ended is zero while the workflow runs.
 	Ended time.Time
-	// Outcome is the result of a completed run.
+	// Outcome is the result of a completed run, and the details of a cancelled one.
 	Outcome *conversation.Outcome
 	// Failure is why a run failed.
 	Failure *failurepb.Failure
@@ -82,12 +82,14 @@ type Server struct {
 	// Addr is the address on which it listens.
 	Addr string
 
-	mu          sync.Mutex
-	grpc        *grpc.Server
-	runs        map[string]*Run
-	calls       []Call
-	nextCall    chan struct{}
-	fail        func(method string) error
+	mu       sync.Mutex
+	grpc     *grpc.Server
+	runs     map[string]*Run
+	calls    []Call
+	nextCall chan struct{}
+	fail     func(method string) error
+	// failing: fail is called by one request at a time. It may call the server.
+	failing     sync.Mutex
 	closeResult func(workflowID string) (conversation.Outcome, error)
 	status      conversation.Status
 	batch       *workflowservice.DescribeBatchOperationResponse
@@ -198,10 +200,13 @@ func (s *Server) intercept(
 	ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
 ) (any, error) {
 	s.mu.Lock()
-	err := s.fail(path.Base(info.FullMethod))
+	fail := s.fail
 	close(s.nextCall)
 	s.nextCall = make(chan struct{})
 	s.mu.Unlock()
+	s.failing.Lock()
+	err := fail(path.Base(info.FullMethod))
+	s.failing.Unlock()
 	if err != nil {
 		return nil, serviceerror.ToStatus(err).Err()
 	}
@@ -221,7 +226,8 @@ func (s *Server) running(workflowID string, start bool, reuse enumspb.WorkflowId
 		return last, nil
 	case !start:
 		return nil, serviceerror.NewNotFound("workflow execution already completed")
-	case last != nil && reuse == enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE:
+	case last != nil && reuse == enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		reuse == enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY && last != nil && last.completed():
 		return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("Workflow execution already finished", "", last.id)
 	default:
 		run := &Run{
@@ -231,6 +237,11 @@ func (s *Server) running(workflowID string, start bool, reuse enumspb.WorkflowId
 		s.runs[workflowID] = run
 		return run, nil
 	}
+}
+
+func (r *Run) completed() bool {
+	return r.Status == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED ||
+		r.Status == enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED
 }
 
 // GetSystemInfo answers the request that a client sends when it connects.
