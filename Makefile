@@ -5,7 +5,7 @@ TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 VULN_DB ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-local test-race test-compare compare bench fmt lint tidy-check vuln compose-check examples-check ci
+.PHONY: help demo simulate simulate-faults test test-unit test-local test-race test-compare compare bench fmt lint tidy-check vuln compose-check examples-check ci
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,11 +13,22 @@ help: ## Show the targets
 demo: ## Play the example conversations on an embedded Temporal server, then keep serving
 	go run -C local .
 
+SEED ?= 1
+CONVERSATIONS ?= 100000
+
+simulate: ## Simulate CONVERSATIONS (100000) in virtual time, from SEED (1) on; prints the first failure as its shortest story
+	go test -run TestSimulation ./workflows -v -count 1 -timeout 0 \
+		-args -simulate.conversations=$(CONVERSATIONS) -simulate.seed=$(SEED)
+	go test -run TestStoriesOnTheWorkflow ./workflows -v -count 1 -args -simulate.stories=10000
+
+simulate-faults: ## Put deliberate faults into the code, and say after how many conversations each is found
+	go run ./internal/simulation/faults
+
 test: test-unit test-local ## Test the product, without the race detector
 
 test-unit: ## Test the root module
 	go test ./...
-	go test -run TestNeverEarly ./workflows -rapid.checks=10000
+	go test -run TestSimulation ./workflows -args -simulate.conversations=20000
 
 # With -short, the demo is not played a second time on the same database file.
 test-local: ## Test end to end on an embedded Temporal server
@@ -29,7 +40,7 @@ test-local: ## Test end to end on an embedded Temporal server
 LOAD := TestManyConversationsAtOnce|TestActions|TestKilled
 test-race: ## Test the root module and end to end, with the race detector
 	go test -race ./...
-	go test -run TestNeverEarly ./workflows -rapid.checks=10000
+	go test -run TestSimulation ./workflows -args -simulate.conversations=20000
 	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m -skip '$(LOAD)' ./...
 	go test -C local -run '$(LOAD)' -timeout 10m ./e2e
 

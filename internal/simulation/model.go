@@ -1,0 +1,581 @@
+package simulation
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/sender"
+)
+
+// The rules of the product. Each rule looks at the history of one conversation and
+// returns what violates it. A rule knows what was reported, what was acknowledged, what
+// Salesforce was asked and what is true there. It knows nothing of the product's state.
+//
+// A report counts for a rule that forbids something only once it is acknowledged: what
+// nobody has acknowledged may be lost. It counts for a rule that allows something as
+// soon as it is sent: it may have arrived.
+var rules = []struct {
+	Name  string
+	check func(*history) []string
+}{
+	{"No session is made Inactive before its idle time is over.", neverEarly},
+	{"No session is ended without a close, a cancel or a long time as Inactive.", endHasAReason},
+	{"No call is made for a session that is known to be over.", noCallAfterTheEnd},
+	{"At most one call is in flight.", oneCallAtATime},
+	{"A close that was acknowledged ends its session, or an operator sees why not.", closesAreKept},
+	{"A conversation that is quiet does not stay Active.", quietIsNoticed},
+	{"A message that was acknowledged is not lost.", messagesAreKept},
+	{"Every conversation comes to rest, and says why.", comesToRest},
+	{"What a run passes on to the next one is bounded.", carriedIsBounded},
+	{"A message costs no timer.", messagesCostNoTimer},
+}
+
+// Violation is one breach of a rule.
+type Violation struct{ Rule, What string }
+
+// Check compares a history with the rules.
+func Check(h *History) []Violation {
+	facts := newFacts(h)
+	var found []Violation
+	for _, rule := range rules {
+		for _, what := range rule.check(facts) {
+			found = append(found, Violation{rule.Name, what})
+		}
+	}
+	return found
+}
+
+const (
+	// reaction is how long the workers may take to react to an event when nothing fails.
+	reaction = 2 * time.Second
+	// ambiguous is how near to the beginning of a session an event that does not name its
+	// session may belong to either: two clocks may be wrong by clockError.
+	ambiguous = 2*clockError + time.Second
+	// brief is how long a session must last, so that its order is clear: the product allows
+	// for conversation.ClockTolerance, and the clocks may be wrong besides.
+	brief = conversation.ClockTolerance + 2*clockError
+	// attemptTime is the longest time of an attempt of a call.
+	attemptTime = 45 * time.Second
+	// leaseGrace is how long a conversation waits for a report after a lease has ended.
+	leaseGrace = 30 * time.Second
+	// longestBackoff is the longest pause of a sender between two attempts.
+	longestBackoff = 10 * time.Second
+)
+
+// history has the history and what several rules need of it.
+type history struct {
+	*History
+	// shortest and longest are the extremes of each duration of the policies.
+	inactivateAfter, endAfter, blockedFor extremes
+	// longestWindow is that of a sender. A sender that dies makes calls late by it.
+	longestWindow time.Duration
+}
+
+type extremes struct{ shortest, longest time.Duration }
+
+func newFacts(h *History) *history {
+	f := &history{History: h}
+	of := func(field func(conversation.Policy) *conversation.Duration) extremes {
+		var all []time.Duration
+		for _, p := range h.Story.Policies {
+			all = append(all, time.Duration(*field(p.WithDefaults())))
+		}
+		return extremes{slices.Min(all), slices.Max(all)}
+	}
+	f.inactivateAfter = of(func(p conversation.Policy) *conversation.Duration { return p.InactivateAfter })
+	f.endAfter = of(func(p conversation.Policy) *conversation.Duration { return p.EndAfter })
+	f.blockedFor = of(func(p conversation.Policy) *conversation.Duration { return p.BlockedFor })
+	for _, s := range h.Story.Senders {
+		f.longestWindow = max(f.longestWindow, s.Window)
+	}
+	return f
+}
+
+// countsAt is the time that counts for a report: its own, but no later than when it
+// arrived, by the clock of the sender and by Temporal's.
+func (h *history) countsAt(r *Report) time.Time {
+	at := r.Sent.Add(min(0, h.Story.ServerClock))
+	if !r.At.IsZero() && r.At.Before(at) {
+		return r.At
+	}
+	return at
+}
+
+// byServer is a true time by Temporal's clock, which decides when something is due.
+func (h *history) byServer(at time.Time) time.Time { return at.Add(h.Story.ServerClock) }
+
+// session finds a session by its id, nil for none.
+func (h *history) session(id string) *Session {
+	for _, s := range h.Sessions {
+		if conversation.SameSession(s.ID, id) {
+			return s
+		}
+	}
+	return nil
+}
+
+// isAbout reports whether a report counts for a call about a session. A call without a
+// session id is about any.
+func isAbout(r *Report, call *CallRecord) bool {
+	return call.SessionID == "" || conversation.SameSession(r.Session.ID, call.SessionID)
+}
+
+// hasBrief reports whether there is a session of which less than a moment was heard. Then
+// the clocks cannot say which session was first, and rules about their order do not hold.
+func (h *history) hasBrief() bool {
+	return slices.ContainsFunc(h.Sessions, func(s *Session) bool {
+		over := s.EndedAt
+		if !s.HungUp.IsZero() && (over.IsZero() || s.HungUp.Before(over)) {
+			over = s.HungUp
+		}
+		heard := slices.ContainsFunc(h.Reports, func(r *Report) bool {
+			known := r.Session == s && r.Kind != statusEntry && r.isTaken() && r.Acked.Before(over)
+			return known && h.countsAt(r).Before(over.Add(-brief))
+		})
+		return !over.IsZero() && !heard
+	})
+}
+
+// isClear reports whether it is clear to which session every report belongs: it names it,
+// or there is only one.
+func (h *history) isClear() bool {
+	return len(h.Sessions) == 1 || h.namesAll() && !h.hasBrief()
+}
+
+// namesAll reports whether every event names its session.
+func (h *history) namesAll() bool {
+	return !slices.ContainsFunc(h.Reports, func(r *Report) bool { return !r.Named })
+}
+
+// messages are the acknowledged messages that count for a call that was made at a time.
+// An absorbed message is covered by a lease. A run that failed or was cancelled takes the
+// lease with it, and its sender does not know that.
+func (h *history) messages(call *CallRecord, until time.Time) []*Report {
+	if !h.isClear() {
+		return nil
+	}
+	leaseIsLost := h.wasForgotten(time.Time{}, call)
+	var found []*Report
+	for _, r := range h.Reports {
+		known := r.Kind == Write && isAbout(r, call) && r.isTaken() && r.Acked.Before(until)
+		isOver := r.Session.endedBy(until) || h.wasToldOver(r.Session)
+		if known && !isOver && (r.Receipt == sender.Sent || !leaseIsLost) {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// endedBy reports whether the session was over at a time.
+func (s *Session) endedBy(at time.Time) bool { return !s.EndedAt.IsZero() && !s.EndedAt.After(at) }
+
+// isTaken reports whether a conversation has acknowledged the report.
+func (r *Report) isTaken() bool {
+	return !r.Acked.IsZero() && (r.Receipt == sender.Sent || r.Receipt == sender.Absorbed)
+}
+
+// neverEarly: an Inactivate begins at the earliest inactivateAfter after every message of
+// the session that was acknowledged before.
+func neverEarly(h *history) (found []string) {
+	for _, c := range h.Calls {
+		if c.Operation != conversation.Inactivate {
+			continue
+		}
+		if h.inactivateAfter.longest == 0 {
+			found = append(found, "Inactivate although the policy switches it off")
+		}
+		check := func(made time.Time, messages []*Report) {
+			for _, m := range messages {
+				earliest := h.countsAt(m).Add(h.inactivateAfter.shortest)
+				if made := h.byServer(made); made.Before(earliest) {
+					found = append(found, fmt.Sprintf("Inactivate %s too early", earliest.Sub(made)))
+				}
+			}
+		}
+		check(c.Scheduled, h.messages(c, c.Scheduled))
+		check(c.Began, h.messages(c, c.Began.Add(-reaction-h.workersDown())))
+	}
+	return found
+}
+
+// endHasAReason: an End is asked for by a close, or by a cancel under a policy that ends
+// then, or the session has been Inactive for endAfter and no message was acknowledged
+// since it became Inactive.
+func endHasAReason(h *history) (found []string) {
+	for _, c := range h.Calls {
+		if c.Operation == conversation.End && !h.wasClosed(c) && !h.wasCanceled(c) && !h.wasIdle(c) {
+			found = append(found, fmt.Sprintf("End by %s of %q has no reason", c.By, c.SessionID))
+		}
+	}
+	return found
+}
+
+func (h *history) wasClosed(c *CallRecord) bool {
+	return slices.ContainsFunc(h.Reports, func(r *Report) bool {
+		return r.Kind == HangUp && r.By == c.By && !r.Sent.After(c.Scheduled) && (isAbout(r, c) || !r.Named)
+	})
+}
+
+func (h *history) wasCanceled(c *CallRecord) bool {
+	ends := func(p conversation.Policy) bool { return p.EndOnCancel }
+	return slices.ContainsFunc(h.Story.Policies, ends) &&
+		slices.ContainsFunc(h.Canceled, func(at time.Time) bool { return !at.After(c.Scheduled) })
+}
+
+func (h *history) wasIdle(c *CallRecord) bool {
+	if c.By != conversation.System || h.endAfter.longest == 0 {
+		return false
+	}
+	return slices.ContainsFunc(h.becameInactive(c), func(at time.Time) bool {
+		return !h.byServer(c.Scheduled).Before(at.Add(h.endAfter.shortest)) &&
+			!slices.ContainsFunc(h.messages(c, c.Scheduled), func(m *Report) bool {
+				lost := h.wasLost(m) && !c.Scheduled.Before(m.Sent.Add(h.endAfter.shortest))
+				return h.countsAt(m).After(at) && !lost
+			})
+	})
+}
+
+// wasLost reports whether a message was lost with its sender, which only held a lease for
+// it. Then the conversation counts as alive until the end of the lease, and no longer.
+func (h *history) wasLost(m *Report) bool {
+	return m.Receipt == sender.Absorbed && slices.ContainsFunc(h.Deaths, func(d Death) bool {
+		return d.Sender == m.Sender && !d.Graceful && d.At.After(m.Acked)
+	})
+}
+
+// becameInactive is when the session of a call became Inactive, as the conversation knows
+// it: a call said so, or Salesforce reported it.
+func (h *history) becameInactive(c *CallRecord) []time.Time {
+	var at []time.Time
+	for _, r := range h.Results {
+		if r.Call.Operation == conversation.Inactivate && r.Err == nil && r.Call.SessionID == c.SessionID {
+			at = append(at, h.byServer(r.Scheduled))
+		}
+	}
+	for _, r := range h.Reports {
+		if r.Kind == statusEntry && r.Status.Status == conversation.StatusInactive && isAbout(r, c) {
+			at = append(at, h.countsAt(r))
+		}
+	}
+	return at
+}
+
+// noCallAfterTheEnd: no call begins for a session of which an End has succeeded, or
+// which Salesforce has reported as ended, or after which another one has begun.
+func noCallAfterTheEnd(h *history) (found []string) {
+	for _, c := range h.Calls {
+		s := h.session(c.SessionID)
+		if s == nil {
+			if c.SessionID != "" {
+				found = append(found, "call for a session that does not exist")
+			}
+			continue
+		}
+		if !h.namesAll() || h.hasBrief() {
+			continue
+		}
+		for _, r := range h.Results[:c.Known] {
+			ended := r.Err == nil && r.Call.Operation == conversation.End && r.Call.SessionID == c.SessionID
+			if ended && !h.wasForgotten(r.At, c) {
+				found = append(found, fmt.Sprintf("%s after an End has succeeded", c.Operation))
+			}
+		}
+		over := h.knownOver(s, c.Began.Add(-reaction-h.workersDown()))
+		if !over.IsZero() && !h.wasForgotten(time.Time{}, c) {
+			found = append(found, fmt.Sprintf("%s of %s after it was known to be over", c.Operation, c.SessionID))
+		}
+	}
+	return found
+}
+
+// wasForgotten reports whether a run without an outcome ended between a time and a call:
+// what such a run knew is lost.
+func (h *history) wasForgotten(since time.Time, c *CallRecord) bool {
+	return slices.ContainsFunc(h.Runs, func(r *RunRecord) bool {
+		if r.Closed == nil || r.At.Before(since) || !r.At.Before(c.Scheduled) {
+			return false
+		}
+		canceled, _ := errors.AsType[*temporal.CanceledError](r.Closed.Canceled)
+		return r.Closed.Failed != nil || canceled != nil && !canceled.HasDetails()
+	})
+}
+
+// knownOver is since when the conversation knows that a session is over, zero if it does
+// not know it at a time. An event that names the session, and is later than its end or
+// has no time, says that the session is alive again.
+func (h *history) knownOver(s *Session, until time.Time) (over time.Time) {
+	known := false
+	for _, d := range h.Delivered {
+		id, at, ended := aboutSession(d)
+		other := h.session(id)
+		switch {
+		case other == nil || d.At.After(until):
+		case other != s && known && !ended && other.Began.After(s.Began) && at.After(s.Began.Add(ambiguous)),
+			other == s && ended && known:
+			over = d.At
+		case other == s:
+			known = true
+			if at.IsZero() || at.After(over) {
+				over = time.Time{}
+			}
+		}
+	}
+	return over
+}
+
+// aboutSession is the session that a signal names, and its time.
+func aboutSession(d Delivery) (id string, at time.Time, ended bool) {
+	switch e := d.Payload.(type) {
+	case conversation.Start:
+		return e.SessionID, e.At, false
+	case conversation.Message:
+		return e.SessionID, e.At, false
+	case conversation.Close:
+		return e.SessionID, e.At, false
+	case conversation.SessionStatus:
+		return e.SessionID, e.At, e.Status == conversation.StatusEnded
+	}
+	return "", time.Time{}, false
+}
+
+// oneCallAtATime: an attempt begins when the one before it has been answered, or its
+// worker has died and its time is over.
+func oneCallAtATime(h *history) (found []string) {
+	for i, c := range h.Calls[:max(0, len(h.Calls)-1)] {
+		over := c.Answered
+		if over.IsZero() {
+			over = c.Began.Add(attemptTime)
+		}
+		if next := h.Calls[i+1]; next.Began.Before(over) {
+			found = append(found, fmt.Sprintf("%s while %s is in flight", next.Operation, c.Operation))
+		}
+	}
+	return found
+}
+
+// closesAreKept: at the end the session is over, or an operator has cancelled or sees
+// the reason, or a message was written after the close and Salesforce has refused it.
+func closesAreKept(h *history) (found []string) {
+	for _, r := range h.Reports {
+		if r.Kind != HangUp || r.Acked.IsZero() || !h.isClear() {
+			continue
+		}
+		if r.Session.EndedAt.IsZero() && !h.wasGivenUp() && !h.wasTakenBack(r) && !h.wasToldOver(r.Session) {
+			found = append(found, fmt.Sprintf("%s was closed and lives on", r.Session.ID))
+		}
+		first := h.firstEnd(r.Session)
+		if h.wasGivenUp() {
+			continue
+		}
+		latest := r.Acked.Add(reaction + attemptTime + h.workersDown())
+		if first.After(latest) && !r.Session.endedBy(latest) {
+			found = append(found, fmt.Sprintf("End of %s begins %s late", r.Session.ID, first.Sub(latest)))
+		}
+	}
+	return found
+}
+
+func (h *history) firstEnd(s *Session) time.Time {
+	for _, c := range h.Calls {
+		if c.Operation == conversation.End && (c.SessionID == "" || conversation.SameSession(c.SessionID, s.ID)) {
+			return c.Began
+		}
+	}
+	return time.Time{}
+}
+
+// wasGivenUp: an operator cancelled the workflow, or it is Blocked, or it failed because
+// it was Blocked for too long.
+func (h *history) wasGivenUp() bool {
+	return len(h.Canceled) > 0 || h.Final != nil && h.Final.Phase == conversation.Blocked ||
+		slices.ContainsFunc(h.Runs, func(r *RunRecord) bool { return r.Closed != nil && r.Closed.Failed != nil })
+}
+
+// wasTakenBack: Salesforce refused the End, and a message was written after the close.
+func (h *history) wasTakenBack(closed *Report) bool {
+	refused := slices.ContainsFunc(h.Results, func(r ResultRecord) bool {
+		return r.Call.Operation == conversation.End && r.Err != nil && !temporal.IsCanceledError(r.Err)
+	})
+	return refused && slices.ContainsFunc(h.Reports, func(r *Report) bool {
+		isActivity := r.Kind == Write || r.Kind == Begin || r.Kind == Correct
+		return isActivity && !r.Happened.Before(closed.Happened.Add(-ambiguous))
+	})
+}
+
+// wasToldOver: Salesforce answered that there is no such session, although there is. In
+// the first minute of a session such an answer does not count.
+func (h *history) wasToldOver(s *Session) bool {
+	return slices.ContainsFunc(h.Results, func(r ResultRecord) bool {
+		return r.Err == nil && r.Answer.AlreadyOver && !r.At.Before(s.Began.Add(time.Minute)) &&
+			(r.Call.SessionID == "" || conversation.SameSession(r.Call.SessionID, s.ID))
+	})
+}
+
+func (h *history) workersDown() (total time.Duration) {
+	for _, f := range h.Story.Faults {
+		if f.Kind == WorkerDown {
+			total += f.To - f.From + reaction
+		}
+	}
+	return total
+}
+
+func (h *history) temporalDown() (total time.Duration) {
+	for _, f := range h.Story.Faults {
+		switch f.Kind {
+		case TemporalDown, AnswersLost, Slow:
+			total += f.To - f.From + longestBackoff + 15*time.Second
+		}
+	}
+	return total
+}
+
+// quietIsNoticed: when nothing was reported for longer than inactivateAfter, a call was
+// made, or the conversation is not Active any more. A sender that has died may make this
+// late by one window and the grace; an outage by its length.
+func quietIsNoticed(h *history) (found []string) {
+	if h.inactivateAfter.shortest == 0 {
+		return nil
+	}
+	late := reaction + 2*clockError + h.temporalDown() + h.workersDown()
+	if len(h.Deaths) > 0 || h.temporalDown() > 0 {
+		late += h.longestWindow + leaseGrace
+	}
+	var events []time.Time
+	for _, r := range h.Reports {
+		events = append(events, r.Sent, r.Acked)
+	}
+	for _, d := range h.Delivered {
+		events = append(events, d.At)
+	}
+	for _, c := range h.Calls {
+		events = append(events, c.Began, c.Answered)
+	}
+	events = append(slices.DeleteFunc(events, time.Time.IsZero), time.Now())
+	slices.SortFunc(events, time.Time.Compare)
+	for i, from := range events[:len(events)-1] {
+		to := events[i+1]
+		if to.Sub(from) > h.inactivateAfter.longest+late && h.phaseAt(to) == conversation.Active && !h.calling(to) {
+			found = append(found, fmt.Sprintf("still Active after %s", to.Sub(from)))
+		}
+	}
+	return found
+}
+
+// calling reports whether a call is in flight at a time.
+func (h *history) calling(at time.Time) bool {
+	var last *CallRecord
+	for _, c := range h.Calls {
+		if c.Began.Before(at) {
+			last = c
+		}
+	}
+	return last != nil && !slices.ContainsFunc(h.Results[last.Known:], func(r ResultRecord) bool {
+		return r.At.Before(at)
+	})
+}
+
+// phaseAt is the phase just before a time, empty if no run was open.
+func (h *history) phaseAt(at time.Time) conversation.Phase {
+	var phase conversation.Phase
+	for _, p := range h.Phases {
+		if p.At.Before(at) {
+			phase = p.Status.Phase
+		}
+	}
+	return phase
+}
+
+// messagesAreKept: the last session, if a message of it was acknowledged, is the one that
+// the conversation knows at the end. A message that was answered as already over belongs
+// to a session that is over.
+func messagesAreKept(h *history) (found []string) {
+	for _, r := range h.Reports {
+		if r.Kind != Write || !h.isClear() || r.Acked.IsZero() || h.wasGivenUp() || h.wasToldOver(r.Session) {
+			continue
+		}
+		isCurrent := conversation.SameSession(h.Final.SessionID, r.Session.ID)
+		switch {
+		case r.Receipt == sender.AlreadyOver && !r.Session.endedBy(r.Acked) && !h.isKnown(r):
+			found = append(found, fmt.Sprintf("message of %s is refused as already over", r.Session.ID))
+		case r.isTaken() && r.Named && r.Session.EndedAt.IsZero() && !isCurrent:
+			found = append(found, fmt.Sprintf("%s is not known at the end", r.Session.ID))
+		}
+	}
+	return found
+}
+
+// isKnown reports whether Temporal had recorded an event of the session that is not older.
+func (h *history) isKnown(r *Report) bool {
+	return slices.ContainsFunc(h.Delivered, func(d Delivery) bool {
+		id, at, _ := aboutSession(d)
+		return d.At.Before(r.Acked) && conversation.SameSession(id, r.Session.ID) && !at.Before(h.countsAt(r))
+	})
+}
+
+// comesToRest: in the end nothing is under way, and the phase can stay as it is under the
+// policy. A Blocked conversation and a failed one have a reason, an ended one says why.
+func comesToRest(h *history) (found []string) {
+	add := func(wrong bool, format string, args ...any) {
+		if wrong {
+			found = append(found, fmt.Sprintf(format, args...))
+		}
+	}
+	add(!h.AtRest, "does not come to rest")
+	for _, r := range h.Runs {
+		switch c := r.Closed; {
+		case c == nil:
+		case c.Outcome != nil:
+			add(c.Outcome.Why == "" || c.Outcome.At.IsZero(), "an outcome does not say why or when")
+		case c.Failed != nil:
+			failed, ok := c.Failed.(*temporal.ApplicationError) //nolint:errorlint // it is not wrapped
+			add(!ok || failed.Type() == "", "a failed run has no reason")
+		}
+	}
+	if len(h.Runs) == 0 || h.Runs[len(h.Runs)-1].Closed != nil {
+		return found
+	}
+	switch s := h.Final; s.Phase {
+	case conversation.Active:
+		add(h.inactivateAfter.shortest > 0, "rests as Active")
+	case conversation.Inactive:
+		add(h.endAfter.shortest > 0, "rests as Inactive")
+	case conversation.Blocked:
+		add(h.blockedFor.shortest > 0, "rests as Blocked")
+		add(s.Blocked == nil || s.Blocked.Reason == "", "is Blocked without a reason")
+	default:
+		add(true, "rests as %s, and its run is open", s.Phase)
+	}
+	return found
+}
+
+// messagesCostNoTimer: while every sender lives, messages never lower the deadline of an
+// Active conversation, so that no timer is replaced.
+func messagesCostNoTimer(h *history) []string {
+	s := h.Story
+	onlyMessages := !slices.ContainsFunc(s.Steps, func(step Step) bool {
+		return step.Kind != Begin && step.Kind != Write || step.Delay+step.Again > 0
+	})
+	quiet := len(s.Policies) == 1 && s.Statuses == NoStatuses && len(s.Faults) == 0
+	if onlyMessages && quiet && h.endAfter.longest == 0 && len(h.Sessions) == 1 && h.TimersReplaced > 0 {
+		return []string{fmt.Sprintf("%d timers were replaced", h.TimersReplaced)}
+	}
+	return nil
+}
+
+// maxCarried is the largest state in bytes that continue-as-new may pass on.
+const maxCarried = 16 << 10
+
+func carriedIsBounded(h *history) (found []string) {
+	for _, r := range h.Runs {
+		if len(r.Carried) > maxCarried {
+			found = append(found, fmt.Sprintf("%d bytes are passed on", len(r.Carried)))
+		}
+	}
+	return found
+}
