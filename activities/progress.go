@@ -52,7 +52,7 @@ func (p *Progress) Judge(answer *conversation.Answer, cause error, age time.Dura
 	return d, failure(*answer, d, cause)
 }
 
-// KeepsFailing reports whether the workflow is to be told of this failure: it is at
+// KeepsFailing reports whether to report this failure to the workflow: it is at
 // least the third one of a call that is tried again, and none was reported.
 func (p *Progress) KeepsFailing(answer conversation.Answer, d Decision) bool {
 	return d.Verdict != Operator && answer.Attempt >= signalAfter && !p.Signalled

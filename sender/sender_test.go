@@ -69,10 +69,13 @@ func endedInSalesforce(ctx context.Context, s *sender.Sender, at time.Time, sess
 
 func TestEventTimeDecidesWhetherItBelongsToTheEndedSession(t *testing.T) {
 	outcome := &conversation.Outcome{Why: conversation.Closed, EndsEventsUntil: end, SessionID: session}
-	long := new(*outcome)
-	long.StartedAt = end.Add(-time.Hour)
-	short := new(*outcome)
-	short.StartedAt = end.Add(-time.Second)
+	began := end.Add(-time.Hour)
+	since := func(startedAt time.Time) temporaltest.Run {
+		of := *outcome
+		of.StartedAt = startedAt
+		return temporaltest.Run{Outcome: &of}
+	}
+	long, short := since(began), since(before)
 	for name, test := range map[string]struct {
 		run     temporaltest.Run
 		send    sendFunc
@@ -80,33 +83,33 @@ func TestEventTimeDecidesWhetherItBelongsToTheEndedSession(t *testing.T) {
 		session string
 		want    sender.Receipt
 	}{
-		"start before the end":                         {temporaltest.Run{Outcome: outcome}, started, before, session, sender.AlreadyOver},
-		"start at the end":                             {temporaltest.Run{Outcome: outcome}, started, end, session, sender.AlreadyOver},
-		"start of the session that has ended":          {temporaltest.Run{Outcome: outcome}, started, after, session, sender.AlreadyOver},
-		"start of another session":                     {temporaltest.Run{Outcome: outcome}, started, after, otherSession, sender.Sent},
-		"start of another, by a clock that is behind":  {temporaltest.Run{Outcome: long}, started, before, otherSession, sender.Sent},
-		"message of one before":                        {temporaltest.Run{Outcome: long}, message, end.Add(-time.Hour), otherSession, sender.AlreadyOver},
-		"message of one before, by a clock ahead":      {temporaltest.Run{Outcome: long}, message, end.Add(5*time.Second - time.Hour), otherSession, sender.AlreadyOver},
-		"start of another, a moment after a short one": {temporaltest.Run{Outcome: short}, started, after, otherSession, sender.Sent},
-		"message of one before a short one":            {temporaltest.Run{Outcome: short}, message, after, otherSession, sender.AlreadyOver},
-		"Salesforce's end of one before the end":       {temporaltest.Run{Outcome: long}, endedInSalesforce, before, otherSession, sender.AlreadyOver},
-		"message before the end":                       {temporaltest.Run{Outcome: outcome}, message, before, "", sender.AlreadyOver},
-		"message after the end":                        {temporaltest.Run{Outcome: outcome}, message, after, "", sender.Sent},
-		"message of the session that has ended":        {temporaltest.Run{Outcome: outcome}, message, after, session, sender.AlreadyOver},
-		"message of now":                               {temporaltest.Run{Outcome: outcome}, message, time.Time{}, "", sender.Sent},
-		"close before the end":                         {temporaltest.Run{Outcome: outcome}, closed, before, "", sender.AlreadyOver},
-		"close after the end":                          {temporaltest.Run{Outcome: outcome}, closed, after, "", sender.Sent},
-		"close of the session that has ended":          {temporaltest.Run{Outcome: outcome}, closed, after, session, sender.AlreadyOver},
-		"close of it, by its long id, now":             {temporaltest.Run{Outcome: outcome}, closed, time.Time{}, session + "AAA", sender.AlreadyOver},
-		"close of another session":                     {temporaltest.Run{Outcome: outcome}, closed, after, otherSession, sender.Sent},
-		"Salesforce's end of the same session":         {temporaltest.Run{Outcome: outcome}, endedInSalesforce, after, session, sender.AlreadyOver},
-		"Salesforce's end of another, later":           {temporaltest.Run{Outcome: outcome}, endedInSalesforce, after, otherSession, sender.Sent},
-		"Salesforce's end of another, earlier":         {temporaltest.Run{Outcome: outcome}, endedInSalesforce, before, otherSession, sender.AlreadyOver},
-		"before the end of a run that failed":          {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, message, before, "", sender.AlreadyOver},
-		"at the end of a run that was terminated":      {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED}, message, end, "", sender.AlreadyOver},
-		"after the end of a run that failed":           {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, message, after, "", sender.Sent},
-		"of now, after a run that was canceled":        {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED}, message, time.Time{}, "", sender.Sent},
-		"close of the session of a run that failed":    {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, closed, after, session, sender.Sent},
+		"start before the end":                      {temporaltest.Run{Outcome: outcome}, started, before, session, sender.AlreadyOver},
+		"start at the end":                          {temporaltest.Run{Outcome: outcome}, started, end, session, sender.AlreadyOver},
+		"start of the session that has ended":       {temporaltest.Run{Outcome: outcome}, started, after, session, sender.AlreadyOver},
+		"start of another session":                  {temporaltest.Run{Outcome: outcome}, started, after, otherSession, sender.Sent},
+		"start of another, by a clock behind":       {long, started, before, otherSession, sender.Sent},
+		"message of one before":                     {long, message, began, otherSession, sender.AlreadyOver},
+		"message of one before, a clock ahead":      {long, message, began.Add(5 * time.Second), otherSession, sender.AlreadyOver},
+		"start of another, after a short one":       {short, started, after, otherSession, sender.Sent},
+		"message of one before a short one":         {short, message, after, otherSession, sender.AlreadyOver},
+		"Salesforce's end of one before the end":    {long, endedInSalesforce, before, otherSession, sender.AlreadyOver},
+		"message before the end":                    {temporaltest.Run{Outcome: outcome}, message, before, "", sender.AlreadyOver},
+		"message after the end":                     {temporaltest.Run{Outcome: outcome}, message, after, "", sender.Sent},
+		"message of the session that has ended":     {temporaltest.Run{Outcome: outcome}, message, after, session, sender.AlreadyOver},
+		"message of now":                            {temporaltest.Run{Outcome: outcome}, message, time.Time{}, "", sender.Sent},
+		"close before the end":                      {temporaltest.Run{Outcome: outcome}, closed, before, "", sender.AlreadyOver},
+		"close after the end":                       {temporaltest.Run{Outcome: outcome}, closed, after, "", sender.Sent},
+		"close of the session that has ended":       {temporaltest.Run{Outcome: outcome}, closed, after, session, sender.AlreadyOver},
+		"close of it, by its long id, now":          {temporaltest.Run{Outcome: outcome}, closed, time.Time{}, session + "AAA", sender.AlreadyOver},
+		"close of another session":                  {temporaltest.Run{Outcome: outcome}, closed, after, otherSession, sender.Sent},
+		"Salesforce's end of the same session":      {temporaltest.Run{Outcome: outcome}, endedInSalesforce, after, session, sender.AlreadyOver},
+		"Salesforce's end of another, later":        {temporaltest.Run{Outcome: outcome}, endedInSalesforce, after, otherSession, sender.Sent},
+		"Salesforce's end of another, earlier":      {temporaltest.Run{Outcome: outcome}, endedInSalesforce, before, otherSession, sender.AlreadyOver},
+		"before the end of a run that failed":       {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, message, before, "", sender.AlreadyOver},
+		"at the end of a run that was terminated":   {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED}, message, end, "", sender.AlreadyOver},
+		"after the end of a run that failed":        {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, message, after, "", sender.Sent},
+		"of now, after a run that was canceled":     {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED}, message, time.Time{}, "", sender.Sent},
+		"close of the session of a run that failed": {temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED}, closed, after, session, sender.Sent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, s := start(t)

@@ -36,7 +36,7 @@ type Task struct {
 	HistoryTooLong bool
 }
 
-// Signal is a signal. Its payload is a pointer-free value of package conversation.
+// Signal is a signal. Its payload is an event of package conversation, such as a Message.
 type Signal struct {
 	Name    string
 	Payload any

@@ -366,7 +366,7 @@ func closesAreKept(h *history) (found []string) {
 			continue
 		}
 		if r.Session.EndedAt.IsZero() && !h.wasGivenUp() && !h.wasTakenBack(r) && !h.wasToldOver(r.Session) {
-			found = append(found, fmt.Sprintf("%s was closed and lives on", r.Session.ID))
+			found = append(found, fmt.Sprintf("%s was closed and is not over", r.Session.ID))
 		}
 		first := h.firstEnd(r.Session)
 		if h.wasGivenUp() {
@@ -554,7 +554,7 @@ func comesToRest(h *history) (found []string) {
 	return found
 }
 
-// messagesCostNoTimer: while every sender lives, messages never lower the deadline of an
+// messagesCostNoTimer: while every sender runs, messages never lower the deadline of an
 // Active conversation, so that no timer is replaced.
 func messagesCostNoTimer(h *history) []string {
 	s := h.Story

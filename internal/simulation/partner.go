@@ -57,8 +57,7 @@ type Report struct {
 	// Acked is when it was acknowledged, zero for never.
 	Acked   time.Time
 	Receipt sender.Receipt
-	// Outcome is the outcome of a close that waited for it, Refused its error.
-	Outcome *conversation.Outcome
+	// Refused is why a close that waited for its outcome got none: an operator is needed.
 	Refused error
 	Status  conversation.SessionStatus
 }
@@ -272,11 +271,9 @@ func (p *process) send(ctx context.Context, r *Report, wait bool) (err error) {
 			receipt, err = p.sender.CloseConversation(ctx, id, closing)
 			break
 		}
-		var outcome conversation.Outcome
-		outcome, err = p.sender.CloseAndWait(ctx, id, closing)
-		if err == nil {
-			r.Outcome = &outcome
-		} else if _, unavailable := errors.AsType[serviceerror.ServiceError](err); !unavailable && !isTransient(err) {
+		_, err = p.sender.CloseAndWait(ctx, id, closing)
+		_, unavailable := errors.AsType[serviceerror.ServiceError](err)
+		if err != nil && !unavailable && !isTransient(err) {
 			r.Refused = err
 		}
 	case statusEntry:
