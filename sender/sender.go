@@ -161,7 +161,7 @@ func (s *Sender) setWindow(start conversation.Start, began bool) {
 // but it is not covered yet, [ErrFull] when there is no room for one more conversation,
 // and [ErrClosed] after [Sender.Close].
 //
-// A message with a lease of the caller's own is reported at once, as it is.
+// A message with a lease of the caller's own is reported at once, with that lease.
 func (s *Sender) Message(ctx context.Context, id conversation.Identity, m conversation.Message) (Receipt, error) {
 	m.SessionID = cmp.Or(m.SessionID, id.SessionID)
 	id.SessionID = m.SessionID

@@ -86,17 +86,18 @@ func joinInvalid(errs ...error) error {
 	return &all
 }
 
-// message sends a message as it is.
+// message sends a message, with its own lease if it has one.
 func (s *Sender) message(
 	ctx context.Context, id conversation.Identity, m conversation.Message,
 ) (receipt Receipt, began bool, err error) {
+	var untimed bool
+	m.At, untimed = timed(m.At)
 	if keyOnly(id) {
 		receipt, err = s.signalRunning(ctx, id, conversation.SignalMessage, m)
 		return receipt, false, err
 	}
-	return s.signal(ctx, event{
-		start: s.provisionalStart(id, m.At), signal: conversation.SignalMessage, payload: m, untimed: m.At.IsZero(),
-	})
+	start := s.provisionalStart(id, m.At)
+	return s.signal(ctx, event{start: start, signal: conversation.SignalMessage, payload: m, untimed: untimed})
 }
 
 // start begins a workflow without a signal, which costs one action less than with

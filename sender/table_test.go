@@ -359,7 +359,7 @@ func TestWindowOfZeroReportsEveryMessage(t *testing.T) {
 	windowed(t, sender.Options{Window: new(conversation.Duration(0))}, func(t *testing.T, s *sender.Sender, c *connection) {
 		writes(t, s, sender.Sent)
 		writes(t, s, sender.Sent)
-		require.Equal(t, []string{"0s message+", "0s message+"}, c.sent())
+		require.Equal(t, []string{"0s message+ of 0s", "0s message+ of 0s"}, c.sent())
 	})
 }
 

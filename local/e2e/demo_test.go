@@ -114,6 +114,8 @@ func requireUpdatesFail(t *testing.T, s *stack.Stack, kept *secrets) {
 		err := s.Temporal.SignalWorkflow(t.Context(), k.id.WorkflowID(), "", conversation.SignalMessage, payload)
 		require.NoError(t, err)
 	}
+	// A message that cannot be read counts as of when it is processed.
+	k.status()
 	k.hangUp()
 	require.Equal(t, conversation.Closed, k.ended().Why)
 }

@@ -362,7 +362,7 @@ func TestCanceledWorkflow(t *testing.T) {
 			require.Equal(t, tt.calls, k.operations())
 
 			k.newSession()
-			k.message()
+			k.start(conversation.Policy{})
 			require.Equal(t, conversation.Active, k.untilPhase(conversation.Active).Phase, "it can start again")
 		})
 	}

@@ -35,7 +35,12 @@ type talk struct {
 	t  *testing.T
 	s  *stack.Stack
 	id conversation.Identity
+	// ahead is how far the clock of the workflow was moved ahead.
+	ahead time.Duration
 }
+
+// now is the time of an event that happens now by the clock of the workflow.
+func (k *talk) now() time.Time { return time.Now().Add(k.ahead) }
 
 var talks atomic.Int64
 
@@ -107,13 +112,15 @@ func (k *talk) start(p conversation.Policy) {
 
 func (k *talk) message() {
 	k.t.Helper()
-	k.send(func(ctx context.Context) (sender.Receipt, error) { return k.Message(ctx, k.id, conversation.Message{}) })
+	message := conversation.Message{At: k.now()}
+	k.send(func(ctx context.Context) (sender.Receipt, error) { return k.Message(ctx, k.id, message) })
 }
 
 func (k *talk) hangUp() {
 	k.t.Helper()
+	hangUp := conversation.Close{By: conversation.EndUser, At: k.now()}
 	k.send(func(ctx context.Context) (sender.Receipt, error) {
-		return k.CloseConversation(ctx, k.id, conversation.Close{By: conversation.EndUser})
+		return k.CloseConversation(ctx, k.id, hangUp)
 	})
 }
 
@@ -188,6 +195,7 @@ func (k *talk) forward(d time.Duration) {
 	ctx, cancel := context.WithTimeout(k.t.Context(), waitLimit)
 	defer cancel()
 	require.NoError(k.t, embedded.FastForward(ctx, k.s.Temporal, stack.Namespace, k.id.WorkflowID(), d))
+	k.ahead += d
 }
 
 // fault makes calls for this conversation fail.
