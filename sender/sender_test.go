@@ -75,7 +75,9 @@ func TestEventTimeDecidesWhetherItBelongsToTheEndedSession(t *testing.T) {
 		of.StartedAt = startedAt
 		return temporaltest.Run{Outcome: &of}
 	}
-	long, short := since(began), since(before)
+	long, short, idle, gone := since(began), since(before), since(before), since(before)
+	// Their last event was long before their end.
+	idle.Outcome.Why, gone.Outcome.Why = conversation.Idle, conversation.AlreadyOver
 	for name, test := range map[string]struct {
 		run     temporaltest.Run
 		send    sendFunc
@@ -91,6 +93,8 @@ func TestEventTimeDecidesWhetherItBelongsToTheEndedSession(t *testing.T) {
 		"message of one before":                     {long, message, began, otherSession, sender.AlreadyOver},
 		"message of one before, a clock ahead":      {long, message, began.Add(5 * time.Second), otherSession, sender.AlreadyOver},
 		"start of another, after a short one":       {short, started, after, otherSession, sender.Sent},
+		"start of one before, after an idle one":    {idle, started, after, otherSession, sender.AlreadyOver},
+		"start of one before, after one over":       {gone, started, after, otherSession, sender.AlreadyOver},
 		"message of one before a short one":         {short, message, after, otherSession, sender.AlreadyOver},
 		"Salesforce's end of one before the end":    {long, endedInSalesforce, before, otherSession, sender.AlreadyOver},
 		"message before the end":                    {temporaltest.Run{Outcome: outcome}, message, before, "", sender.AlreadyOver},

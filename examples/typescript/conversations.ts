@@ -203,7 +203,8 @@ function belongsUntil({ endsEventsUntil, outcome }: LastRun, { signal, payload }
   const began = Date.parse(outcome.startedAt) + clockTolerance;
   if (!payload.sessionId || !outcome.sessionId) return signal === 'close' ? end + clockTolerance : end;
   if (signal === 'session-status') return Math.max(end, began);
-  return signal === 'start' ? Math.min(end, began) : began;
+  const openForLonger = outcome.why === 'Idle' || outcome.why === 'AlreadyOver'; // than its last event says
+  return signal === 'start' && !openForLonger ? Math.min(end, began) : began;
 }
 
 /** Salesforce ids have 15 or 18 characters. The first 15 identify the record. */
