@@ -174,7 +174,8 @@ func TestIsRetryable(t *testing.T) {
 		serviceerror.NewResourceExhausted(0, ""):       true,
 		serviceerror.NewInvalidArgument(""):            false,
 		serviceerror.NewPermissionDenied("", ""):       false,
-		serviceerror.NewNamespaceNotFound("namespace"): false,
+		serviceerror.NewNamespaceNotFound("namespace"): true,
+		serviceerror.NewNotFound(""):                   false,
 		errors.New("other"):                            false,
 	} {
 		require.Equal(t, want, IsRetryable(err), "%T", err)

@@ -49,9 +49,14 @@ func (e *UndrainedError) Error() string {
 func (e *UndrainedError) Unwrap() error { return e.Cause }
 
 // IsRetryable reports whether an error of a [Sender] may succeed if the event is
-// sent again later: Temporal is unavailable, too slow or overloaded.
+// sent again later: Temporal is unavailable, too slow or overloaded. "Namespace not
+// found" is retryable too: a Temporal server answers that also while it cannot reach its
+// database (go.temporal.io/server v1.32.1, common/namespace/nsregistry/registry.go).
 func IsRetryable(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return true
+	}
+	if _, missing := errors.AsType[*serviceerror.NamespaceNotFound](err); missing {
 		return true
 	}
 	service, ok := errors.AsType[serviceerror.ServiceError](err)

@@ -235,6 +235,35 @@ func TestIdlePipeIsAbandonedWhenTemporalRejectsAccess(t *testing.T) {
 	require.ErrorContains(t, err, "access denied; continue with -from 1")
 }
 
+// A Temporal server that cannot reach its database does not find the namespace. Before it
+// has accepted an event, the name is more likely wrong.
+func TestMissingNamespace(t *testing.T) {
+	missing := serviceerror.NewNamespaceNotFound("default")
+	t.Run("at first stops", func(t *testing.T) {
+		h := newHarness(t)
+		h.server.Fail(func(string) error { return missing })
+		err := h.run(t.Context(), strings.NewReader(message("a", 1)), ingest.Options{})
+		require.ErrorContains(t, err, "stopped: line 1: ")
+		require.ErrorContains(t, err, missing.Error())
+	})
+	t.Run("later waits", func(t *testing.T) {
+		h := newHarness(t)
+		requests := 0
+		h.server.Fail(func(method string) error {
+			if method != "SignalWithStartWorkflowExecution" {
+				return nil
+			}
+			if requests++; requests == 2 {
+				return missing
+			}
+			return nil
+		})
+		log := strings.NewReader(message("a", 1) + "\n" + message("b", 2))
+		require.NoError(t, h.run(t.Context(), log, ingest.Options{Concurrency: 1}))
+		require.Len(t, h.sentTimes(), 2)
+	})
+}
+
 func TestEventRejectedByTemporalIsWrittenToRejects(t *testing.T) {
 	h := newHarness(t)
 	progress := ingest.NewProgress()

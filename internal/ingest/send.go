@@ -31,7 +31,7 @@ func (r *run) send(ctx context.Context, t task, covers ...line) error {
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()
 		receipt, err := t.event.Send(attempt, r.sender)
-		if err != nil && !sender.IsRetryable(err) && !errors.Is(err, sender.ErrFull) {
+		if err != nil && !r.isRetryable(err) {
 			return receipt, backoff.Permanent(err)
 		}
 		return receipt, err
@@ -62,6 +62,15 @@ func (r *run) send(ctx context.Context, t task, covers ...line) error {
 	default:
 		return fmt.Errorf("line %d: %w", t.number, err)
 	}
+}
+
+// isRetryable reports whether an event is sent again. As long as Temporal has accepted no
+// event, a missing namespace is more likely a wrong name than a server that is starting.
+func (r *run) isRetryable(err error) bool {
+	if _, missing := errors.AsType[*serviceerror.NamespaceNotFound](err); missing {
+		return r.accepted.Load()
+	}
+	return sender.IsRetryable(err) || errors.Is(err, sender.ErrFull)
 }
 
 // concernsEventOnly reports whether only this event is rejected. As long as

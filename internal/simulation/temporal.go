@@ -15,7 +15,13 @@ import (
 	"sessionkeeper/conversation"
 )
 
-var errUnavailable = serviceerror.NewUnavailable("no answer")
+// errUnavailable is the error of a request that cannot reach Temporal. A server that
+// reaches its database no longer, or not yet, answers with errStarting: see
+// [sender.IsRetryable].
+var (
+	errUnavailable = serviceerror.NewUnavailable("no answer")
+	errStarting    = serviceerror.NewNamespaceNotFound("default")
+)
 
 // server is the stand-in for Temporal with its workers. It knows one workflow id.
 type server struct {

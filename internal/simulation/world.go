@@ -223,7 +223,7 @@ func (w *world) carry(r *request) {
 	w.after(upTo(chance, most), func() {
 		if w.has(TemporalDown) {
 			w.history.count("fault", string(TemporalDown))
-			answer(nil, errUnavailable)
+			answer(nil, []error{errUnavailable, errStarting}[w.partner.requests[r.process]%2])
 			return
 		}
 		r.serve(answer)
