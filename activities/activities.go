@@ -73,8 +73,10 @@ func (a *Activities) call(ctx context.Context, op conversation.Operation, r Requ
 	answer := conversation.Answer{Operation: op, By: r.By, Attempt: int(info.Attempt)}
 	progress := readProgress(ctx)
 
+	began := time.Now()
 	response, err := a.send(ctx, op, r, info)
-	answer.At = time.Now().UTC()
+	// By Temporal's clock, because the workflow compares it with its own time.
+	answer.At = info.StartedTime.Add(time.Since(began)).UTC()
 	if err == nil {
 		answer.RequestID, answer.HTTPStatus = response.RequestID.String(), response.HTTPStatus
 		countCall(ctx, op, "success", "")

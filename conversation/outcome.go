@@ -81,8 +81,9 @@ type Answer struct {
 	// for it.
 	RequestID string `json:"requestId,omitempty"`
 	// Attempt is the number of the attempt, from 1; 0 if unknown.
-	Attempt int       `json:"attempt"`
-	At      time.Time `json:"at"`
+	Attempt int `json:"attempt"`
+	// At is when the answer arrived, by Temporal's clock.
+	At time.Time `json:"at"`
 }
 
 // By is Salesforce's operationBy: on whose behalf a session is changed.

@@ -12,6 +12,8 @@ import (
 )
 
 // callSucceeded applies Salesforce's answer that a call reached its goal.
+// An Inactivate counts as of its answer. While no worker runs, the workflow gets that much
+// later, and a message after the answer makes the session Active again.
 func (s *State) callSucceeded(c call, answer conversation.Answer, now time.Time) {
 	if !s.countAnswer(c, answer) {
 		return
@@ -27,7 +29,7 @@ func (s *State) callSucceeded(c call, answer conversation.Answer, now time.Time)
 	case answer.NotActive && !s.canEndLater():
 		s.end(conversation.AlreadyOver, "", c.lastActivityAt, now)
 	default:
-		s.InactiveSince = now
+		s.InactiveSince = latest(s.InactivateSince, conversation.EventTime(answer.At, now))
 	}
 }
 

@@ -50,8 +50,10 @@ func (s *State) isStartOfClosing(e conversation.Start, at time.Time) bool {
 // applyMessage restarts the idle time. A message that is older than the last
 // activity does not.
 func (s *State) applyMessage(e conversation.Message, now time.Time) {
-	e.At = s.notBeforeSession(e.SessionID, conversation.EventTime(e.At, now))
-	defer func() { s.applyLease(e.Lease, e.At) }()
+	reported := conversation.EventTime(e.At, now)
+	e.At = s.notBeforeSession(e.SessionID, reported)
+	// A lease has the time that its holder knows, so that the holder can release it.
+	defer func() { s.applyLease(e.Lease, reported) }()
 	if s.isOfEarlier(e.SessionID, e.At) {
 		return
 	}
@@ -163,6 +165,11 @@ func (s *State) applySessionStatus(e conversation.SessionStatus, now time.Time) 
 	switch s.orderOf(e.SessionID, began) {
 	case current:
 	case newer:
+		if s.Next != nil && conversation.SameSession(s.Next.Identity.SessionID, e.SessionID) {
+			s.Next.applySessionStatus(e, now)
+			s.Next.Next = nil // asFirst begins it
+			return
+		}
 		if s.isOfEarlier(e.SessionID, began) || e.Status == conversation.StatusEnded {
 			// The unknown session has ended. It must not replace a session that
 			// may still be alive.

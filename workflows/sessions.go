@@ -246,8 +246,8 @@ func (s *State) startNextIfMessageAfter(end, now time.Time) {
 // asFirst returns the next session as the first one of the next run.
 func (s *State) asFirst(now time.Time) *State {
 	next := s.Next
-	if next.Closing != nil {
-		next.startNextIfMessageAfter(next.Closing.At, now)
+	if next.Outcome != nil || next.Closing != nil {
+		next.startNextIfMessageAfter(next.endsEventsUntil(), now)
 	}
 	return next
 }

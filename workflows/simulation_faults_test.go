@@ -96,6 +96,49 @@ func TestActivityBeforeTheEndOfALeaseWithoutIdleTime(t *testing.T) {
 	}
 }
 
+// Salesforce has made the session Inactive, and then somebody wrote. No worker ran meanwhile,
+// so the workflow gets both after the idle time of the message. The session is Active in
+// Salesforce, so it must be made Inactive again. Real processes found this one.
+func TestMessageAfterTheAnswerOfAnInactivate(t *testing.T) {
+	s := active(s1)
+	s.step(at(600))
+	inactivate := s.newCall(conversation.Inactivate, conversation.System)
+	s.callSucceeded(inactivate, conversation.Answer{At: at(601)}, at(1300))
+	require.Equal(t, "Inactive session="+s1+" inactive=601", summarize(s))
+	messaged(s1, 605).apply(s, at(1300))
+	require.Equal(t, "Active session="+s1+" active=605", summarize(s))
+}
+
+// The next session has begun and is over before the run of the session before it ends: no
+// worker ran. Real processes found this one.
+func TestEndOfTheNextSession(t *testing.T) {
+	s := active(s1)
+	s.applyClose(conversation.Close{SessionID: s1, At: at(10)}, at(10))
+	s.callSucceeded(s.newCall(conversation.End, conversation.System), conversation.Answer{At: at(11)}, at(30))
+	s.applyStart(started(s2, 20), at(30))
+	reported(conversation.StatusEnded, s2, 25).apply(s, at(30))
+	next := s.asFirst(at(30))
+	require.Equal(t, conversation.EndedInSalesforce, next.Outcome.Why)
+	require.Nil(t, next.Next)
+
+	messaged("", 40).apply(s, at(40))
+	next = s.asFirst(at(40))
+	require.Equal(t, conversation.EndedInSalesforce, next.Outcome.Why)
+	require.Equal(t, at(40), next.asFirst(at(40)).LastActivityAt, "a message that follows begins another session")
+}
+
+// A message without a session id, by a clock behind, counts as of the beginning of its
+// session. Its sender releases the lease in the next session, with the time that it knows.
+func TestReleaseOfALeaseByAClockBehind(t *testing.T) {
+	s := active(s1)
+	lease := conversation.Message{At: at(-1), Lease: conversation.Lease{Holder: "a", Duration: conversation.Duration(10 * time.Minute)}}
+	s.applyMessage(lease, at(1))
+	s.applyStart(started(s2, 2), at(2))
+	lease.Lease.Duration = 0
+	s.applyMessage(lease, at(590))
+	require.Empty(t, s.Leases)
+}
+
 // Salesforce answered only that the session is not active, and tracking stopped. A rep may
 // have made it Inactive, so a later message of it is not one of a session that is over.
 func TestMessageOfASessionThatIsNotActive(t *testing.T) {

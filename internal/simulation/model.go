@@ -231,13 +231,21 @@ func (h *history) wasIdle(c *CallRecord) bool {
 	if c.By != conversation.System || h.endAfter.longest == 0 {
 		return false
 	}
-	return slices.ContainsFunc(h.becameInactive(c), func(at time.Time) bool {
-		return !h.byServer(c.Scheduled).Before(at.Add(h.endAfter.shortest)) &&
-			!slices.ContainsFunc(h.messages(c, c.Scheduled), func(m *Report) bool {
-				lost := h.wasLost(m) && !c.Scheduled.Before(m.Sent.Add(h.endAfter.shortest))
-				return h.countsAt(m).After(at) && !lost
-			})
+	return slices.ContainsFunc(h.becameInactive(c), func(since inactive) bool {
+		return !h.byServer(c.Scheduled).Before(since.at.Add(h.endAfter.shortest)) &&
+			!slices.ContainsFunc(h.messages(c, c.Scheduled), func(m *Report) bool { return h.makesActive(m, since, c) })
 	})
+}
+
+// makesActive reports whether a message before an End made the session Active again: it is
+// later than the Inactivate was answered. Or it is later than the Inactivate was decided,
+// and was delivered before its own idle time was over.
+func (h *history) makesActive(m *Report, since inactive, end *CallRecord) bool {
+	at := h.countsAt(m)
+	delivered := h.byServer(m.Acked).Add(reaction + h.workersDown())
+	inTime := m.Receipt == sender.Sent && delivered.Before(at.Add(h.inactivateAfter.shortest))
+	isLost := h.wasLost(m) && !end.Scheduled.Before(m.Sent.Add(h.endAfter.shortest))
+	return !isLost && (at.After(since.at) || inTime && at.After(since.decided))
 }
 
 // wasLost reports whether a message was lost with its sender, which only held a lease for
@@ -248,21 +256,24 @@ func (h *history) wasLost(m *Report) bool {
 	})
 }
 
+// inactive is when a session became Inactive, and when that was decided.
+type inactive struct{ decided, at time.Time }
+
 // becameInactive is when the session of a call became Inactive, as the conversation knows
 // it: a call said so, or Salesforce reported it.
-func (h *history) becameInactive(c *CallRecord) []time.Time {
-	var at []time.Time
+func (h *history) becameInactive(c *CallRecord) (all []inactive) {
 	for _, r := range h.Results {
 		if r.Call.Operation == conversation.Inactivate && r.Err == nil && r.Call.SessionID == c.SessionID {
-			at = append(at, h.byServer(r.Scheduled))
+			all = append(all, inactive{h.byServer(r.Scheduled), r.Answer.At})
 		}
 	}
 	for _, r := range h.Reports {
 		if r.Kind == statusEntry && r.Status.Status == conversation.StatusInactive && isAbout(r, c) {
-			at = append(at, h.countsAt(r))
+			at := h.countsAt(r)
+			all = append(all, inactive{at, at})
 		}
 	}
-	return at
+	return all
 }
 
 // noCallAfterTheEnd: no call begins for a session of which an End has succeeded, or
@@ -281,7 +292,7 @@ func noCallAfterTheEnd(h *history) (found []string) {
 		}
 		for _, r := range h.Results[:c.Known] {
 			ended := r.Err == nil && r.Call.Operation == conversation.End && r.Call.SessionID == c.SessionID
-			if ended && !h.wasForgotten(r.At, c) {
+			if ended && !h.wasForgotten(r.At, c) && !h.isOfACloseMeanwhile(c, r.At) {
 				found = append(found, fmt.Sprintf("%s after an End has succeeded", c.Operation))
 			}
 		}
@@ -302,6 +313,19 @@ func (h *history) wasForgotten(since time.Time, c *CallRecord) bool {
 		}
 		canceled, _ := errors.AsType[*temporal.CanceledError](r.Closed.Canceled)
 		return r.Closed.Failed != nil || canceled != nil && !canceled.HasDetails()
+	})
+}
+
+// isOfACloseMeanwhile reports whether two closes were reported at the same time after a
+// run that had given up a session which may be Inactive. Both saw that run as the last
+// one, so each began one of its own: a request to Temporal cannot say after which run it
+// begins another one.
+func (h *history) isOfACloseMeanwhile(c *CallRecord, ended time.Time) bool {
+	hasGivenUp := slices.ContainsFunc(h.Runs, func(r *RunRecord) bool {
+		return r.Closed != nil && r.Closed.Outcome != nil && r.Closed.Outcome.MayBeInactive() && r.At.Before(ended)
+	})
+	return hasGivenUp && slices.ContainsFunc(h.Reports, func(r *Report) bool {
+		return r.Kind == HangUp && isAbout(r, c) && r.Sent.Before(ended) && r.Acked.After(ended)
 	})
 }
 
