@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"sessionkeeper/compare/process"
+	"sessionkeeper/local/program"
 )
 
 // Redis is a running Redis server.
@@ -66,7 +67,7 @@ func infoField(info, field string) string {
 var RedisSettings = []string{"--appendonly", "yes", "--appendfsync", "everysec", "--save", ""}
 
 func startRedis(ctx context.Context, directory string) (*process.Process, Redis, error) {
-	server, err := findProgram("redis-server", "redis-server", "/usr/local/bin")
+	server, err := program.Find("redis-server", "redis-server", "/usr/local/bin")
 	if err != nil {
 		return nil, Redis{}, err
 	}

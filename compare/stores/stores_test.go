@@ -99,23 +99,6 @@ func TestStopLeavesNoProcessAndNoData(t *testing.T) {
 	require.NoError(t, r.Stop(), "a second call does nothing")
 }
 
-func TestMissingProgramErrorNamesThePackage(t *testing.T) {
-	_, err := findProgram("no-such-server", "some-package", t.TempDir())
-	require.ErrorIs(t, err, exec.ErrNotFound)
-	require.ErrorContains(t, err, "no program no-such-server: install the Debian package some-package")
-}
-
-func TestFindProgramTakesTheHighestVersion(t *testing.T) {
-	root := t.TempDir()
-	for _, version := range []string{"13", "16", "15"} {
-		require.NoError(t, os.MkdirAll(root+"/"+version+"/bin", 0o750))
-		require.NoError(t, os.WriteFile(root+"/"+version+"/bin/no-such-server", []byte("#!/bin/sh\n"), 0o700))
-	}
-	found, err := findProgram("no-such-server", "some-package", root+"/*/bin")
-	require.NoError(t, err)
-	require.Equal(t, root+"/16/bin/no-such-server", found)
-}
-
 func TestParseStat(t *testing.T) {
 	const rest = " S 7 1 1 0 -1 4194560 100 200 0 0 11 22 33 44 20 0 1 0 5 0"
 	for name, line := range map[string]string{

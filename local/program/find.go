@@ -1,4 +1,5 @@
-package stores
+// Package program finds programs that a test or a measurement needs.
+package program
 
 import (
 	"fmt"
@@ -7,10 +8,10 @@ import (
 	"slices"
 )
 
-// findProgram returns the path of a program: from PATH, or else from the last of
+// Find returns the path of a program: from PATH, or else from the last of
 // the directories that match the patterns, which is the one with the highest
-// version.
-func findProgram(name, debianPackage string, patterns ...string) (string, error) {
+// version. The error names the Debian package that has it.
+func Find(name, debianPackage string, patterns ...string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
@@ -24,6 +25,6 @@ func findProgram(name, debianPackage string, patterns ...string) (string, error)
 		}
 	}
 	return "", fmt.Errorf(
-		"no program %s: install the Debian package %s (apt-get install postgresql redis-server): %w",
-		name, debianPackage, exec.ErrNotFound)
+		"no program %s: install the Debian package %s (apt-get install %s): %w",
+		name, debianPackage, debianPackage, exec.ErrNotFound)
 }
