@@ -5,10 +5,10 @@ TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 VULN_DB ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo simulate simulate-faults test test-unit test-local test-race test-compare compare bench fmt lint tidy-check vuln compose-check examples-check ci
+.PHONY: help demo simulate simulate-faults outages outages-postgres test test-unit test-local test-race test-compare compare bench fmt lint tidy-check vuln compose-check examples-check ci
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Play the example conversations on an embedded Temporal server, then keep serving
 	go run -C local .
@@ -24,6 +24,16 @@ simulate: ## Simulate CONVERSATIONS (100000) in virtual time, from SEED (1) on; 
 simulate-faults: ## Put deliberate faults into the code, and say after how many conversations each is found
 	go run ./internal/simulation/faults
 
+SEEDS ?= 10
+OUTAGES := -v -count 1 -timeout 3h -parallel 3 -args \
+	-outages.seed=$(SEED) -outages.seeds=$(SEEDS) -outages.conversations=300 -outages.for=3m
+
+outages: ## Kill, freeze, restart and cut off every process while conversations run: SEEDS (10) seeds from SEED (1) on
+	go test -C local -run 'TestOutages$$' ./outages $(OUTAGES)
+
+outages-postgres: ## The same with Temporal on PostgreSQL, which must be installed
+	go test -C local -run TestOutagesOnPostgres ./outages $(OUTAGES) -outages.postgres
+
 test: test-unit test-local ## Test the product, without the race detector
 
 test-unit: ## Test the root module
@@ -37,12 +47,12 @@ test-local: ## Test end to end on an embedded Temporal server
 # The race detector needs a second build of everything, which takes many minutes
 # for the Temporal server. It leaves SQLite out, because that would be a hundred
 # times slower. The tests that load the server run without it.
-LOAD := TestManyConversationsAtOnce|TestActions|TestKilled
+LOAD := TestManyConversationsAtOnce|TestActions|TestKilled|TestOutages
 test-race: ## Test the root module and end to end, with the race detector
 	go test -race ./...
 	go test -run TestSimulation ./workflows -args -simulate.conversations=20000
 	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m -skip '$(LOAD)' ./...
-	go test -C local -run '$(LOAD)' -timeout 10m ./e2e
+	go test -C local -run '$(LOAD)' -timeout 10m -p 1 ./e2e ./outages
 
 # Stores that are not installed are left out.
 test-compare: ## Test the comparison with other schedulers
