@@ -110,7 +110,7 @@ func (l lastRun) nextStart(e event) conversation.Start {
 	switch {
 	case o.MayBeInactive() && goesOn:
 		start.SessionID, start.At = o.SessionID, o.StartedAt // the session goes on
-	case o.MayBeInactive():
+	case o.MayBeInactive() && start.SessionID == "":
 		start.Previous = &conversation.PreviousSession{EndsEventsUntil: o.EndsEventsUntil}
 	default:
 		start.Previous = &conversation.PreviousSession{SessionID: o.SessionID, EndsEventsUntil: o.EndsEventsUntil}

@@ -145,6 +145,9 @@ func TestEventTimeDecidesWhetherItBelongsToTheEndedSession(t *testing.T) {
 func TestNextRunKnowsThePreviousOne(t *testing.T) {
 	kept := conversation.Policy{InactivateAfter: new(conversation.Duration(3 * time.Second))}.WithDefaults()
 	outcome := &conversation.Outcome{Why: conversation.Closed, EndsEventsUntil: end, SessionID: session, Policy: kept}
+	notActive := &conversation.Outcome{
+		Why: conversation.AlreadyOver, LastAnswer: &conversation.Answer{NotActive: true}, EndsEventsUntil: end, SessionID: session,
+	}
 	previous := &conversation.PreviousSession{SessionID: session, EndsEventsUntil: end}
 	for name, test := range map[string]struct {
 		run  temporaltest.Run
@@ -156,6 +159,9 @@ func TestNextRunKnowsThePreviousOne(t *testing.T) {
 		},
 		"a start brings its own": {
 			temporaltest.Run{Outcome: outcome}, started, conversation.Start{Previous: previous},
+		},
+		"a session after one that may be Inactive": {
+			temporaltest.Run{Outcome: notActive}, started, conversation.Start{Previous: previous},
 		},
 		"a close, after a run without an outcome": {
 			temporaltest.Run{Status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED},

@@ -220,7 +220,8 @@ function after({ endsEventsUntil, outcome }: LastRun, event: Event): Input {
     mayBeInactive(outcome) &&
     (isStillToEnd(outcome, event) || sameSession(input.sessionId, outcome.sessionId));
   if (goesOn) return { ...input, sessionId: outcome.sessionId, at: outcome.startedAt };
-  const sessionId = outcome && !mayBeInactive(outcome) ? outcome.sessionId : undefined;
+  const isOver = outcome && (!mayBeInactive(outcome) || input.sessionId); // another session has begun
+  const sessionId = isOver ? outcome.sessionId : undefined;
   return { ...input, previous: { sessionId, endsEventsUntil: endsEventsUntil?.toISOString() } };
 }
 
