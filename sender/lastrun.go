@@ -55,10 +55,9 @@ func (l lastRun) isStillToEnd(e event) bool {
 // belongsUntil is the latest time of an event that belongs to the run or to an earlier
 // one. One session follows the other, so an event that names another session belongs to
 // an earlier one only if it happened before the session of the run began. The clocks may
-// differ, but a start says that its session begins: it follows a session that is known to
-// have ended within the difference of the clocks. A status Ended of another session is
-// ignored up to the end, because a new run could do nothing with it. A close that names no
-// session, a moment after the end, is the same close again.
+// differ. If the session was over sooner than that, its end counts. A status Ended of
+// another session is ignored up to the end, because a new run could do nothing with it. A
+// close that names no session, a moment after the end, is the same close again.
 func (l lastRun) belongsUntil(e event) time.Time {
 	o := l.outcome
 	began := o.StartedAt.Add(conversation.ClockTolerance)
@@ -68,8 +67,8 @@ func (l lastRun) belongsUntil(e event) time.Time {
 		return o.EndsEventsUntil
 	case bothNamed && e.signal == conversation.SignalSessionStatus:
 		return latest(o.EndsEventsUntil, began)
-	case bothNamed && e.signal == conversation.SignalStart && hasKnownEnd(o) && o.EndsEventsUntil.Before(began):
-		return o.EndsEventsUntil // the session was that short
+	case bothNamed && endOf(o).Before(began):
+		return endOf(o)
 	case bothNamed:
 		return began
 	case e.signal == conversation.SignalClose:
@@ -79,10 +78,13 @@ func (l lastRun) belongsUntil(e event) time.Time {
 	}
 }
 
-// hasKnownEnd reports whether the session ended at EndsEventsUntil. Otherwise that is its
-// last event, and it was open for longer.
-func hasKnownEnd(o *conversation.Outcome) bool {
-	return o.Why != conversation.Idle && o.Why != conversation.AlreadyOver
+// endOf is when the session was over, as far as known. If nobody ended it, EndsEventsUntil
+// is only its last event.
+func endOf(o *conversation.Outcome) time.Time {
+	if o.Why == conversation.Idle || o.Why == conversation.AlreadyOver {
+		return latest(o.EndsEventsUntil, o.At)
+	}
+	return o.EndsEventsUntil
 }
 
 func latest(a, b time.Time) time.Time {

@@ -78,6 +78,7 @@ func TestEventTimeDecidesWhetherItBelongsToTheEndedSession(t *testing.T) {
 	long, short, idle, gone := since(began), since(before), since(before), since(before)
 	// Their last event was long before their end.
 	idle.Outcome.Why, gone.Outcome.Why = conversation.Idle, conversation.AlreadyOver
+	idle.Outcome.At, gone.Outcome.At = end.Add(time.Hour), end.Add(time.Hour)
 	for name, test := range map[string]struct {
 		run     temporaltest.Run
 		send    sendFunc
@@ -95,7 +96,7 @@ func TestEventTimeDecidesWhetherItBelongsToTheEndedSession(t *testing.T) {
 		"start of another, after a short one":       {short, started, after, otherSession, sender.Sent},
 		"start of one before, after an idle one":    {idle, started, after, otherSession, sender.AlreadyOver},
 		"start of one before, after one over":       {gone, started, after, otherSession, sender.AlreadyOver},
-		"message of one before a short one":         {short, message, after, otherSession, sender.AlreadyOver},
+		"message of another, after a short one":     {short, message, after, otherSession, sender.Sent},
 		"Salesforce's end of one before the end":    {long, endedInSalesforce, before, otherSession, sender.AlreadyOver},
 		"message before the end":                    {temporaltest.Run{Outcome: outcome}, message, before, "", sender.AlreadyOver},
 		"message after the end":                     {temporaltest.Run{Outcome: outcome}, message, after, "", sender.Sent},

@@ -13,7 +13,8 @@ import (
 
 // callSucceeded applies Salesforce's answer that a call reached its goal.
 // An Inactivate counts as of its answer. While no worker runs, the workflow gets that much
-// later, and a message after the answer makes the session Active again.
+// later, and a message after the answer makes the session Active again. The time until the
+// End begins later, when the workflow knows: events may be on their way.
 func (s *State) callSucceeded(c call, answer conversation.Answer, now time.Time) {
 	if !s.countAnswer(c, answer) {
 		return
@@ -29,7 +30,8 @@ func (s *State) callSucceeded(c call, answer conversation.Answer, now time.Time)
 	case answer.NotActive && !s.canEndLater():
 		s.end(conversation.AlreadyOver, "", c.lastActivityAt, now)
 	default:
-		s.InactiveSince = latest(s.InactivateSince, conversation.EventTime(answer.At, now))
+		s.InactiveSince = now
+		s.InactivatedAt = latest(s.InactivateSince, conversation.EventTime(answer.At, now))
 	}
 }
 

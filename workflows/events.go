@@ -91,7 +91,7 @@ func (s *State) markActive(at, now time.Time) {
 	case s.SessionStatus != conversation.StatusInactive || at.After(s.SessionStatusAt):
 		s.InactiveSince = time.Time{}
 	case s.inactive():
-		s.InactiveSince = latest(s.InactiveSince, s.SessionStatusAt)
+		s.InactiveSince, s.InactivatedAt = latest(s.InactiveSince, s.SessionStatusAt), time.Time{}
 	}
 }
 
@@ -170,7 +170,9 @@ func (s *State) applySessionStatus(e conversation.SessionStatus, now time.Time) 
 			s.Next.Next = nil // asFirst begins it
 			return
 		}
-		if s.isOfEarlier(e.SessionID, began) || e.Status == conversation.StatusEnded {
+		// Salesforce's own start time needs no tolerance.
+		isOfEarlier := e.StartTime.IsZero() && s.isOfEarlier(e.SessionID, began)
+		if isOfEarlier || e.Status == conversation.StatusEnded {
 			// The unknown session has ended. It must not replace a session that
 			// may still be alive.
 			return
@@ -230,7 +232,7 @@ func (s *State) markInactive(at time.Time, timed bool) {
 	if isRepeated || at.Before(s.LastActivityAt) {
 		return
 	}
-	s.InactiveSince = at
+	s.InactiveSince, s.InactivatedAt = at, time.Time{}
 	if s.Closing == nil {
 		s.Blocked = nil
 	}

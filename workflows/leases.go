@@ -81,7 +81,7 @@ func (s *State) expireLeases(now time.Time) {
 	end := s.leaseUntil()
 	if *s.Policy.InactivateAfter == 0 {
 		// No timer would make it Inactive again, so only the End waits.
-		s.InactiveSince, s.Leases = end, nil
+		s.InactiveSince, s.InactivatedAt, s.Leases = end, time.Time{}, nil
 		return
 	}
 	s.markActive(end, now)
@@ -92,7 +92,7 @@ func (s *State) expireLeases(now time.Time) {
 // a lease's holder, zero if it does not wait.
 func (s *State) leaseGraceUntil() time.Time {
 	until := s.leaseUntil()
-	if !s.inactive() || s.Outcome != nil || s.Closing != nil || s.Blocked != nil || !until.After(s.InactiveSince) {
+	if !s.inactive() || s.Outcome != nil || s.Closing != nil || s.Blocked != nil || !until.After(s.inactivatedAt()) {
 		return time.Time{}
 	}
 	return until.Add(leaseGrace)

@@ -104,7 +104,7 @@ func TestMessageAfterTheAnswerOfAnInactivate(t *testing.T) {
 	s.step(at(600))
 	inactivate := s.newCall(conversation.Inactivate, conversation.System)
 	s.callSucceeded(inactivate, conversation.Answer{At: at(601)}, at(1300))
-	require.Equal(t, "Inactive session="+s1+" inactive=601", summarize(s))
+	require.Equal(t, "Inactive session="+s1+" inactive=1300", summarize(s))
 	messaged(s1, 605).apply(s, at(1300))
 	require.Equal(t, "Active session="+s1+" active=605", summarize(s))
 }
@@ -125,6 +125,16 @@ func TestEndOfTheNextSession(t *testing.T) {
 	next = s.asFirst(at(40))
 	require.Equal(t, conversation.EndedInSalesforce, next.Outcome.Why)
 	require.Equal(t, at(40), next.asFirst(at(40)).LastActivityAt, "a message that follows begins another session")
+}
+
+// A session of one second. Salesforce says when the next one began, so no tolerance is
+// needed to tell them apart.
+func TestStatusSaysWhenItsSessionBegan(t *testing.T) {
+	s := active(s1)
+	s.applySessionStatus(conversation.SessionStatus{
+		SessionID: s2, Status: conversation.StatusWaiting, At: at(2), StartTime: conversation.Timestamp{Time: at(1)},
+	}, at(2))
+	require.Equal(t, s2, s.Identity.SessionID)
 }
 
 // A message without a session id, by a clock behind, counts as of the beginning of its

@@ -39,6 +39,9 @@ type State struct {
 
 	// InactiveSince is zero while the conversation is Active.
 	InactiveSince time.Time `json:"inactiveSince,omitzero"`
+	// InactivatedAt is when Salesforce answered to the Inactivate, if that is why the
+	// conversation is Inactive.
+	InactivatedAt time.Time `json:"inactivatedAt,omitzero"`
 	// InactivateSince is when the Inactivate became due that is due or in flight,
 	// zero if there is none.
 	InactivateSince time.Time `json:"inactivateSince,omitzero"`
@@ -251,7 +254,16 @@ func (s *State) isTooLate(at, arrived time.Time) bool {
 // happened before the conversation became Inactive, or before the Inactivate that
 // is in flight became due, and has arrived too late to prevent that.
 func (s *State) isBeforeInactivate(at, now time.Time) bool {
-	return !at.After(latest(s.InactiveSince, s.InactivateSince)) && s.isTooLate(at, now)
+	return !at.After(latest(s.inactivatedAt(), s.InactivateSince)) && s.isTooLate(at, now)
+}
+
+// inactivatedAt is when the session became Inactive in Salesforce, as far as known, zero
+// while the conversation is Active.
+func (s *State) inactivatedAt() time.Time {
+	if !s.inactive() || s.InactivatedAt.IsZero() {
+		return s.InactiveSince
+	}
+	return s.InactivatedAt
 }
 
 // endAt is when an Inactive conversation is to be ended, zero for never. It waits

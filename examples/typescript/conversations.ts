@@ -203,8 +203,8 @@ function belongsUntil({ endsEventsUntil, outcome }: LastRun, { signal, payload }
   const began = Date.parse(outcome.startedAt) + clockTolerance;
   if (!payload.sessionId || !outcome.sessionId) return signal === 'close' ? end + clockTolerance : end;
   if (signal === 'session-status') return Math.max(end, began);
-  const openForLonger = outcome.why === 'Idle' || outcome.why === 'AlreadyOver'; // than its last event says
-  return signal === 'start' && !openForLonger ? Math.min(end, began) : began;
+  const isKnownEnd = outcome.why !== 'Idle' && outcome.why !== 'AlreadyOver'; // else it is only the last event
+  return Math.min(began, isKnownEnd ? end : Math.max(end, Date.parse(outcome.at)));
 }
 
 /** Salesforce ids have 15 or 18 characters. The first 15 identify the record. */

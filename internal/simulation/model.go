@@ -324,7 +324,7 @@ func (h *history) isOfACloseMeanwhile(c *CallRecord, ended time.Time) bool {
 	hasGivenUp := slices.ContainsFunc(h.Runs, func(r *RunRecord) bool {
 		return r.Closed != nil && r.Closed.Outcome != nil && r.Closed.Outcome.MayBeInactive() && r.At.Before(ended)
 	})
-	return hasGivenUp && slices.ContainsFunc(h.Reports, func(r *Report) bool {
+	return c.Operation == conversation.End && hasGivenUp && slices.ContainsFunc(h.Reports, func(r *Report) bool {
 		return r.Kind == HangUp && isAbout(r, c) && r.Sent.Before(ended) && r.Acked.After(ended)
 	})
 }
