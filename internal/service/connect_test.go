@@ -48,7 +48,8 @@ func TestConnectChecksTheNamespace(t *testing.T) {
 		},
 		"no such namespace": {
 			func(f *frontend) { f.listError = serviceerror.NewNamespaceNotFound("default") },
-			`namespace "default" does not exist; create it with: temporal operator namespace create --namespace default: ` +
+			`namespace "default" does not exist, or Temporal cannot reach its database; ` +
+				"create a namespace with: temporal operator namespace create --namespace default: " +
 				"Namespace default is not found.",
 		},
 		"listing fails": {

@@ -27,8 +27,8 @@ func checkSearchAttributes(
 		return nil
 	}
 	if notFound, ok := errors.AsType[*serviceerror.NamespaceNotFound](err); ok {
-		return fmt.Errorf("namespace %q does not exist; "+
-			"create it with: temporal operator namespace create --namespace %s: %w", namespace, namespace, notFound)
+		return fmt.Errorf("namespace %q does not exist, or Temporal cannot reach its database; "+
+			"create a namespace with: temporal operator namespace create --namespace %s: %w", namespace, namespace, notFound)
 	}
 	if err != nil {
 		return fmt.Errorf("list search attributes of namespace %q: %w", namespace, err)
