@@ -40,9 +40,11 @@ test-unit: ## Test the root module
 	go test ./...
 	go test -run TestSimulation ./workflows -args -simulate.conversations=20000
 
-# With -short, the demo is not played a second time on the same database file.
+# With -short, the demo is not played a second time on the same database file. The
+# outages need the machine for themselves.
 test-local: ## Test end to end on an embedded Temporal server
 	go test -C local -short -timeout 30m ./...
+	go test -C local -timeout 10m ./outages
 
 # The race detector needs a second build of everything, which takes many minutes
 # for the Temporal server. It leaves SQLite out, because that would be a hundred

@@ -49,7 +49,11 @@ type role struct {
 func TestMain(m *testing.M) {
 	text := os.Getenv(roleEnv)
 	if text == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		if programs, err := buildPrograms(); err == nil {
+			_ = os.RemoveAll(programs)
+		}
+		os.Exit(code)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -7,12 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"golang.org/x/sync/errgroup"
 
 	"sessionkeeper/local/embedded"
@@ -28,6 +30,9 @@ const restLimit = 5 * time.Minute
 
 // Temporal keeps its state in a file.
 func TestOutages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it needs the machine for itself")
+	}
 	for n := range *seeds {
 		seed := *firstSeed + n
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -95,6 +100,11 @@ func playSeed(t *testing.T, seed uint64, db database) {
 		})
 	}
 	err := group.Wait()
+	for _, s := range w.subjects {
+		for _, f := range faults {
+			require.Positive(t, s.counts[f], "%s was never %s", s.name, f)
+		}
+	}
 	t.Logf("seed %d, %s, %d conversations:\n%s", seed, time.Since(began).Round(time.Second), len(talks), w.table())
 	require.NoError(t, err)
 
@@ -119,11 +129,19 @@ func playSeed(t *testing.T, seed uint64, db database) {
 	t.Logf("seed %d, calls that were decided: %v, requests to Salesforce: %d", seed, calls, len(w.salesforce.Journal()))
 }
 
-// untilClosed waits until the last run of a conversation has ended.
+// untilClosed waits until the last run of a conversation has ended, and is listed: the list
+// of runs is a moment behind.
 func (k *talk) untilClosed(t *testing.T) {
 	t.Helper()
 	require.Eventuallyf(t, func() bool {
+		described, err := k.temporal.DescribeWorkflowExecution(t.Context(), k.id.WorkflowID(), "")
+		last := described.GetWorkflowExecutionInfo()
+		if err != nil || last.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+			return false
+		}
 		runs, err := k.runs(t.Context())
-		return err == nil && runs[len(runs)-1].GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+		return err == nil && slices.ContainsFunc(runs, func(run *workflowpb.WorkflowExecutionInfo) bool {
+			return run.GetExecution().GetRunId() == last.GetExecution().GetRunId() && run.GetStatus() == last.GetStatus()
+		})
 	}, restLimit, 100*time.Millisecond, "%s still runs", k.id.ConversationIdentifier)
 }

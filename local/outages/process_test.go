@@ -72,6 +72,13 @@ func (p *process) startAgain(ended *exec.Cmd) {
 	}
 }
 
+// endedByItself is how often the program ended without being asked to.
+func (p *process) endedByItself() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exits
+}
+
 // signal signals the program and all of its children.
 func (p *process) signal(s syscall.Signal) error {
 	p.mu.Lock()

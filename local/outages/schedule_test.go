@@ -34,7 +34,7 @@ func (w *world) fail(ctx context.Context, seed uint64) error {
 	return group.Wait()
 }
 
-// fail deals the faults like cards, so that every kind happens equally often.
+// fail lets every fault happen once in each round, in an order by chance.
 func (s *subject) fail(ctx context.Context, rng *rand.Rand) error {
 	for {
 		for _, i := range rng.Perm(len(faults)) {
@@ -92,7 +92,7 @@ func (w *world) table() string {
 		for _, f := range faults {
 			fmt.Fprintf(&out, "%12d", s.counts[f])
 		}
-		fmt.Fprintf(&out, "%20d\n", s.exits)
+		fmt.Fprintf(&out, "%20d\n", s.endedByItself())
 	}
 	return out.String()
 }
