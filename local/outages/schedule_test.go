@@ -79,6 +79,14 @@ func (s *subject) suffer(f fault, rng *rand.Rand) error {
 	}
 }
 
+// count is how often processes failed in one way.
+func (w *world) count(f fault) (n int) {
+	for _, s := range w.subjects {
+		n += s.counts[f]
+	}
+	return n
+}
+
 // table is how often each process failed in each way.
 func (w *world) table() string {
 	var out strings.Builder
