@@ -4,7 +4,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,9 +16,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/urfave/cli/v3"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
 	"go.uber.org/zap"
 
+	"sessionkeeper/internal/connection"
 	"sessionkeeper/internal/demo"
 	"sessionkeeper/internal/inprocess"
 	"sessionkeeper/internal/service"
@@ -69,7 +68,7 @@ func run(ctx context.Context, c *cli.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	options, err := connection(logger)
+	options, err := temporalOptions(logger)
 	if err != nil {
 		return err
 	}
@@ -114,16 +113,11 @@ func terminate(ctx context.Context, temporal client.Client) error {
 	return demo.Terminate(ctx, temporal)
 }
 
-// connection returns how the environment says to connect to Temporal.
-func connection(logger *zap.Logger) (client.Options, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return options, fmt.Errorf("read Temporal's connection settings: %w", err)
-	}
-	options.HostPort = cmp.Or(options.HostPort, client.DefaultHostPort)
-	options.Namespace = cmp.Or(options.Namespace, client.DefaultNamespace)
-	options.Logger = telemetry.ForTemporal(logger)
-	return options, nil
+// temporalOptions returns how the environment says to connect to Temporal.
+func temporalOptions(logger *zap.Logger) (client.Options, error) {
+	loaded, err := connection.Load()
+	loaded.Logger = telemetry.ForTemporal(logger)
+	return loaded.Options, err
 }
 
 func connect(ctx context.Context, options client.Options) (client.Client, error) {

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,10 +10,9 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v3"
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
 	"go.uber.org/zap"
 
+	"sessionkeeper/internal/connection"
 	"sessionkeeper/internal/service"
 	"sessionkeeper/internal/telemetry"
 )
@@ -63,7 +61,7 @@ func app() *cli.Command {
 			},
 			&cli.StringFlag{
 				Name: "listen", Usage: "`ADDRESS` of /healthz, /readyz and /metrics",
-				Value: ":9090", Sources: cli.EnvVars("SESSIONKEEPER_LISTEN"),
+				Value: "127.0.0.1:9090", Sources: cli.EnvVars("SESSIONKEEPER_LISTEN"),
 			},
 			&cli.StringFlag{
 				Name: "log-format", Usage: "`json or console`",
@@ -93,7 +91,7 @@ func run(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	defer logger.Sync() //nolint:errcheck // syncing standard error may fail
-	temporal, err := temporalOptions()
+	temporal, err := connection.Load()
 	if err != nil {
 		return err
 	}
@@ -105,7 +103,8 @@ func run(ctx context.Context, c *cli.Command) error {
 		return checkConfig(c, config)
 	}
 	if err := service.Run(ctx, service.Options{
-		Config: config, Temporal: temporal, Listen: c.String("listen"), Logger: logger, Version: version,
+		Config: config, Temporal: temporal.Options, Keys: temporal.Keys,
+		Listen: c.String("listen"), Logger: logger, Version: version,
 	}); err != nil {
 		logger.Error("Worker failed", zap.Error(err))
 		return errLogged
@@ -119,17 +118,6 @@ func healthcheck(ctx context.Context, c *cli.Command) error {
 	}
 	fmt.Fprintln(c.Root().Writer, "ready")
 	return nil
-}
-
-// temporalOptions reads the settings of the connection from the environment.
-func temporalOptions() (client.Options, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return options, fmt.Errorf("read the settings of the connection to Temporal: %w", err)
-	}
-	options.HostPort = cmp.Or(options.HostPort, client.DefaultHostPort)
-	options.Namespace = cmp.Or(options.Namespace, client.DefaultNamespace)
-	return options, nil
 }
 
 func checkConfig(c *cli.Command, config service.Config) error {

@@ -86,7 +86,7 @@ func TestCheckConfigChecksTheFlagsAndTheEnvironment(t *testing.T) {
 	}
 	t.Setenv("TEMPORAL_TLS_CLIENT_CERT_PATH", "/no/such/cert.pem")
 	_, err := runWorker(t, "-check-config", "-config", path)
-	require.ErrorContains(t, err, "read the settings of the connection to Temporal: ")
+	require.ErrorContains(t, err, "read Temporal's connection settings: ")
 }
 
 func TestInvalidCommandLines(t *testing.T) {

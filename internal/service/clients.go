@@ -52,3 +52,21 @@ func (o Org) tokens() (interaction.TokenSource, error) {
 		TokenLifetime: o.TokenLifetime, Timeout: o.CallTimeout, PlainHTTP: o.PlainHTTP,
 	})
 }
+
+// secretFiles are the files with the secrets of the org.
+func (o Org) secretFiles() []string {
+	var secrets []Secret
+	if o.JWTBearer != nil {
+		secrets = append(secrets, o.JWTBearer.Key)
+	}
+	if o.ClientCredentials != nil {
+		secrets = append(secrets, o.ClientCredentials.Secret)
+	}
+	var files []string
+	for _, secret := range secrets {
+		if secret.File != "" {
+			files = append(files, secret.File)
+		}
+	}
+	return files
+}

@@ -1,17 +1,14 @@
 package service
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/strictyaml"
 )
 
 // Config is the worker's configuration file.
@@ -31,6 +28,9 @@ type Config struct {
 	StopTimeout time.Duration `yaml:"stopTimeout"`
 	// Deployment, if set, switches Worker Versioning on.
 	Deployment *Deployment `yaml:"deployment"`
+	// AllowHosts are hosts that orgs may use besides Salesforce's own, such as
+	// "sandbox" or "*.my.example.com". A loopback address needs no entry.
+	AllowHosts []string `yaml:"allowHosts"`
 	// Orgs are the orgs that this worker may call: at least one.
 	Orgs []Org `yaml:"orgs"`
 }
@@ -97,7 +97,7 @@ func LoadConfig(path string) (Config, error) {
 	}
 	config, err := ParseConfig(text)
 	if err != nil {
-		return Config{}, fmt.Errorf("configuration %s:\n%w", path, err)
+		return Config{}, fmt.Errorf("configuration %s:\n  %s", path, strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	}
 	return config, nil
 }
@@ -105,35 +105,19 @@ func LoadConfig(path string) (Config, error) {
 // ParseConfig reads and checks the text of a configuration file.
 func ParseConfig(text []byte) (Config, error) {
 	var config Config
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.KnownFields(true)
-	var found problems
-	err := decoder.Decode(&config)
-	if errors.Is(err, io.EOF) {
-		return Config{}, errors.New("  the file is empty: want at least one org under \"orgs\"")
+	document, err := strictyaml.Decode(text, &config, map[string]string{ //nolint:gosec // no credentials
+		"[]service.Org":  "want a list of orgs",
+		"service.Secret": "want file or env: where the secret is, not the secret",
+	})
+	if errors.Is(err, strictyaml.ErrEmpty) {
+		err = fmt.Errorf(`%w: want at least one org under "orgs"`, err)
 	}
-	if typeErrors, ok := errors.AsType[*yaml.TypeError](err); ok {
-		found.typeErrors(typeErrors)
-	} else if err != nil {
-		return Config{}, notYAML(err)
-	}
-	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
-		return Config{}, errors.New("  the file has a second YAML document, after a line \"---\": want one document")
-	}
-	if found.incomplete() {
-		return Config{}, found.err()
+	if err != nil {
+		return Config{}, err
 	}
 	config.setDefaults()
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
-		return Config{}, notYAML(err)
-	}
-	validator{root: &root, problems: &found}.config(config)
-	return config, found.err()
-}
-
-func notYAML(err error) error {
-	return fmt.Errorf("  the file is not valid YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+	validator{document, config.AllowHosts}.config(config)
+	return config, document.Err()
 }
 
 func (c *Config) setDefaults() {

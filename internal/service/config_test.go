@@ -75,23 +75,23 @@ func TestConfigErrors(t *testing.T) {
 	)
 	t.Setenv("BLANK", " ")
 	for name, test := range map[string]struct{ text, want string }{
-		"empty": {"", `  the file is empty: want at least one org under "orgs"`},
+		"empty": {"", `the file is empty: want at least one org under "orgs"`},
 		"only comments": {
 			"# nothing\n",
-			`  the file is empty: want at least one org under "orgs"`,
+			`the file is empty: want at least one org under "orgs"`,
 		},
-		"null":          {"null\n", `  line 1: orgs: want at least one org`},
-		"no orgs":       {"taskQueue: q\n", `  line 1: orgs: want at least one org`},
-		"orgs is empty": {"taskQueue: q\norgs: []\n", `  line 2: orgs: want at least one org`},
-		"text":          {"hello\n", `  line 1: want settings, each as "name: value"`},
-		"list":          {"- hello\n", `  line 1: want settings, each as "name: value"`},
-		"binary":        {"\x00\x01\x7fELF", `  the file is not valid YAML: control characters are not allowed`},
+		"null":          {"null\n", `line 1: orgs: want at least one org`},
+		"no orgs":       {"taskQueue: q\n", `line 1: orgs: want at least one org`},
+		"orgs is empty": {"taskQueue: q\norgs: []\n", `line 2: orgs: want at least one org`},
+		"text":          {"hello\n", `line 1: want settings, each as "name: value"`},
+		"list":          {"- hello\n", `line 1: want settings, each as "name: value"`},
+		"binary":        {"\x00\x01\x7fELF", `the file is not valid YAML: control characters are not allowed`},
 		"syntax": {
-			"orgs:\n  - orgId: [\n", `  the file is not valid YAML: line 2: did not find expected node content`,
+			"orgs:\n  - orgId: [\n", `the file is not valid YAML: line 2: did not find expected node content`,
 		},
-		"unknown anchor": {"orgs: *a\n", `  the file is not valid YAML: unknown anchor 'a' referenced`},
+		"unknown anchor": {"orgs: *a\n", `the file is not valid YAML: unknown anchor 'a' referenced`},
 		"two documents": {
-			validConfig + "---\n" + validConfig, `  the file has a second YAML document, after a line "---": want one document`,
+			validConfig + "---\n" + validConfig, `the file has a second YAML document, after a line "---": want one document`,
 		},
 		"unknown fields and wrong types at once": {
 			`taskqueue: q
@@ -106,24 +106,24 @@ orgs:
     plainHttp: maybe
     jwtBearer: no
 `,
-			`  line 1: unknown field taskqueue
-  line 2: "many" is not a whole number
-  line 3: want a number
-  line 4: "25" is not a duration such as "10s"
-  line 5: deployment.name: must not contain "." or ":"
-  line 7: orgs[0].orgId: want the org's 15-character id, such as 00D000000000001
-  line 8: want a text
-  line 9: "1 minute" is not a duration such as "10s"
-  line 10: "maybe" is not true or false
-  line 11: want settings, each as "name: value"`,
+			`line 1: unknown field taskqueue
+line 2: "many" is not a whole number
+line 3: want a number
+line 4: "25" is not a duration such as "10s"
+line 5: deployment.name: must not contain "." or ":"
+line 7: orgs[0].orgId: want the org's 15-character id, such as 00D000000000001
+line 8: want a text
+line 9: "1 minute" is not a duration such as "10s"
+line 10: "maybe" is not true or false
+line 11: want settings, each as "name: value"`,
 		},
-		"orgs is not a list": {"orgs: 00D000000000001\n", `  line 1: "00D0000..." is not a list of orgs`},
+		"orgs is not a list": {"orgs: 00D000000000001\n", `line 1: want a list of orgs`},
 		"same field twice": {
-			validConfig + "orgs: []\n", `  line 8: mapping key "orgs" already defined at line 1`,
+			validConfig + "orgs: []\n", `line 8: mapping key "orgs" already defined at line 1`,
 		},
 		"same field twice within an org": {
 			strings.Replace(validConfig, "jwtBearer:", "orgId: 00D000000000002\n    jwtBearer:", 1) + "      user: x\n",
-			`  line 4: mapping key "orgId" already defined at line 2`,
+			`line 4: mapping key "orgId" already defined at line 2`,
 		},
 		"out of range, all at once": {
 			`cachedConversations: -1
@@ -133,103 +133,103 @@ deployment: {buildId: x}
 ` + validConfig + `    callTimeout: 11s
     tokenLifetime: 25h
 `,
-			`  line 1: cachedConversations: must not be negative
-  line 2: callsPerSecond: must not be negative
-  line 3: stopTimeout: must not be negative
-  line 4: deployment.name: is missing
-  line 12: orgs[0].callTimeout: must be between 1ms and 10s
-  line 13: orgs[0].tokenLifetime: must be between 1s and 24h0m0s`,
+			`line 1: cachedConversations: must not be negative
+line 2: callsPerSecond: must not be negative
+line 3: stopTimeout: must not be negative
+line 4: deployment.name: is missing
+line 12: orgs[0].callTimeout: must be between 1ms and 10s
+line 13: orgs[0].tokenLifetime: must be between 1s and 24h0m0s`,
 		},
 		"every required field is missing": {
 			"orgs:\n  - {}\n  - jwtBearer: {}\n  -\n    clientCredentials:\n      consumerKey:\n",
-			`  line 2: orgs[0].orgId: want the org's 15-character id, such as 00D000000000001
-  line 2: orgs[0].apiBaseUrl: is missing
-  line 2: orgs[0]: has no credentials: want jwtBearer or clientCredentials
-  line 3: orgs[1].orgId: want the org's 15-character id, such as 00D000000000001
-  line 3: orgs[1].apiBaseUrl: is missing
-  line 3: orgs[1].jwtBearer.consumerKey: is missing
-  line 3: orgs[1].jwtBearer.username: is missing
-  line 3: orgs[1].jwtBearer.key: want file or env: where the secret is
-  line 5: orgs[2].orgId: want the org's 15-character id, such as 00D000000000001
-  line 5: orgs[2].apiBaseUrl: is missing
-  line 5: orgs[2].clientCredentials.tokenUrl: is missing
-  line 5: orgs[2].clientCredentials.secret: want file or env: where the secret is
-  line 6: orgs[2].clientCredentials.consumerKey: is missing`,
+			`line 2: orgs[0].orgId: want the org's 15-character id, such as 00D000000000001
+line 2: orgs[0].apiBaseUrl: is missing
+line 2: orgs[0]: has no credentials: want jwtBearer or clientCredentials
+line 3: orgs[1].orgId: want the org's 15-character id, such as 00D000000000001
+line 3: orgs[1].apiBaseUrl: is missing
+line 3: orgs[1].jwtBearer.consumerKey: is missing
+line 3: orgs[1].jwtBearer.username: is missing
+line 3: orgs[1].jwtBearer.key: want file or env: where the secret is
+line 5: orgs[2].orgId: want the org's 15-character id, such as 00D000000000001
+line 5: orgs[2].apiBaseUrl: is missing
+line 5: orgs[2].clientCredentials.tokenUrl: is missing
+line 5: orgs[2].clientCredentials.secret: want file or env: where the secret is
+line 6: orgs[2].clientCredentials.consumerKey: is missing`,
 		},
 		"the same org three times": {
 			validConfig + strings.ReplaceAll(validConfig, "orgs:\n", "") + strings.ReplaceAll(validConfig, "orgs:\n", ""),
-			`  line 8: orgs[1].orgId: org 00D000000000001 is already configured at orgs[0]
-  line 14: orgs[2].orgId: org 00D000000000001 is already configured at orgs[0]`,
+			`line 8: orgs[1].orgId: org 00D000000000001 is already configured at orgs[0]
+line 14: orgs[2].orgId: org 00D000000000001 is already configured at orgs[0]`,
 		},
 		"an 18-character id": {
 			strings.Replace(validConfig, "00D000000000001", "00D000000000001EAA", 1),
-			`  line 2: orgs[0].orgId: want the org's 15-character id, such as 00D000000000001`,
+			`line 2: orgs[0].orgId: want the org's 15-character id, such as 00D000000000001`,
 		},
 		"both kinds of credentials": {
 			validConfig + "    clientCredentials: {consumerKey: k, tokenUrl: https://example.com, secret: {env: HOME}}\n",
-			`  line 8: orgs[0].clientCredentials: want either jwtBearer or clientCredentials, not both`,
+			`line 8: orgs[0].clientCredentials: want either jwtBearer or clientCredentials, not both`,
 		},
 		"no URL": {
 			strings.Replace(validConfig, "https://example.my.salesforce-scrt.com", "example.my.salesforce-scrt.com", 1),
-			`  line 3: orgs[0].apiBaseUrl: must begin with https://`,
+			`line 3: orgs[0].apiBaseUrl: must begin with https://`,
 		},
 		"http to another machine": {
 			strings.Replace(validConfig, "https://", "http://", 1),
-			`  line 3: orgs[0].apiBaseUrl: must begin with https://, ` +
+			`line 3: orgs[0].apiBaseUrl: must begin with https://, ` +
 				`because http would send the credentials to example.my.salesforce-scrt.com unencrypted`,
 		},
 		"URL with a password, which must not be in the error": {
 			strings.Replace(validConfig, "https://", "https://me:hunter2@",
 				1) + "      audience: test.salesforce.com\n      tokenUrl: 'https://x/?a=hunter2'\n",
-			`  line 3: orgs[0].apiBaseUrl: must not contain a user name or a password
-  line 8: orgs[0].jwtBearer.audience: must begin with https://
-  line 9: orgs[0].jwtBearer.tokenUrl: must not contain a query or a fragment`,
+			`line 3: orgs[0].apiBaseUrl: must not contain a user name or a password
+line 8: orgs[0].jwtBearer.audience: must begin with https://
+line 9: orgs[0].jwtBearer.tokenUrl: must not contain a query or a fragment`,
 		},
 		"secret in the file": {
 			strings.Replace(validConfig, "{file: KEY}", "hunter2", 1),
-			`  line 7: want file or env: where the secret is, not the secret`,
+			`line 7: want file or env: where the secret is, not the secret`,
 		},
 		"key in the file": {
 			strings.Replace(validConfig, "{file: KEY}", "{file: \"-----BEGIN PRIVATE KEY-----\\nhunter2\"}", 1),
-			`  line 7: orgs[0].jwtBearer.key: file: want the file's path, not what is in it`,
+			`line 7: orgs[0].jwtBearer.key: file: want the file's path, not what is in it`,
 		},
 		"variable's value instead of its name": {
 			strings.Replace(validConfig, "{file: KEY}", "{env: hunter2!}", 1),
-			`  line 7: orgs[0].jwtBearer.key: env: want the name of an environment variable`,
+			`line 7: orgs[0].jwtBearer.key: env: want the name of an environment variable`,
 		},
 		"file and variable": {
 			strings.Replace(validConfig, "{file: KEY}", "{file: KEY, env: HOME}", 1),
-			`  line 7: orgs[0].jwtBearer.key: want either file or env, not both`,
+			`line 7: orgs[0].jwtBearer.key: want either file or env, not both`,
 		},
 		"variable not set": {
 			strings.Replace(validConfig, "{file: KEY}", "{env: NOT_SET}", 1),
-			`  line 7: orgs[0].jwtBearer.key: environment variable NOT_SET is not set`,
+			`line 7: orgs[0].jwtBearer.key: environment variable NOT_SET is not set`,
 		},
 		"variable is blank": {
 			strings.Replace(validConfig, "{file: KEY}", "{env: BLANK}", 1),
-			`  line 7: orgs[0].jwtBearer.key: environment variable BLANK is not set`,
+			`line 7: orgs[0].jwtBearer.key: environment variable BLANK is not set`,
 		},
 		"no such file": {
 			strings.Replace(validConfig, "KEY", "/no/such/key.pem", 1),
-			`  line 7: orgs[0].jwtBearer.key: open /no/such/key.pem: no such file or directory`,
+			`line 7: orgs[0].jwtBearer.key: open /no/such/key.pem: no such file or directory`,
 		},
 		"directory": {
-			strings.Replace(validConfig, "KEY", "/", 1), `  line 7: orgs[0].jwtBearer.key: read /: is a directory`,
+			strings.Replace(validConfig, "KEY", "/", 1), `line 7: orgs[0].jwtBearer.key: read /: is a directory`,
 		},
 		"empty file": {
-			strings.Replace(validConfig, "KEY", "EMPTY", 1), `  line 7: orgs[0].jwtBearer.key: file EMPTY is empty`,
+			strings.Replace(validConfig, "KEY", "EMPTY", 1), `line 7: orgs[0].jwtBearer.key: file EMPTY is empty`,
 		},
 		"huge file": {
 			strings.Replace(validConfig, "KEY", "HUGE", 1),
-			`  line 7: orgs[0].jwtBearer.key: file HUGE is larger than 1 MiB: is it the right one?`,
+			`line 7: orgs[0].jwtBearer.key: file HUGE is larger than 1 MiB: is it the right one?`,
 		},
 		"not a key": {
 			strings.Replace(validConfig, "KEY", "NOKEY", 1),
-			`  line 7: orgs[0].jwtBearer.key: file NOKEY has no PEM block with a private key`,
+			`line 7: orgs[0].jwtBearer.key: file NOKEY has no PEM block with a private key`,
 		},
 		"EC key": {
 			strings.Replace(validConfig, "KEY", "ECKEY", 1),
-			`  line 7: orgs[0].jwtBearer.key: file ECKEY is not an RSA key; RS256 needs one`,
+			`line 7: orgs[0].jwtBearer.key: file ECKEY is not an RSA key; RS256 needs one`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,22 +243,58 @@ deployment: {buildId: x}
 func TestLineOfAProblemBelowAYAMLAnchor(t *testing.T) {
 	text := "orgs:\n  - &first\n    orgId: 00D000000000001\n  - <<: *first\n    orgId: 00D000000000002\n"
 	_, err := ParseConfig([]byte(text))
-	require.ErrorContains(t, err, "  line 4: orgs[1].apiBaseUrl: is missing")
+	require.ErrorContains(t, err, "line 4: orgs[1].apiBaseUrl: is missing")
 }
 
 func TestHTTPIsAllowedOnLoopbackOrWithPlainHTTP(t *testing.T) {
 	key := write(t, "key.pem", rsaKey(t))
 	for url, ok := range map[string]bool{
-		"http://sandbox:8787\n    plainHttp: true": true,
+		"http://sandbox:8787\n    plainHttp: true": true, // the host is allowed, see below
 		"http://localhost:8787":                    true,
 		"http://127.0.0.1:8787":                    true,
 		"http://[::1]:8787":                        true,
 		"http://sandbox:8787":                      false,
 	} {
-		text := strings.Replace(strings.Replace(validConfig, "https://example.my.salesforce-scrt.com", url, 1), "KEY", key, 1)
+		text := strings.NewReplacer("https://example.my.salesforce-scrt.com", url, "KEY", key).
+			Replace("allowHosts: [sandbox]\n" + validConfig)
 		_, err := ParseConfig([]byte(text))
 		require.Equal(t, ok, err == nil, "%s: %v", url, err)
 	}
+}
+
+func TestHostsAreSalesforcesUnlessAllowed(t *testing.T) {
+	key := write(t, "key.pem", rsaKey(t))
+	for host, want := range map[string]string{
+		"acme.my.salesforce-scrt.com":                  "",
+		"acme--dev.sandbox.my.salesforce-scrt.com":     "",
+		"ACME.MY.SALESFORCE-SCRT.COM":                  "",
+		"localhost:8787":                               "",
+		"api.example.com":                              "",
+		"a.b.example.org":                              "",
+		"example.org":                                  "line 4: orgs[0].apiBaseUrl: the host is not one of Salesforce's",
+		"acme.my.salesforce-scrt.com.evil.example.net": "line 4: orgs[0].apiBaseUrl: the host is not one of Salesforce's",
+		"evilmy.salesforce-scrt.com":                   "line 4: orgs[0].apiBaseUrl: the host is not one of Salesforce's",
+		"acme.my.salesforce.com":                       "line 4: orgs[0].apiBaseUrl: the host is not one of Salesforce's",
+	} {
+		text := strings.NewReplacer("example.my.salesforce-scrt.com", host, "KEY", key).
+			Replace("allowHosts: [api.example.com, '*.example.org']\n" + validConfig)
+		_, err := ParseConfig([]byte(text))
+		if want == "" {
+			require.NoError(t, err, host)
+			continue
+		}
+		require.ErrorContains(t, err, want, host)
+	}
+	for _, setting := range []string{"audience: https://", "tokenUrl: https://"} {
+		text := strings.NewReplacer("KEY", key, "consumerKey: key", setting+"login.salesforce.com\n      consumerKey: key").Replace(validConfig)
+		_, err := ParseConfig([]byte(text))
+		require.NoError(t, err)
+		_, err = ParseConfig([]byte(strings.Replace(text, "login.salesforce.com", "login.example.com", 1)))
+		require.ErrorContains(t, err, "the host is not one of Salesforce's (login.salesforce.com, ")
+	}
+	_, err := ParseConfig([]byte("allowHosts: ['*', 'http://a']\n" + strings.Replace(validConfig, "KEY", key, 1)))
+	require.EqualError(t, err, "line 1: allowHosts[0]: want a host name, such as sandbox or *.my.example.com\n"+
+		"line 1: allowHosts[1]: want a host name, such as sandbox or *.my.example.com")
 }
 
 func TestLoadConfigErrorHasTheFileName(t *testing.T) {

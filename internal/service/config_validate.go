@@ -3,80 +3,53 @@ package service
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"sessionkeeper/conversation"
 	"sessionkeeper/internal/interaction"
+	"sessionkeeper/internal/strictyaml"
 )
 
-// validator checks a configuration that could be read. It finds the line of each
-// problem.
+// validator checks a configuration that could be read.
 type validator struct {
-	root     *yaml.Node
-	problems *problems
+	*strictyaml.Document
+	allowHosts []string
 }
 
-// path is the path of a setting, such as "orgs", "0", "orgId".
-type path []string
-
-func (p path) child(steps ...string) path { return append(slices.Clip(p), steps...) }
-
-// String formats the path like orgs[0].orgId.
-func (p path) String() string {
-	var text strings.Builder
-	for i, step := range p {
-		switch _, err := strconv.Atoi(step); {
-		case err == nil:
-			text.WriteString("[" + step + "]")
-		case i > 0:
-			text.WriteString("." + step)
-		default:
-			text.WriteString(step)
-		}
-	}
-	return text.String()
-}
-
-func (v validator) add(p path, format string, args ...any) {
-	line := lineOf(v.root, p)
-	if v.problems.unreadable(line) {
-		return
-	}
-	*v.problems = append(*v.problems, problem{line: line, text: p.String() + ": " + fmt.Sprintf(format, args...)})
-}
-
-func (v validator) addErr(p path, err error) {
-	if err != nil {
-		v.add(p, "%v", err)
-	}
-}
+type path = strictyaml.Path
 
 func (v validator) config(config Config) {
 	if config.CachedConversations < 0 {
-		v.add(path{"cachedConversations"}, "must not be negative")
+		v.Add(path{"cachedConversations"}, "must not be negative")
 	}
 	if config.CallsPerSecond < 0 {
-		v.add(path{"callsPerSecond"}, "must not be negative")
+		v.Add(path{"callsPerSecond"}, "must not be negative")
 	}
 	if config.StopTimeout < 0 {
-		v.add(path{"stopTimeout"}, "must not be negative")
+		v.Add(path{"stopTimeout"}, "must not be negative")
 	}
 	if d := config.Deployment; d != nil {
 		v.deployment(path{"deployment"}, *d)
 	}
+	for i, host := range config.AllowHosts {
+		if !hostPattern.MatchString(host) {
+			v.Add(path{"allowHosts", strconv.Itoa(i)}, `want a host name, such as sandbox or *.my.example.com`)
+		}
+	}
 	if len(config.Orgs) == 0 {
-		v.add(path{"orgs"}, "want at least one org")
+		v.Add(path{"orgs"}, "want at least one org")
 	}
 	seen := map[string]int{}
 	for i, org := range config.Orgs {
 		p := path{"orgs", strconv.Itoa(i)}
 		if first, duplicate := seen[org.OrgID]; duplicate {
-			v.add(p.child("orgId"), "org %s is already configured at orgs[%d]", org.OrgID, first)
+			v.Add(p.Child("orgId"), "org %s is already configured at orgs[%d]", org.OrgID, first)
 		} else if org.OrgID != "" {
 			seen[org.OrgID] = i
 		}
@@ -85,39 +58,39 @@ func (v validator) config(config Config) {
 }
 
 func (v validator) deployment(p path, d Deployment) {
-	v.required(p.child("name"), d.Name)
+	v.required(p.Child("name"), d.Name)
 	if strings.ContainsAny(d.Name, ".:") {
-		v.add(p.child("name"), `must not contain "." or ":"`)
+		v.Add(p.Child("name"), `must not contain "." or ":"`)
 	}
 }
 
 func (v validator) org(p path, org Org) {
 	if err := (conversation.Identity{OrgID: org.OrgID, ConversationIdentifier: "any"}).ValidateKey(); err != nil {
-		v.add(p.child("orgId"), "want the org's 15-character id, such as 00D000000000001")
+		v.Add(p.Child("orgId"), "want the org's 15-character id, such as 00D000000000001")
 	}
-	v.url(p.child("apiBaseUrl"), org.APIBaseURL, org.PlainHTTP)
-	v.inRange(p.child("callTimeout"), org.CallTimeout, time.Millisecond, 10*time.Second)
-	v.inRange(p.child("tokenLifetime"), org.TokenLifetime, time.Second, 24*time.Hour)
+	v.url(p.Child("apiBaseUrl"), org.APIBaseURL, org.PlainHTTP, apiHosts)
+	v.inRange(p.Child("callTimeout"), org.CallTimeout, time.Millisecond, 10*time.Second)
+	v.inRange(p.Child("tokenLifetime"), org.TokenLifetime, time.Second, 24*time.Hour)
 	switch {
 	case org.JWTBearer != nil && org.ClientCredentials != nil:
-		v.add(p.child("clientCredentials"), "want either jwtBearer or clientCredentials, not both")
+		v.Add(p.Child("clientCredentials"), "want either jwtBearer or clientCredentials, not both")
 	case org.JWTBearer != nil:
-		v.jwtBearer(p.child("jwtBearer"), *org.JWTBearer, org.PlainHTTP)
+		v.jwtBearer(p.Child("jwtBearer"), *org.JWTBearer, org.PlainHTTP)
 	case org.ClientCredentials != nil:
-		v.clientCredentials(p.child("clientCredentials"), *org.ClientCredentials, org.PlainHTTP)
+		v.clientCredentials(p.Child("clientCredentials"), *org.ClientCredentials, org.PlainHTTP)
 	default:
-		v.add(p, "has no credentials: want jwtBearer or clientCredentials")
+		v.Add(p, "has no credentials: want jwtBearer or clientCredentials")
 	}
 }
 
 func (v validator) jwtBearer(p path, j JWTBearer, plainHTTP bool) {
-	v.required(p.child("consumerKey"), j.ConsumerKey)
-	v.required(p.child("username"), j.Username)
+	v.required(p.Child("consumerKey"), j.ConsumerKey)
+	v.required(p.Child("username"), j.Username)
 	if j.Audience != "" {
-		v.url(p.child("audience"), j.Audience, plainHTTP)
+		v.url(p.Child("audience"), j.Audience, plainHTTP, loginHosts)
 	}
 	if j.TokenURL != "" {
-		v.url(p.child("tokenUrl"), j.TokenURL, plainHTTP)
+		v.url(p.Child("tokenUrl"), j.TokenURL, plainHTTP, loginHosts)
 	}
 	key, err := j.Key.read()
 	if err == nil {
@@ -126,33 +99,65 @@ func (v validator) jwtBearer(p path, j JWTBearer, plainHTTP bool) {
 			err = fmt.Errorf("%s %w", j.Key.source(), err)
 		}
 	}
-	v.addErr(p.child("key"), err)
+	v.AddErr(p.Child("key"), err)
 }
 
 func (v validator) clientCredentials(p path, cc ClientCredentials, plainHTTP bool) {
-	v.required(p.child("consumerKey"), cc.ConsumerKey)
-	v.url(p.child("tokenUrl"), cc.TokenURL, plainHTTP)
+	v.required(p.Child("consumerKey"), cc.ConsumerKey)
+	v.url(p.Child("tokenUrl"), cc.TokenURL, plainHTTP, loginHosts)
 	_, err := cc.Secret.read()
-	v.addErr(p.child("secret"), err)
+	v.AddErr(p.Child("secret"), err)
 }
 
 func (v validator) required(p path, value string) {
 	if value == "" {
-		v.add(p, "is missing")
+		v.Add(p, "is missing")
 	}
 }
 
-func (v validator) url(p path, value string, plainHTTP bool) {
+// These are the hosts that Salesforce documents: My Domain names, and the login hosts.
+var (
+	apiHosts   = []string{"*.my.salesforce-scrt.com"}
+	loginHosts = []string{"login.salesforce.com", "test.salesforce.com", "*.my.salesforce.com"}
+)
+
+var hostPattern = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
+
+// url checks a URL to which a call or a credential is sent. A host that is not one of
+// Salesforce's must be named by allowHosts.
+func (v validator) url(p path, value string, plainHTTP bool, salesforce []string) {
 	if value == "" {
-		v.add(p, "is missing")
+		v.Add(p, "is missing")
 		return
 	}
-	v.addErr(p, checkURL(value, plainHTTP))
+	if err := checkURL(value, plainHTTP); err != nil {
+		v.AddErr(p, err)
+		return
+	}
+	parsed, err := url.Parse(value)
+	if err != nil || !isLoopback(parsed.Hostname()) &&
+		!matchesHost(parsed.Hostname(), slices.Concat(salesforce, v.allowHosts)) {
+		v.Add(p, "the host is not one of Salesforce's (%s); if it is right, add it to allowHosts",
+			strings.Join(salesforce, ", "))
+	}
+}
+
+func isLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
+
+// matchesHost reports whether a host is one of the patterns. "*." stands for one label
+// or more.
+func matchesHost(host string, patterns []string) bool {
+	host = strings.ToLower(host)
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		pattern = strings.ToLower(pattern)
+		suffix, wildcard := strings.CutPrefix(pattern, "*")
+		return host == pattern || wildcard && len(host) > len(suffix) && strings.HasSuffix(host, suffix)
+	})
 }
 
 func (v validator) inRange(p path, value, minimum, maximum time.Duration) {
 	if value < minimum || value > maximum {
-		v.add(p, "must be between %s and %s", minimum, maximum)
+		v.Add(p, "must be between %s and %s", minimum, maximum)
 	}
 }
 
@@ -182,39 +187,4 @@ func withoutPrefix(err error, name string) error {
 		return errors.New(rest)
 	}
 	return err
-}
-
-// lineOf returns the line of a setting. If the setting is absent, it returns the
-// line of the nearest setting above it.
-func lineOf(root *yaml.Node, p path) int {
-	line, node := 1, root
-	if root.Kind == yaml.DocumentNode {
-		node = root.Content[0]
-		line = node.Line
-	}
-	for _, step := range p {
-		child, childLine := childOf(node, step)
-		if child == nil {
-			break
-		}
-		node, line = child, childLine
-	}
-	return line
-}
-
-// childOf returns a child of a node, and the line of its name.
-func childOf(node *yaml.Node, step string) (*yaml.Node, int) {
-	switch node.Kind {
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			if node.Content[i].Value == step {
-				return node.Content[i+1], node.Content[i].Line
-			}
-		}
-	case yaml.SequenceNode:
-		if i, err := strconv.Atoi(step); err == nil && i < len(node.Content) {
-			return node.Content[i], node.Content[i].Line
-		}
-	}
-	return nil, 0
 }

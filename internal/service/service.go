@@ -11,6 +11,9 @@ import (
 	"go.uber.org/zap"
 
 	"sessionkeeper/activities"
+	"sessionkeeper/internal/connection"
+	"sessionkeeper/internal/seal"
+	"sessionkeeper/internal/secretfile"
 	"sessionkeeper/internal/telemetry"
 	"sessionkeeper/workflows"
 )
@@ -21,6 +24,8 @@ type Options struct {
 	// Temporal has the settings of the connection. Run sets its logger and its
 	// metrics.
 	Temporal client.Options
+	// Keys are the keys that Temporal's options encrypt payloads with, nil for none.
+	Keys *seal.Keys
 	// Listen is the address of /healthz, /readyz and /metrics.
 	Listen  string
 	Logger  *zap.Logger
@@ -38,6 +43,8 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	warnOfExposure(o)
+	o.Keys.Watch(ctx, telemetry.Slog(o.Logger))
 	metrics, registry, err := telemetry.NewMetrics(o.Version, o.Logger)
 	if err != nil {
 		return err
@@ -89,6 +96,21 @@ func Run(ctx context.Context, o Options) error {
 	w.Stop()
 	o.Logger.Info("Worker stopped")
 	return err
+}
+
+// warnOfExposure warns of what other users or machines could read or change.
+func warnOfExposure(o Options) {
+	if connection.IsReadable(o.Temporal) {
+		o.Logger.Warn("Temporal is on another machine and the connection has no TLS: payloads can be read on the way",
+			zap.String("temporal", o.Temporal.HostPort))
+	}
+	for _, org := range o.Config.Orgs {
+		for _, path := range org.secretFiles() {
+			if exposure := secretfile.Exposure(path); exposure != "" {
+				o.Logger.Warn("A file with a secret "+exposure, zap.String("file", path), zap.String("orgId", org.OrgID))
+			}
+		}
+	}
 }
 
 func newWorker(temporal client.Client, config Config, version string, onFatal func(error)) worker.Worker {

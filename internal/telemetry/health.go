@@ -41,7 +41,21 @@ func Handler(registry *prometheus.Registry, ready func(context.Context) error) h
 		_, _ = fmt.Fprintln(w, "ready")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	return mux
+	return SafeHeaders(mux)
+}
+
+// SafeHeaders adds the headers that keep a browser from running or framing an answer.
+func SafeHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		if r.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Server serves health and metrics.
@@ -58,16 +72,24 @@ func Serve(ctx context.Context, listen string, handler http.Handler, onError fun
 	if err != nil {
 		return nil, fmt.Errorf("listen for health and metrics: %w", err)
 	}
-	s := &Server{
-		http:    &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second},
-		address: listener.Addr().String(),
-	}
+	s := &Server{http: NewServer(handler), address: listener.Addr().String()}
 	go func() {
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			onError(fmt.Errorf("serve health and metrics: %w", err))
 		}
 	}()
 	return s, nil
+}
+
+// NewServer returns the HTTP server of a [Handler].
+func NewServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+	}
 }
 
 // Address returns the address with the port on which the server listens.
