@@ -35,12 +35,13 @@ func TestReadInput(t *testing.T) {
 		payloads, err := converter.GetDefaultDataConverter().ToPayloads(
 			test.start, workflows.State{Identity: carried, IdentifiedAt: test.identifiedAt})
 		require.NoError(t, err)
-		got, at, err := readInput(&historypb.WorkflowExecutionStartedEventAttributes{
+		i := identification{converter: converter.GetDefaultDataConverter()}
+		err = i.readInput(&historypb.WorkflowExecutionStartedEventAttributes{
 			Input: payloads, ContinuedExecutionRunId: test.continued,
 		}, recorded)
 		require.NoError(t, err, name)
-		require.Equal(t, test.want, got.Identity, name)
-		require.Equal(t, test.wantTime, at, name)
-		require.Equal(t, test.provisional, got.Provisional, name)
+		require.Equal(t, test.want, i.start.Identity, name)
+		require.Equal(t, test.wantTime, i.at, name)
+		require.Equal(t, test.provisional, i.start.Provisional, name)
 	}
 }

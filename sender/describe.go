@@ -1,7 +1,6 @@
 package sender
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,10 +11,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
-	historypb "go.temporal.io/api/history/v1"
-	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
-	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
@@ -154,100 +150,3 @@ func reasonOf(failure *failurepb.Failure) string {
 }
 
 func cut(text string, limit int) string { return strings.ToValidUTF8(text[:min(limit, len(text))], "") }
-
-var errStillRuns = errors.New("the conversation has not stopped early")
-
-// BeginAgain begins a conversation again whose workflow stopped before the session had
-// ended: it gave up, or an operator cancelled or terminated it. The new workflow has
-// the identity, the session and the policy that the old one knew last. If the old one
-// was closing the session, the new one closes it.
-func (s *Sender) BeginAgain(ctx context.Context, id conversation.Identity) (Receipt, error) {
-	old, err := s.Describe(ctx, id)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("begin again: %w", err)
-	case !old.IsOver():
-		return "", fmt.Errorf("begin again: %w", errStillRuns)
-	case old.Failure != nil && queryFailed(old.NoAnswer):
-		return "", fmt.Errorf("begin again: the workflow failed with %s and has no status; send a start", old.Failure.Reason)
-	case old.NoAnswer != nil:
-		return "", fmt.Errorf("begin again: the old workflow must answer first: %w", old.NoAnswer)
-	}
-	start, err := s.lastStart(ctx, id.WorkflowID(), old.runID)
-	if err != nil {
-		return "", fmt.Errorf("begin again: %w", err)
-	}
-	start.SessionID = cmp.Or(old.SessionID, start.SessionID)
-	start.Policy, start.At, start.Previous = old.Policy, time.Time{}, nil
-	if old.Closing == nil {
-		receipt, _, err := s.start(ctx, start)
-		return receipt, err
-	}
-	e := event{start: start, signal: conversation.SignalClose}
-	e.start.At, e.untimed = timed(start.At)
-	e.payload = conversation.Close{
-		By: old.Closing.By, SessionID: cmp.Or(old.Closing.SessionID, start.SessionID), At: e.start.At,
-	}
-	receipt, _, err := s.signal(ctx, e)
-	return receipt, err
-}
-
-// queryFailed reports whether a worker answered that the workflow has no status.
-func queryFailed(err error) bool {
-	_, failed := errors.AsType[*serviceerror.QueryFailed](err)
-	return failed
-}
-
-// carriedIdentity is the part of the workflow's state that continue-as-new gives to the
-// next run, and that says which start counts.
-type carriedIdentity struct {
-	Identity     conversation.Identity `json:"identity"`
-	IdentifiedAt time.Time             `json:"identifiedAt"`
-}
-
-// lastStart reads the start that counts in a run: its input, with the identity of the
-// newest start after it. The workflow's own rule is State.identify in package workflows.
-func (s *Sender) lastStart(ctx context.Context, workflowID, runID string) (last conversation.Start, err error) {
-	history := s.temporal.GetWorkflowHistory(ctx, workflowID, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	var identifiedAt time.Time
-	for history.HasNext() {
-		event, err := history.Next()
-		if err != nil {
-			return last, fmt.Errorf("read the history: %w", err)
-		}
-		recorded := event.GetEventTime().AsTime()
-		if started := event.GetWorkflowExecutionStartedEventAttributes(); started != nil {
-			if last, identifiedAt, err = readInput(started, recorded); err != nil {
-				return last, fmt.Errorf("read the input: %w", err)
-			}
-		}
-		var newer conversation.Start
-		signal := event.GetWorkflowExecutionSignaledEventAttributes()
-		if signal.GetSignalName() != conversation.SignalStart ||
-			client.NewValue(signal.GetInput()).Get(&newer) != nil || newer.Validate() != nil {
-			continue // the workflow has ignored it too
-		}
-		if at := conversation.EventTime(newer.At, recorded); !at.Before(identifiedAt) {
-			last.Identity, last.Provisional, identifiedAt = newer.Identity, false, at
-		}
-	}
-	return last, nil
-}
-
-// readInput returns the start with which a run began, and the time of the start that
-// counted then, zero if there was none.
-func readInput(
-	started *historypb.WorkflowExecutionStartedEventAttributes, recorded time.Time,
-) (start conversation.Start, identifiedAt time.Time, err error) {
-	input := started.GetInput().GetPayloads()
-	if started.GetContinuedExecutionRunId() != "" && len(input) > 1 {
-		var carried carriedIdentity
-		err = converter.GetDefaultDataConverter().FromPayload(input[1], &carried)
-		start.Identity, start.Provisional = carried.Identity, carried.IdentifiedAt.IsZero()
-		return start, carried.IdentifiedAt, err
-	}
-	if err = client.NewValue(started.GetInput()).Get(&start); err == nil && !start.Provisional {
-		identifiedAt = conversation.EventTime(start.At, recorded)
-	}
-	return start, identifiedAt, err
-}

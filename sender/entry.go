@@ -85,6 +85,26 @@ type send struct {
 	distrusted bool
 }
 
+// bytesPerEntry is the memory of an entry without the texts of its identity.
+const bytesPerEntry = 400
+
+// bytesOf is the memory of the entry of a conversation that has a channel of its own. It
+// is not less than what BenchmarkMemory measures. Texts take a tenth more than their
+// length.
+func bytesOf(id conversation.Identity) int64 {
+	texts := len(id.OrgID) + len(id.AuthorizationContext) + len(id.ChannelAddressIdentifier) +
+		len(id.EndUserClientID) + len(id.ConversationIdentifier) + len(id.SessionID)
+	return bytesPerEntry + int64(texts)*11/10
+}
+
+// growth is how many bytes more the entry takes with another identity.
+func (e *entry) growth(id conversation.Identity) int64 {
+	if e.isOfSession(id.SessionID) && !e.completesIdentity(id) {
+		return 0
+	}
+	return bytesOf(id) - bytesOf(e.identity())
+}
+
 func newEntry(id conversation.Identity, window time.Duration) *entry {
 	e := &entry{window: window, heapIndex: notQueued}
 	e.identify(id)

@@ -39,7 +39,7 @@ func (e *entry) answer(receipt Receipt, err error, now int64) {
 }
 
 func TestInvariant1OneSendAtATime(t *testing.T) {
-	table := newTable(10, 100*time.Second)
+	table := newTable(10, DefaultMaxBytes, 100*time.Second)
 	id := conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: "c1"}
 	first, err := table.message(id, time.Now())
 	require.NoError(t, err)
@@ -192,7 +192,7 @@ func (t *table) endWith(s *send, receipt Receipt, err error) {
 
 // The lease is released at once, whatever a start that ends now says.
 func TestClosedTableKeepsItsWindows(t *testing.T) {
-	table := newTable(10, 5*time.Minute)
+	table := newTable(10, DefaultMaxBytes, 5*time.Minute)
 	j, err := table.message(conversationOf, time.Now())
 	require.NoError(t, err)
 	table.endWith(j.send, Sent, nil)
@@ -204,7 +204,7 @@ func TestClosedTableKeepsItsWindows(t *testing.T) {
 }
 
 func TestStartKeepsABackoff(t *testing.T) {
-	table := newTable(10, 5*time.Minute)
+	table := newTable(10, DefaultMaxBytes, 5*time.Minute)
 	j, err := table.message(conversationOf, time.Now())
 	require.NoError(t, err)
 	table.endWith(j.send, "", context.DeadlineExceeded)
@@ -216,7 +216,7 @@ func TestStartKeepsABackoff(t *testing.T) {
 
 // The policy of the conversation that has ended is not that of the new one.
 func TestNewWorkflowHasTheDefaultWindow(t *testing.T) {
-	table := newTable(10, 5*time.Minute)
+	table := newTable(10, DefaultMaxBytes, 5*time.Minute)
 	table.setWindow(conversationOf, 30*time.Minute, true)
 	j, err := table.message(conversationOf, time.Now())
 	require.NoError(t, err)
@@ -227,7 +227,7 @@ func TestNewWorkflowHasTheDefaultWindow(t *testing.T) {
 }
 
 func TestSessionChangeKeepsTheLease(t *testing.T) {
-	table := newTable(10, 5*time.Minute)
+	table := newTable(10, DefaultMaxBytes, 5*time.Minute)
 	id := conversationOf
 	id.SessionID = "0Mw000000000001"
 	j, err := table.message(id, time.Now())
@@ -243,7 +243,7 @@ func TestSessionChangeKeepsTheLease(t *testing.T) {
 // The lease of a message that was in flight during an end may be one of the
 // session that has ended.
 func TestEndDuringASendDistrustsItsLease(t *testing.T) {
-	table := newTable(10, 5*time.Minute)
+	table := newTable(10, DefaultMaxBytes, 5*time.Minute)
 	at := time.Now()
 	j, err := table.message(conversationOf, at)
 	require.NoError(t, err)
@@ -257,7 +257,7 @@ func TestEndDuringASendDistrustsItsLease(t *testing.T) {
 
 // An entry is in the queue once, wherever it is, and not after it was removed.
 func TestQueueHoldsEachEntryOnce(t *testing.T) {
-	q := newTable(10, time.Minute)
+	q := newTable(10, DefaultMaxBytes, time.Minute)
 	var entries []*entry
 	for i := range 4 {
 		e := newEntry(conversation.Identity{OrgID: "00D000000000001", ConversationIdentifier: string(rune('a' + i))}, time.Minute)
@@ -296,7 +296,7 @@ func TestForgetAtAnEnd(t *testing.T) {
 		"a send is in flight":      {session: mine, end: at(5), sending: true, distrusted: true},
 		"in flight, but it is old": {session: mine, end: at(-5), sending: true},
 	} {
-		q := newTable(10, time.Minute)
+		q := newTable(10, DefaultMaxBytes, time.Minute)
 		e := q.add(id, time.Minute)
 		e.latest = at(0)
 		e.begin(at(0))
@@ -317,7 +317,7 @@ func TestForgetAtAnEnd(t *testing.T) {
 
 // A caller that stops waiting learns whether its message will be sent.
 func TestAbandon(t *testing.T) {
-	q := newTable(10, time.Minute)
+	q := newTable(10, DefaultMaxBytes, time.Minute)
 	running := &send{done: make(chan struct{})}
 	require.True(t, q.abandon(running), "by this send or the next")
 	require.True(t, running.abandoned)

@@ -31,6 +31,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"sessionkeeper/conversation"
 )
@@ -53,11 +54,19 @@ type Options struct {
 	// starts, set Window or Policy to the shortest inactivateAfter: a longer
 	// window makes Inactivate late.
 	Window *conversation.Duration
+	// MaxWindow bounds the window of every conversation, also where its start has a
+	// long inactivateAfter. Default [DefaultMaxWindow], or Window if that is longer.
+	MaxWindow time.Duration
 	// MaxConversations bounds the conversations whose messages are absorbed at
-	// the same time. Each takes up to 280 bytes with typical ids, 600 if
-	// every conversation has another channel address, and 2.8 KB with the longest
-	// ids allowed. Default 100,000.
+	// the same time. Default [DefaultMaxConversations].
 	MaxConversations int
+	// MaxBytes bounds the memory for these conversations. Each takes up to 280 bytes
+	// with typical ids, 600 if every conversation has another channel address, and 2.8 KB
+	// with the longest ids allowed. Default [DefaultMaxBytes].
+	MaxBytes int64
+	// DataConverter is that of the client, which has a way to set it and none to ask for
+	// it. The sender reads histories with it. Default: the SDK's.
+	DataConverter converter.DataConverter
 	// ID is the name under which this sender holds leases. It appears in
 	// workflow histories. No two senders that run at the same time may share it. Default:
 	// a new UUID.
@@ -67,8 +76,12 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// DefaultMaxConversations is the default of [Options].MaxConversations.
-const DefaultMaxConversations = 100_000
+// Defaults of [Options].
+const (
+	DefaultMaxWindow        = time.Hour
+	DefaultMaxConversations = 100_000
+	DefaultMaxBytes         = 64 << 20
+)
 
 // Sender reports events to conversations. It is safe for concurrent use.
 type Sender struct {
@@ -83,13 +96,23 @@ type Sender struct {
 // New returns a sender on a Temporal client. Close it before the client.
 func New(c client.Client, options Options) *Sender {
 	options.TaskQueue = cmp.Or(options.TaskQueue, conversation.DefaultTaskQueue)
+	if options.MaxWindow == 0 {
+		options.MaxWindow = DefaultMaxWindow
+		if options.Window != nil {
+			options.MaxWindow = max(options.MaxWindow, time.Duration(*options.Window))
+		}
+	}
 	options.MaxConversations = cmp.Or(options.MaxConversations, DefaultMaxConversations)
+	options.MaxBytes = cmp.Or(options.MaxBytes, DefaultMaxBytes)
 	options.ID = cmp.Or(options.ID, uuid.NewString())
+	if options.DataConverter == nil {
+		options.DataConverter = converter.GetDefaultDataConverter()
+	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Sender{temporal: c, options: options}
-	s.table = newTable(options.MaxConversations, s.window(options.Policy))
+	s.table = newTable(options.MaxConversations, options.MaxBytes, s.window(options.Policy))
 	s.reporter = newReporter(s.table, s.deliver, options.Logger)
 	return s
 }
@@ -309,7 +332,7 @@ func (s *Sender) Stats() Stats {
 func (s *Sender) window(p conversation.Policy) time.Duration {
 	most := cmp.Or(time.Duration(*p.WithDefaults().InactivateAfter), conversation.DefaultInactivateAfter)
 	if s.options.Window == nil {
-		return most / 2
+		return min(most/2, s.options.MaxWindow)
 	}
-	return max(0, min(most, time.Duration(*s.options.Window)))
+	return max(0, min(most, time.Duration(*s.options.Window), s.options.MaxWindow))
 }

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/markdown"
 )
 
 // event is a signal or update, with the input that starts the workflow where none
@@ -165,9 +166,11 @@ func (s *Sender) startOptions(
 			conversation.SessionPhaseKey.ValueSet(string(conversation.Active)),
 			conversation.OrgIDKey.ValueSet(start.OrgID),
 		),
-		StaticSummary: fmt.Sprintf("Conversation %s of org %s", start.ConversationIdentifier, start.OrgID),
+		StaticSummary: fmt.Sprintf("Conversation %s of org %s",
+			markdown.Code(start.ConversationIdentifier), markdown.Code(start.OrgID)),
 		StaticDetails: fmt.Sprintf("Channel %s at address %s. %s",
-			cmp.Or(start.AuthorizationContext, "(not known yet)"), cmp.Or(start.ChannelAddressIdentifier, "(not known yet)"),
+			cmp.Or(markdown.Code(start.AuthorizationContext), "(not known yet)"),
+			cmp.Or(markdown.Code(start.ChannelAddressIdentifier), "(not known yet)"),
 			describePolicy(start.Policy.WithDefaults())),
 		Priority: temporal.Priority{FairnessKey: start.OrgID},
 	}

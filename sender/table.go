@@ -13,12 +13,15 @@ import (
 // table holds the entries. It adds the lock, the clock and the order in which
 // entries are due to their protocol.
 type table struct {
-	max int
+	maxEntries int
+	maxBytes   int64
 	// defaultWindow is the window unless a start has set another.
 	defaultWindow time.Duration
 
 	mu      sync.Mutex
 	entries map[key]*entry
+	// bytes is the memory that the entries take.
+	bytes int64
 	// queue has every entry that is not in flight.
 	queue queue
 	// wake has an element when the first entry is due earlier than before.
@@ -37,9 +40,9 @@ type key struct{ orgID, conversationIdentifier string }
 
 func keyOf(id conversation.Identity) key { return key{id.OrgID, id.ConversationIdentifier} }
 
-func newTable(maxEntries int, defaultWindow time.Duration) *table {
+func newTable(maxEntries int, maxBytes int64, defaultWindow time.Duration) *table {
 	return &table{
-		max: maxEntries, defaultWindow: defaultWindow, entries: map[key]*entry{},
+		maxEntries: maxEntries, maxBytes: maxBytes, defaultWindow: defaultWindow, entries: map[key]*entry{},
 		wake: make(chan struct{}, 1), drained: make(chan struct{}),
 	}
 }
@@ -83,6 +86,8 @@ func (t *table) message(id conversation.Identity, at time.Time) (joined, error) 
 		return t.join(e), nil
 	case !e.isOfSession(id.SessionID) && nanos(at) <= e.acked:
 		return joined{earlierSession: true}, nil
+	case e.growth(id) > max(0, t.maxBytes-t.bytes):
+		return joined{}, ErrFull
 	case !e.isOfSession(id.SessionID):
 		before := e
 		t.drop(before)
@@ -319,8 +324,11 @@ func (t *table) entry(id conversation.Identity) (*entry, error) {
 		return nil, ErrClosed
 	case e != nil:
 		return e, nil
-	case len(t.entries) >= t.max && !t.evictIdle():
-		return nil, ErrFull
+	}
+	for len(t.entries) >= t.maxEntries || t.bytes+bytesOf(id) > t.maxBytes {
+		if !t.evictIdle() {
+			return nil, ErrFull
+		}
 	}
 	return t.add(id, t.defaultWindow), nil
 }
@@ -329,12 +337,14 @@ func (t *table) entry(id conversation.Identity) (*entry, error) {
 func (t *table) add(id conversation.Identity, window time.Duration) *entry {
 	e := newEntry(id, window)
 	t.entries[e.key()] = e
+	t.bytes += bytesOf(id)
 	return e
 }
 
 // identify changes an entry's identity, of which the map's key is a part.
 func (t *table) identify(e *entry, id conversation.Identity) {
 	delete(t.entries, e.key())
+	t.bytes += bytesOf(id) - bytesOf(e.identity())
 	e.identify(id)
 	t.entries[e.key()] = e
 }
@@ -356,6 +366,7 @@ func (t *table) evictIdle() bool {
 func (t *table) drop(e *entry) {
 	t.unqueue(e)
 	delete(t.entries, e.key())
+	t.bytes -= bytesOf(e.identity())
 	if t.closed && len(t.entries) == 0 {
 		close(t.drained)
 	}

@@ -743,6 +743,41 @@ func TestConversationsAreBounded(t *testing.T) {
 	})
 }
 
+// Conversations with long ids count for more.
+func TestBytesAreBounded(t *testing.T) {
+	long := full
+	long.ConversationIdentifier = strings.Repeat("c", 240)
+	for maxBytes, want := range map[int64]error{700: sender.ErrFull, 1000: nil} {
+		windowed(t, sender.Options{ID: "a", MaxBytes: maxBytes}, func(t *testing.T, s *sender.Sender, _ *connection) {
+			_, err := s.Message(t.Context(), long, conversation.Message{})
+			require.ErrorIs(t, err, want)
+			if want != nil {
+				writes(t, s, sender.Sent) // a shorter one
+			}
+			time.Sleep(window)
+			_, err = s.Message(t.Context(), long, conversation.Message{})
+			require.ErrorIs(t, err, want, "an entry that is gone takes no room")
+		})
+	}
+}
+
+// Whoever may send a start may not make the sender keep a lease for a year.
+func TestWindowsAreBounded(t *testing.T) {
+	year := conversation.Policy{InactivateAfter: new(conversation.Duration(365 * 24 * time.Hour))}
+	for want, options := range map[string]sender.Options{
+		"0s message+ of 0s for 1h":  {ID: "a"},
+		"0s message+ of 0s for 10m": {ID: "a", MaxWindow: 10 * time.Minute},
+	} {
+		windowed(t, options, func(t *testing.T, s *sender.Sender, c *connection) {
+			_, err := s.Start(t.Context(), conversation.Start{Identity: full, Policy: year})
+			require.NoError(t, err)
+			c.running = true
+			writes(t, s, sender.Sent)
+			require.Equal(t, []string{"0s start", want}, c.sent())
+		})
+	}
+}
+
 // A conversation that has ended, and whose lease is not released yet, makes room.
 func TestEndedConversationMakesRoom(t *testing.T) {
 	windowed(t, sender.Options{MaxConversations: 1}, func(t *testing.T, s *sender.Sender, _ *connection) {
@@ -921,7 +956,7 @@ func bytesPerConversation(b *testing.B, n int, change func(*conversation.Identit
 	for i := range ids {
 		change(&ids[i], i)
 	}
-	s := sender.New(acceptAll{}, sender.Options{MaxConversations: n})
+	s := sender.New(acceptAll{}, sender.Options{MaxConversations: n, MaxBytes: 1 << 40})
 	before := heap()
 	for _, id := range ids {
 		_, err := s.Message(b.Context(), id, conversation.Message{})
