@@ -14,7 +14,10 @@ import (
 	"sessionkeeper/internal/interaction"
 )
 
-var errOrgNotConfigured = errors.New("this worker's configuration does not have the org")
+var (
+	errOrgNotConfigured = errors.New("this worker's configuration does not have the org")
+	errForeignWorkflow  = errors.New("another workflow than the conversation of the request asks for the call")
+)
 
 // API is the part of Salesforce's Interaction Service that the activities call.
 // [*interaction.Client] implements it.
@@ -46,7 +49,8 @@ type Request struct {
 	KnownSince time.Time `json:"knownSince,omitzero"`
 }
 
-// Inactivate makes the session Inactive in Salesforce.
+// Inactivate makes the session Inactive in Salesforce. It answers only to the workflow of
+// the conversation that the request names.
 //
 // It returns when Salesforce has accepted the call, or answers that the session is
 // over (AlreadyOver), or that there is no active conversation (NotActive). Any
@@ -99,6 +103,11 @@ func (a *Activities) call(ctx context.Context, op conversation.Operation, r Requ
 func (a *Activities) send(
 	ctx context.Context, op conversation.Operation, r Request, info activity.Info,
 ) (interaction.Response, error) {
+	// Any client of the namespace can start workflows and name this task queue.
+	if info.WorkflowType == nil || info.WorkflowType.Name != conversation.WorkflowType ||
+		info.WorkflowExecution.ID != r.WorkflowID() {
+		return interaction.Response{}, errForeignWorkflow
+	}
 	org, ok := a.orgs[r.OrgID]
 	if !ok {
 		return interaction.Response{}, errOrgNotConfigured

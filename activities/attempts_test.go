@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"sessionkeeper/activities"
@@ -238,7 +237,7 @@ func TestRequestIDsAreReproducibleFromHistory(t *testing.T) {
 // requestID computes a RequestId from the history, as documented.
 func requestID(attempt int32) uuid.UUID {
 	namespace := uuid.NewSHA1(uuid.NameSpaceDNS, []byte("sessionkeeper"))
-	name := "default-test-workflow-id/default-test-run-id/" + activityID + "/"
+	name := workflowID + "/default-test-run-id/" + activityID + "/"
 	return uuid.NewSHA1(namespace, append([]byte(name), byte('0'+attempt)))
 }
 
@@ -347,8 +346,11 @@ func TestCancelDoesNotAbortARequest(t *testing.T) {
 		}
 		return interaction.Response{RequestID: r.RequestID, HTTPStatus: 200}, call.Err()
 	})
-	env := (&surroundings{}).suite().NewTestActivityEnvironment()
-	env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+	around := &surroundings{now: time.Now, workflowID: workflowID}
+	env := around.suite().NewTestActivityEnvironment()
+	options := around.options()
+	options.BackgroundActivityContext = ctx
+	env.SetWorkerOptions(options)
 	env.RegisterActivity(newActivities(client))
 	value, err := env.ExecuteActivity("End", request())
 	require.NoError(t, err)
@@ -422,5 +424,25 @@ func echoes(status int, form string) http.HandlerFunc {
 		}
 		w.WriteHeader(status)
 		_, _ = fmt.Fprintf(w, form, content)
+	}
+}
+
+// Any client of the namespace can start a workflow that names the worker's task queue.
+func TestOnlyTheConversationMayCall(t *testing.T) {
+	t.Parallel()
+	for name, around := range map[string]*surroundings{
+		"another workflow type": {workflowType: "Foreign"},
+		"another conversation":  {workflowID: orgID + ":conv-2"},
+		"another org":           {workflowID: "00D000000000002:conv-1"},
+	} {
+		for _, op := range operations {
+			l := newLab(t, 10*time.Second)
+			around.now = time.Now
+			got := attemptIn(t, around, around.options(), l.do, op, request(), nil)
+			require.NotNil(t, got.failure, name)
+			require.True(t, got.failure.NonRetryable(), name)
+			require.Equal(t, "FOREIGN_WORKFLOW", got.failure.Type(), name)
+			require.Empty(t, l.Journal(), "no request is sent, not even for a token")
+		}
 	}
 }

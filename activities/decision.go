@@ -41,6 +41,7 @@ const (
 	ReasonInvalidSession   = "SESSION_ID_NOT_VALID"
 	ReasonSessionIDMissing = "SESSION_ID_MISSING"
 	ReasonOrgNotConfigured = "ORG_NOT_CONFIGURED"
+	ReasonForeignWorkflow  = "FOREIGN_WORKFLOW"
 	ReasonUnknown          = "UNKNOWN"
 )
 
@@ -269,6 +270,8 @@ func decideUnsent(err error) Decision {
 	switch {
 	case errors.Is(err, errOrgNotConfigured):
 		return operator(ReasonOrgNotConfigured, "Add the org and restart the worker; then retry.")
+	case errors.Is(err, errForeignWorkflow):
+		return operator(ReasonForeignWorkflow, "Find out which program started this workflow.")
 	case errors.Is(err, interaction.ErrInvalidRequest):
 		return operator(ReasonInvalidRequest, "Correct it with a new start event.")
 	default:

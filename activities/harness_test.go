@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,6 +39,7 @@ const (
 	apiPath      = "/api/v1/messagingSession"
 	tokenPath    = "/services/oauth2/token"
 	activityID   = "call-1"
+	workflowID   = orgID + ":conv-1"
 )
 
 var operations = []conversation.Operation{conversation.Inactivate, conversation.End}
@@ -138,13 +140,16 @@ type result struct {
 // a receiver of signals. They record what an activity sends.
 type surroundings struct {
 	interceptor.WorkerInterceptorBase
-	now          func() time.Time
-	signalFails  int // how many signals fail
-	began        []time.Time
-	signals      []conversation.CallFailing
-	signalled    []string // workflow, run and name of each signal
-	log          bytes.Buffer
-	attemptStart time.Time
+	now func() time.Time
+	// workflowType and workflowID are of the workflow that asks for the call. Default:
+	// the conversation of the request.
+	workflowType, workflowID string
+	signalFails              int // how many signals fail
+	began                    []time.Time
+	signals                  []conversation.CallFailing
+	signalled                []string // workflow, run and name of each signal
+	log                      bytes.Buffer
+	attemptStart             time.Time
 }
 
 func (s *surroundings) InterceptActivity(
@@ -180,6 +185,8 @@ type outbound struct {
 func (o *outbound) GetInfo(ctx context.Context) activity.Info {
 	info := o.Next.GetInfo(ctx)
 	info.StartedTime = o.attemptStart
+	info.WorkflowType = &workflow.Type{Name: cmp.Or(o.workflowType, conversation.WorkflowType)}
+	info.WorkflowExecution.ID = o.workflowID
 	return info
 }
 
@@ -253,6 +260,7 @@ func attemptIn(
 	before *progress,
 ) result {
 	t.Helper()
+	around.workflowID = cmp.Or(around.workflowID, r.WorkflowID())
 	env := around.suite().NewTestActivityEnvironment()
 	env.SetWorkerOptions(options)
 	env.RegisterActivity(do)
@@ -304,7 +312,7 @@ func attemptsIn(
 ) result {
 	t.Helper()
 	env := around.suite().NewTestWorkflowEnvironment()
-	around.now = env.Now
+	around.now, around.workflowID = env.Now, r.WorkflowID()
 	env.SetStartTime(time.Now())
 	env.SetWorkerOptions(around.options())
 	env.RegisterActivity(do)

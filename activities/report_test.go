@@ -101,7 +101,7 @@ func TestThirdFailedAttemptTellsTheWorkflowOnce(t *testing.T) {
 				require.Empty(t, got.signals)
 				return
 			}
-			require.Equal(t, "default-test-workflow-id default-test-run-id call-failing", around.signalled[0])
+			require.Equal(t, workflowID+" default-test-run-id call-failing", around.signalled[0])
 			require.Len(t, got.signals, 1)
 			report := got.signals[0]
 			require.Equal(t, activityID, report.ActivityID)

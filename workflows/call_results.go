@@ -64,7 +64,11 @@ func (s *State) callFailed(c call, err error, cancelRequested bool, now time.Tim
 func (s *State) resumeAfterRefusedClose() {
 	next := s.Next
 	next.Identity.SessionID = cmp.Or(next.Identity.SessionID, s.Identity.SessionID)
+	if s.HasStart && conversation.SameSession(next.Identity.SessionID, s.Identity.SessionID) {
+		next.Identity, next.HasStart = s.Identity, true // it is the same session after all
+	}
 	s.Identity, s.IdentifiedAt, s.Policy = next.Identity, next.IdentifiedAt, next.Policy
+	s.HasStart = next.HasStart
 	s.LastActivityAt, s.ReceivedAt, s.LastMessage = next.LastActivityAt, next.ReceivedAt, next.LastMessage
 	s.Leases = next.Leases
 	s.Closing, s.InactiveSince, s.Next = nil, time.Time{}, nil

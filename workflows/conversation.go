@@ -79,7 +79,12 @@ func firstState(ctx workflow.Context, rawStart, rawCarried converter.RawValue) (
 	if err := readJSON(rawCarried, &carried); err != nil {
 		return nil, unreadable("carried state", err)
 	}
-	carried.Policy = carried.Policy.WithDefaults()
+	if carried.Identity.WorkflowID() != start.WorkflowID() {
+		return nil, errors.New("the carried state is of another conversation")
+	}
+	for state := &carried; state != nil; state = state.Next {
+		state.Policy = state.Policy.WithDefaults()
+	}
 	return &carried, nil
 }
 

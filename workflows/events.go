@@ -11,10 +11,11 @@ import (
 // event of an earlier session changes nothing, an event of a newer session
 // switches to that session, and an event after the end belongs to the next one.
 
-// applyStart takes the identity and policy of the newest start, and its session.
-func (s *State) applyStart(e conversation.Start, now time.Time) {
+// applyStart takes the identity and policy of the newest start, and its session. It
+// reports whether the identity was refused, see [State.identify].
+func (s *State) applyStart(e conversation.Start, now time.Time) (refused bool) {
 	at := conversation.EventTime(e.At, now)
-	state := s
+	state, wasBlocked := s, s.Blocked != nil
 	switch {
 	case s.Outcome == nil && conversation.SameSession(e.SessionID, s.Identity.SessionID):
 	case s.Outcome == nil && s.isStartOfClosing(e, at):
@@ -23,10 +24,10 @@ func (s *State) applyStart(e conversation.Start, now time.Time) {
 		state = s.stateFor(e.SessionID, at, now)
 	}
 	if state == nil {
-		return
+		return false
 	}
 	state.recordSession(e.SessionID, at)
-	state.identify(e, at)
+	refused = state.identify(e, at, wasBlocked && state == s)
 	if state != s && state.Closing != nil && at.After(state.Closing.At) {
 		state.recordMessage(conversation.Message{SessionID: e.SessionID, At: at})
 	}
@@ -37,6 +38,7 @@ func (s *State) applyStart(e conversation.Start, now time.Time) {
 		state.LastActivityAt, state.ReceivedAt = at, now
 		state.dropStaleLeases()
 	}
+	return refused
 }
 
 // isStartOfClosing reports whether a start is the first of a conversation that is
@@ -242,23 +244,53 @@ func (s *State) markInactive(at time.Time, timed bool) {
 // been removed.
 func (s *State) applyRetry() { s.Blocked = nil }
 
-// identify takes the identity and policy of the newest start.
-func (s *State) identify(e conversation.Start, at time.Time) {
+// identify takes the identity and policy of the newest start. Once a start of this session
+// has arrived, another end user, channel or channel address does not count: a call would
+// concern somebody else, and the session would stay as it is. While the conversation is
+// Blocked, it counts: that is how an operator corrects it.
+func (s *State) identify(e conversation.Start, at time.Time, isBlocked bool) (refused bool) {
 	if at.Before(s.IdentifiedAt) {
-		return
+		return false
 	}
 	s.IdentifiedAt = at
-	before := s.Identity
-	setIfPresent(&s.Identity.AuthorizationContext, e.AuthorizationContext)
-	setIfPresent(&s.Identity.ChannelAddressIdentifier, e.ChannelAddressIdentifier)
-	setIfPresent(&s.Identity.EndUserClientID, e.EndUserClientID)
-	if s.Identity != before {
-		s.Blocked = nil
+	changed := changedFields(s.Identity, e.Identity)
+	refused = len(changed) > 0 && s.HasStart && !isBlocked
+	if refused {
+		s.RefusedIdentity = &refusedIdentity{At: at, Fields: changed}
+	} else {
+		s.HasStart, s.RefusedIdentity = true, nil
+		s.takeIdentity(e.Identity)
 	}
 	setIfPresent(&s.Policy.InactivateAfter, e.Policy.InactivateAfter)
 	setIfPresent(&s.Policy.EndAfter, e.Policy.EndAfter)
 	setIfPresent(&s.Policy.BlockedFor, e.Policy.BlockedFor)
 	s.Policy.EndOnCancel = s.Policy.EndOnCancel || e.Policy.EndOnCancel
+	return refused
+}
+
+// changedFields are the JSON names of the known fields that have another value. A field
+// that completes an identity does not change it.
+func changedFields(known, given conversation.Identity) (changed []string) {
+	for _, field := range []struct{ name, known, given string }{
+		{"authorizationContext", known.AuthorizationContext, given.AuthorizationContext},
+		{"channelAddressIdentifier", known.ChannelAddressIdentifier, given.ChannelAddressIdentifier},
+		{"endUserClientId", known.EndUserClientID, given.EndUserClientID},
+	} {
+		if field.known != "" && field.given != "" && field.known != field.given {
+			changed = append(changed, field.name)
+		}
+	}
+	return changed
+}
+
+func (s *State) takeIdentity(given conversation.Identity) {
+	before := s.Identity
+	setIfPresent(&s.Identity.AuthorizationContext, given.AuthorizationContext)
+	setIfPresent(&s.Identity.ChannelAddressIdentifier, given.ChannelAddressIdentifier)
+	setIfPresent(&s.Identity.EndUserClientID, given.EndUserClientID)
+	if s.Identity != before {
+		s.Blocked = nil
+	}
 }
 
 func setIfPresent[T comparable](field *T, value T) {

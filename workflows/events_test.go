@@ -335,8 +335,77 @@ func TestCorrectedStart(t *testing.T) {
 	s.applyStart(started(s1, 99), at(120))
 	require.Equal(t, "corrected", s.Identity.ChannelAddressIdentifier, "an older start corrects nothing")
 
-	s.applyStart(started(s1, 125), at(140))
+	require.True(t, s.applyStart(started(s1, 125), at(140)))
+	require.Equal(t, "corrected", s.Identity.ChannelAddressIdentifier, "the conversation is not Blocked any more")
+
+	s = blocked(s, conversation.Inactivate, 150)
+	require.False(t, s.applyStart(started(s1, 155), at(155)))
 	require.Equal(t, "8f6c1c5e", s.Identity.ChannelAddressIdentifier, "a newer start corrects again")
+}
+
+// Whoever may send a start of a conversation may not make its close concern somebody
+// else: the session would stay open.
+func TestStartDoesNotChangeWhoASessionIsAbout(t *testing.T) {
+	other := func(session string, seconds int) conversation.Start {
+		start := started(session, seconds)
+		start.AuthorizationContext, start.ChannelAddressIdentifier, start.EndUserClientID = "Other", "other", "other"
+		start.Policy.InactivateAfter = new(conversation.Duration(time.Minute))
+		return start
+	}
+	genuine := started(s1, 0).Identity
+	for name, tt := range map[string]struct {
+		before  func() *State
+		start   conversation.Start
+		changes bool
+	}{
+		"running":                      {func() *State { return active(s1) }, other(s1, 60), false},
+		"running, unnamed":             {func() *State { return active(s1) }, other("", 60), false},
+		"no session is known":          {func() *State { return active("") }, other(s1, 60), false},
+		"Inactive":                     {func() *State { return inactive() }, other(s1, 700), false},
+		"closing":                      {func() *State { return closing(active(s1), conversation.EndUser, 30) }, other(s1, 20), false},
+		"an earlier session":           {func() *State { return active(s1) }, other(s2, -60), false},
+		"Blocked":                      {func() *State { return blocked(active(s1), conversation.End, 30) }, other(s1, 60), true},
+		"Blocked, no session is known": {func() *State { return blocked(active(""), conversation.End, 30) }, other(s1, 60), true},
+		"provisional": {func() *State {
+			start := started(s1, 0)
+			start.Provisional = true
+			return newState(start, at(0))
+		}, other(s1, 60), true},
+		"a newer session":              {func() *State { return active(s1) }, other(s2, 60), true},
+		"a newer session, has a start": {func() *State { s := active(s1); s.applyStart(started(s2, 30), at(30)); return s }, other(s2, 60), false},
+		"a newer session that began with a message": {func() *State {
+			s := active(s1)
+			messaged(s2, 30).apply(s, at(30))
+			return s
+		}, other(s2, 60), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := tt.before()
+			refused := s.applyStart(tt.start, at(60))
+			if tt.changes {
+				require.False(t, refused)
+				require.Equal(t, "other", s.Identity.EndUserClientID)
+				return
+			}
+			require.Equal(t, genuine.EndUserClientID, s.Identity.EndUserClientID)
+			require.Equal(t, genuine.ChannelAddressIdentifier, s.Identity.ChannelAddressIdentifier)
+			require.Equal(t, genuine.AuthorizationContext, s.Identity.AuthorizationContext)
+			if tt.start.SessionID == s2 && !s.HasPrevious {
+				return // it is of another session, and changes nothing at all
+			}
+			require.True(t, refused)
+			require.Equal(t, []string{"authorizationContext", "channelAddressIdentifier", "endUserClientId"}, s.RefusedIdentity.Fields)
+			require.Equal(t, new(conversation.Duration(time.Minute)), s.Policy.InactivateAfter, "the policy counts")
+		})
+	}
+}
+
+// A field that a start completes is no change.
+func TestStartCompletesAnIdentity(t *testing.T) {
+	s := active(s1)
+	s.Identity.EndUserClientID = ""
+	require.False(t, s.applyStart(started(s1, 60), at(60)))
+	require.Equal(t, started(s1, 0).EndUserClientID, s.Identity.EndUserClientID)
 }
 
 // Salesforce refuses Inactivate without a session id, so a new id unblocks it.

@@ -70,7 +70,7 @@ func TestFailingCallIsShown(t *testing.T) {
 	h.signal(13, "call-failing", failing(conversation.End, 10))
 	h.after(14, func() {
 		require.Equal(t, 3, h.status().Failing.Attempts)
-		require.Contains(t, h.details(), "End keeps failing since 2026-03-01T09:00:10Z: End by System: HTTP_500")
+		require.Contains(t, h.details(), "End keeps failing since 2026-03-01T09:00:10Z: End by System: `HTTP_500`")
 	})
 	h.run()
 	require.Equal(t, []string{"Active", "HTTP_500", "Ended"}, h.phases)

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/seal"
 	"sessionkeeper/internal/strictjson"
 )
 
@@ -31,7 +32,17 @@ func read(raw converter.RawValue, into any) error {
 	return nil
 }
 
+// requireKey fails the workflow task if a payload is sealed with a key that this worker
+// does not have. Temporal repeats the task until the key is there, so nothing is lost. To
+// fail a task and not the workflow, the SDK has only a panic.
+func requireKey(raw converter.RawValue) {
+	if err := seal.Check(raw); err != nil {
+		panic(err)
+	}
+}
+
 func readJSON(raw converter.RawValue, into any) error {
+	requireKey(raw)
 	payload := raw.Payload()
 	if string(payload.GetMetadata()[converter.MetadataEncoding]) != converter.MetadataEncodingJSON {
 		return errNotJSON

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -58,7 +59,7 @@ func (r *runner) completeCall(ctx workflow.Context) {
 	p := r.pendingCall
 	r.pendingCall = nil
 	var answer conversation.Answer
-	err := p.future.Get(ctx, &answer)
+	err := readResult(ctx, p.future, &answer)
 	p.cancel()
 	now := workflow.Now(ctx)
 	if err != nil {
@@ -68,6 +69,23 @@ func (r *runner) completeCall(ctx workflow.Context) {
 		r.state.callSucceeded(p.call, answer, now)
 	}
 	r.state.Failing = nil
+}
+
+// readResult reads the result of a call. A result or failure whose key is missing fails the
+// workflow task.
+func readResult(ctx workflow.Context, future workflow.Future, answer *conversation.Answer) error {
+	var raw converter.RawValue
+	err := future.Get(ctx, &raw)
+	if err == nil {
+		return readJSON(raw, answer)
+	}
+	if failed, ok := errors.AsType[*temporal.ApplicationError](err); ok && failed.HasDetails() {
+		var details converter.RawValue
+		if failed.Details(&details) == nil {
+			requireKey(details)
+		}
+	}
+	return err
 }
 
 // logGivenUp logs that a call became Blocked because its time was over. The activity

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/markdown"
 )
 
 // searchAttributes are the values of the workflow's search attributes.
@@ -78,7 +79,7 @@ func (r *runner) details() string {
 
 	line("**%s.** %s", s.Phase(), r.phaseReason())
 	line("**Next:** %s", r.nextAction())
-	line("Session: `%s`", cmp.Or(s.Identity.SessionID, "not known"))
+	line("Session: %s", cmp.Or(markdown.Code(s.Identity.SessionID), "not known"))
 	line("Policy: Inactivate after %s without activity, End %s later", s.Policy.InactivateAfter, s.Policy.EndAfter)
 	if !s.LastMessage.At.IsZero() {
 		line("Last reported message: %s", rfc3339(s.LastMessage.At))
@@ -87,13 +88,17 @@ func (r *runner) details() string {
 		line("A sender holds a lease: it collects messages and reports again by %s", rfc3339(until))
 	}
 	if s.SessionStatus != "" {
-		line("Last status from Salesforce: %s (%s)", s.SessionStatus, rfc3339(s.SessionStatusAt))
+		line("Last status from Salesforce: %s (%s)", markdown.Code(s.SessionStatus), rfc3339(s.SessionStatusAt))
 	}
 	if s.LastAnswer != nil {
 		line("Last answer from Salesforce: %s", formatAnswer(*s.LastAnswer))
 	}
 	if !s.AliveAfterEnd.IsZero() {
 		line("**Look at it:** Salesforce reported a session as alive that has ended (%s)", rfc3339(s.AliveAfterEnd))
+	}
+	if refused := s.RefusedIdentity; refused != nil {
+		line("**Look at it:** a start named another %s (%s), which did not change. Only a start of a newer session "+
+			"changes it, or a start while the conversation is Blocked.", strings.Join(refused.Fields, ", "), rfc3339(refused.At))
 	}
 	if s.Unreadable != "" {
 		line("Last unreadable payload: %s", s.Unreadable)
@@ -108,7 +113,7 @@ func (r *runner) phaseReason() string {
 	case phase == conversation.Ended:
 		return formatOutcome(*s.Outcome)
 	case phase == conversation.Blocked:
-		return fmt.Sprintf("An operator is needed: **%s**. %s", s.Blocked.Reason, s.Blocked.Message)
+		return fmt.Sprintf("An operator is needed: %s. %s", markdown.Code(s.Blocked.Reason), markdown.Code(s.Blocked.Message))
 	case s.Closing != nil:
 		return fmt.Sprintf("Closing since %s, by %s.", rfc3339(s.Closing.At), s.Closing.By)
 	case phase == conversation.Inactive:
@@ -122,7 +127,7 @@ func (r *runner) phaseReason() string {
 func formatOutcome(o conversation.Outcome) string {
 	by := ""
 	if o.EndedBy != "" {
-		by = " by " + o.EndedBy
+		by = " by " + markdown.Code(o.EndedBy)
 	}
 	at := " at " + rfc3339(o.At) + "."
 	switch o.Why {
@@ -175,12 +180,12 @@ func (r *runner) nextAction() string {
 
 // formatAnswer writes an answer in one line.
 func formatAnswer(a conversation.Answer) string {
-	result := cmp.Or(a.Reason, "success")
+	result := cmp.Or(markdown.Code(a.Reason), "success")
 	if a.AlreadyOver {
 		result += " (the session had ended before)"
 	}
-	return fmt.Sprintf("%s by %s: %s, HTTP %d, attempt %d, RequestId `%s`, %s",
-		a.Operation, a.By, result, a.HTTPStatus, a.Attempt, a.RequestID, rfc3339(a.At))
+	return fmt.Sprintf("%s by %s: %s, HTTP %d, attempt %d, RequestId %s, %s",
+		a.Operation, a.By, result, a.HTTPStatus, a.Attempt, markdown.Code(a.RequestID), rfc3339(a.At))
 }
 
 // status is the result of the query.

@@ -53,7 +53,7 @@ func TestDetailsSayWhyAndWhatIsNext(t *testing.T) {
 		},
 		"Blocked": {
 			func(s *State) { s.Blocked = blocked }, nil,
-			"An operator is needed: **NO_ACCESS**. Ask.",
+			"An operator is needed: `NO_ACCESS`. `Ask.`",
 			"waits for an operator: remove the cause, then send the signal `retry`. " +
 				"Otherwise the workflow fails at 2026-03-01T11:01:00Z.",
 		},
@@ -71,9 +71,9 @@ func TestDetailsSayWhyAndWhatIsNext(t *testing.T) {
 			&pendingCall{call: call{Operation: conversation.Inactivate}, cancelRequested: true},
 			"Last activity", "Inactivate was cancelled; waits for its last attempt.",
 		},
-		"ended": {ended(conversation.Closed, "EndUser"), nil, "Closed by EndUser at 2026-03-01T09:01:00Z.", "nothing."},
+		"ended": {ended(conversation.Closed, "EndUser"), nil, "Closed by `EndUser` at 2026-03-01T09:01:00Z.", "nothing."},
 		"idle": {
-			ended(conversation.Idle, "System"), nil, "Ended after it was idle by System at 2026-03-01T09:01:00Z.", "nothing.",
+			ended(conversation.Idle, "System"), nil, "Ended after it was idle by `System` at 2026-03-01T09:01:00Z.", "nothing.",
 		},
 		"ended in Salesforce": {
 			ended(conversation.EndedInSalesforce, ""), nil, "Ended in Salesforce at 2026-03-01T09:01:00Z.", "nothing.",
@@ -153,7 +153,7 @@ func TestDetailsNameWhatWasReported(t *testing.T) {
 	for _, want := range []string{
 		"Last reported message: 2026-03-01T09:00:05Z",
 		"A sender holds a lease: it collects messages and reports again by 2026-03-01T09:01:05Z",
-		"Last status from Salesforce: Active (2026-03-01T09:00:06Z)",
+		"Last status from Salesforce: `Active` (2026-03-01T09:00:06Z)",
 		"Last answer from Salesforce: Inactivate by System: success (the session had ended before), HTTP 200, attempt 2, " +
 			"RequestId `r1`, 2026-03-01T09:00:07Z",
 		"Salesforce reported a session as alive that has ended (2026-03-01T09:00:08Z)",

@@ -160,6 +160,7 @@ func (s *State) recordSession(sessionID string, at time.Time) {
 func (s *State) switchSession(sessionID string, at, now time.Time) {
 	next := s.nextSession(sessionID, at, now)
 	next.Generation, next.Unreadable, next.AliveAfterEnd = s.Generation+1, s.Unreadable, s.AliveAfterEnd
+	next.RefusedIdentity = s.RefusedIdentity
 	next.Failing = s.Failing // the call of the session that is replaced is still in flight
 	next.Replaced = &replaced{Generation: s.Generation, SessionID: s.Identity.SessionID, Attempts: s.Attempts}
 	*s = *next
@@ -172,7 +173,7 @@ func (s *State) switchSession(sessionID string, at, now time.Time) {
 func (s *State) nextSession(sessionID string, at, now time.Time) *State {
 	next := newState(conversation.Start{Identity: s.Identity, Policy: s.Policy, At: at}, now)
 	next.Identity.SessionID = sessionID
-	next.IdentifiedAt = s.IdentifiedAt
+	next.IdentifiedAt, next.HasStart = s.IdentifiedAt, false
 	next.Leases = slices.Clone(s.Leases)
 	next.PreviousUntil = s.endsEventsUntil()
 	next.HasPrevious, next.EndedSessions = true, withID(s.EndedSessions, s.Identity.SessionID, sessionID)

@@ -70,7 +70,7 @@ func (r *runner) hasEvents(ctx workflow.Context) bool {
 // by and sessionId can be read. Anything else changes nothing.
 func (r *runner) drainSignals(ctx workflow.Context) {
 	now := workflow.Now(ctx)
-	drain(ctx, r, conversation.SignalStart, nil, func(e conversation.Start) { r.state.applyStart(e, now) })
+	drain(ctx, r, conversation.SignalStart, nil, func(e conversation.Start) { r.applyStart(ctx, e, now) })
 	drain(ctx, r, conversation.SignalSessionStatus, nil, func(e conversation.SessionStatus) {
 		r.applySessionStatus(ctx, e, now)
 	})
@@ -135,6 +135,15 @@ func measureLateness(ctx workflow.Context, name string, event any) {
 	}
 	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{"signal": name}).
 		Timer("sessionkeeper_event_lateness").Record(max(0, workflow.Now(ctx).Sub(at)))
+}
+
+// applyStart applies a start, and warns if it names somebody else.
+func (r *runner) applyStart(ctx workflow.Context, e conversation.Start, now time.Time) {
+	if refused := r.state.applyStart(e, now); !refused {
+		return
+	}
+	workflow.GetLogger(ctx).Warn("A start names another end user, channel or channel address; they did not change")
+	workflow.GetMetricsHandler(ctx).Counter("sessionkeeper_refused_identities").Inc(1)
 }
 
 // applySessionStatus applies a status, and warns if Salesforce reports a session as

@@ -21,6 +21,10 @@ type State struct {
 	// IdentifiedAt is the event time of the newest start, zero as long as only a
 	// provisional start is known.
 	IdentifiedAt time.Time `json:"identifiedAt,omitzero"`
+	// HasStart: a start of this session has arrived, so who it is about is certain.
+	HasStart bool `json:"hasStart,omitempty"`
+	// RefusedIdentity is the last start that named somebody else, and was not followed.
+	RefusedIdentity *refusedIdentity `json:"refusedIdentity,omitempty"`
 
 	// Generation numbers the sessions of this run. A call belongs to one of them.
 	Generation   int       `json:"generation"`
@@ -74,6 +78,13 @@ type State struct {
 	Unreadable string `json:"unreadable,omitempty"`
 }
 
+// refusedIdentity is a start whose identity did not count.
+type refusedIdentity struct {
+	At time.Time `json:"at"`
+	// Fields are the JSON names of the fields with another value.
+	Fields []string `json:"fields"`
+}
+
 // message is a message that was reported.
 type message struct {
 	SessionID string    `json:"sessionId,omitempty"`
@@ -100,7 +111,7 @@ func newState(start conversation.Start, now time.Time) *State {
 		ReceivedAt:     now,
 	}
 	if !start.Provisional {
-		s.IdentifiedAt = at
+		s.IdentifiedAt, s.HasStart = at, true
 	}
 	if start.Previous != nil {
 		s.HasPrevious = true

@@ -44,7 +44,7 @@ func (c Coverage) Missing() []string {
 		}
 	}
 	for _, k := range []StepKind{
-		Begin, Write, HangUp, Correct, RepEnds, RepInactive, Kill, Restart, Retry, Cancel, Suggest,
+		Begin, Write, HangUp, Correct, Impersonate, RepEnds, RepInactive, Kill, Restart, Retry, Cancel, Suggest,
 	} {
 		want("step", string(k))
 	}

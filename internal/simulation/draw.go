@@ -23,6 +23,7 @@ func Draw(seed uint64) Story {
 	s.Statuses = pick(d, PromptStatuses, PromptStatuses, NoStatuses, LateStatuses, ReplayedStatuses)
 	d.steps(&s)
 	d.faults(&s)
+	d.impersonation(&s)
 	return s
 }
 
@@ -120,6 +121,21 @@ func (d drawing) steps(s *Story) {
 	if d.once(4) {
 		d.leaseEnd(s)
 	}
+	slices.SortStableFunc(s.Steps, func(a, b Step) int { return int(a.At - b.At) })
+}
+
+// impersonation is a start for another end user, once in a while. While the conversation is
+// Blocked, and in a run that begins again after it was cancelled, it would count.
+func (d drawing) impersonation(s *Story) {
+	mayBegin := slices.ContainsFunc(s.Steps, func(step Step) bool { return step.Kind == Cancel }) ||
+		slices.ContainsFunc(s.Faults, func(f Fault) bool { return f.Kind == SalesforceFails })
+	if mayBegin || !d.once(10) {
+		return
+	}
+	of := pick(d, s.Steps...)
+	e := d.event(s, of.At+d.between(0, pick(d, time.Second, time.Minute, 10*time.Minute)), Impersonate, of.Session)
+	e.Named, e.Delay, e.Again = true, 0, 0
+	s.Steps = append(s.Steps, e)
 	slices.SortStableFunc(s.Steps, func(a, b Step) int { return int(a.At - b.At) })
 }
 

@@ -26,6 +26,7 @@ var rules = []struct {
 	{"No session is made Inactive before its idle time is over.", neverEarly},
 	{"No session is ended without a close, a cancel or a long time as Inactive.", endHasAReason},
 	{"No call is made for a session that is known to be over.", noCallAfterTheEnd},
+	{"No call is made for somebody else.", noCallForSomebodyElse},
 	{"At most one call is in flight.", oneCallAtATime},
 	{"A close that was acknowledged ends its session, or an operator sees why not.", closesAreKept},
 	{"A conversation that is quiet does not stay Active.", quietIsNoticed},
@@ -276,6 +277,24 @@ func (h *history) becameInactive(c *CallRecord) (all []inactive) {
 	return all
 }
 
+// noCallForSomebodyElse: a start for another end user changes nothing, because a start of
+// the session was acknowledged before, and the conversation is never Blocked. A later run
+// of the same session, which was not active, has had no start yet.
+func noCallForSomebodyElse(h *history) (found []string) {
+	if !h.namesAll() || h.hasBrief() {
+		return nil
+	}
+	for _, c := range h.Calls {
+		run := slices.IndexFunc(h.Runs, func(r *RunRecord) bool { return r.ID == c.Run })
+		start := h.Runs[run].Start
+		noStart := run > 0 && (start.Provisional || start.EndUserClientID == somebodyElse)
+		if c.EndUser == somebodyElse && !noStart {
+			found = append(found, fmt.Sprintf("%s of %s for somebody else", c.Operation, c.SessionID))
+		}
+	}
+	return found
+}
+
 // noCallAfterTheEnd: no call begins for a session of which an End has succeeded, or
 // which Salesforce has reported as ended, or after which another one has begun.
 func noCallAfterTheEnd(h *history) (found []string) {
@@ -480,6 +499,7 @@ func quietIsNoticed(h *history) (found []string) {
 	for _, c := range h.Calls {
 		events = append(events, c.Began, c.Answered)
 	}
+	events = append(events, h.Canceled...) // with endOnCancel it begins an End
 	events = append(slices.DeleteFunc(events, time.Time.IsZero), time.Now())
 	slices.SortFunc(events, time.Time.Compare)
 	for i, from := range events[:len(events)-1] {

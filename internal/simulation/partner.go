@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,10 +65,12 @@ type Report struct {
 
 const orgID = "00D000000000001"
 
+const endUser, somebodyElse = "end user", "somebody else"
+
 func identity(sessionID string) conversation.Identity {
 	return conversation.Identity{
 		OrgID: orgID, AuthorizationContext: "Partner1", ChannelAddressIdentifier: "channel",
-		EndUserClientID: "end user", ConversationIdentifier: "conv", SessionID: sessionID,
+		EndUserClientID: endUser, ConversationIdentifier: "conv", SessionID: sessionID,
 	}
 }
 
@@ -118,6 +121,12 @@ func (p *partner) do(s Step) {
 			session.HungUp = time.Now()
 		}
 		p.report(s, session)
+	case Impersonate:
+		session := p.sessions[s.Session]
+		if session != nil && session == p.salesforce.current() && p.hasStart(session) &&
+			session.EndedAt.IsZero() && session.HungUp.IsZero() {
+			p.report(s, session)
+		}
 	case RepEnds, RepInactive:
 		status := conversation.StatusEnded
 		if s.Kind == RepInactive {
@@ -146,6 +155,13 @@ func (p *partner) begin(s Step) {
 	p.sessions[s.Session] = p.salesforce.begin()
 	s.Kind, s.Again = Begin, 0
 	p.report(s, p.sessions[s.Session])
+}
+
+// hasStart reports whether the conversation has acknowledged a start of a session.
+func (p *partner) hasStart(session *Session) bool {
+	return slices.ContainsFunc(p.history.Reports, func(r *Report) bool {
+		return r.Session == session && (r.Kind == Begin || r.Kind == Correct) && r.Named && !r.Acked.IsZero()
+	})
 }
 
 // report reports an event, late or twice if the step says so.
@@ -260,7 +276,10 @@ func (p *process) send(ctx context.Context, r *Report, wait bool) (err error) {
 	id := identity(sessionID)
 	var receipt sender.Receipt
 	switch r.Kind {
-	case Begin, Correct:
+	case Begin, Correct, Impersonate:
+		if r.Kind == Impersonate {
+			id.EndUserClientID = somebodyElse
+		}
 		policy := p.story.Policies[p.plan.Policy]
 		receipt, err = p.sender.Start(ctx, conversation.Start{Identity: id, Policy: policy, At: r.At})
 	case Write:

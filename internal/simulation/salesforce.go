@@ -45,7 +45,9 @@ type CallRecord struct {
 	Operation conversation.Operation
 	By        conversation.By
 	SessionID string
-	Run       string
+	// EndUser is for whom the call is made.
+	EndUser string
+	Run     string
 	// Scheduled is when the workflow decided to call, Began when the attempt began,
 	// Answered when its answer reached the worker.
 	Scheduled, Began, Answered time.Time
@@ -124,7 +126,7 @@ func (s *salesforce) call(a *activity, run string, done func(conversation.Answer
 		most = 0
 	}
 	record := &CallRecord{
-		Operation: c.Operation, By: c.By, SessionID: c.SessionID, Run: run, Attempt: a.attempt,
+		Operation: c.Operation, By: c.By, SessionID: c.SessionID, EndUser: c.EndUserClientID, Run: run, Attempt: a.attempt,
 		Scheduled: a.scheduledAt, Known: a.known, Began: time.Now(),
 	}
 	s.history.Calls = append(s.history.Calls, record)

@@ -61,6 +61,8 @@ const (
 	HangUp StepKind = "close"
 	// Correct is another start of the same session, perhaps with another policy.
 	Correct StepKind = "start again"
+	// Impersonate is a start of the same session that names another end user.
+	Impersonate StepKind = "start for another end user"
 	// RepEnds ends a session in Salesforce.
 	RepEnds StepKind = "rep ends the session"
 	// RepInactive makes a session Inactive in Salesforce.
