@@ -16,7 +16,6 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
 	"sessionkeeper/conversation"
@@ -56,14 +55,11 @@ func retryBlocked(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	temporal, err := connect(c)
+	temporal, err := connect(options)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	if options.Namespace == "" {
-		options.Namespace = client.DefaultNamespace
-	}
 	b := bulkRetry{
 		service: temporal.WorkflowService(), namespace: options.Namespace,
 		query: query, perSecond: c.Float("rate"), out: c.Root().Writer,

@@ -10,18 +10,18 @@ import (
 	"github.com/urfave/cli/v3"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/connection"
 	"sessionkeeper/sender"
 )
 
 // connectionOptions returns the settings from the environment and the flags.
-func connectionOptions(c *cli.Command) (client.Options, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
+func connectionOptions(c *cli.Command) (connection.Connection, error) {
+	options, err := connection.Load()
 	if err != nil {
-		return options, fmt.Errorf("read Temporal's connection settings: %w", err)
+		return options, err
 	}
 	if address := c.String("address"); address != "" {
 		options.HostPort = address
@@ -32,14 +32,10 @@ func connectionOptions(c *cli.Command) (client.Options, error) {
 	return options, nil
 }
 
-func connect(c *cli.Command) (client.Client, error) {
-	options, err := connectionOptions(c)
-	if err != nil {
-		return nil, err
-	}
+func connect(options connection.Connection) (client.Client, error) {
 	errorsOnly := &slog.HandlerOptions{Level: slog.LevelError}
 	options.Logger = log.NewStructuredLogger(slog.New(slog.NewTextHandler(os.Stderr, errorsOnly)))
-	temporal, err := client.NewLazyClient(options)
+	temporal, err := client.NewLazyClient(options.Options)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", options.HostPort, err)
 	}
@@ -53,13 +49,19 @@ type action func(ctx context.Context, c *cli.Command, s *sender.Sender) error
 // so that an action may wait for Temporal.
 func withSender(do action) cli.ActionFunc {
 	return func(ctx context.Context, c *cli.Command) error {
-		temporal, err := connect(c)
+		options, err := connectionOptions(c)
+		if err != nil {
+			return err
+		}
+		temporal, err := connect(options)
 		if err != nil {
 			return err
 		}
 		defer temporal.Close()
+		options.Keys.Watch(ctx, slog.New(slog.NewTextHandler(c.Root().ErrWriter, nil)))
 		s := sender.New(temporal, sender.Options{ //nolint:contextcheck // it reports messages after an interrupt, too
 			TaskQueue: c.String("task-queue"), Window: new(conversation.Duration(c.Duration("window"))),
+			DataConverter: options.DataConverter,
 		})
 		return do(ctx, c, s)
 	}

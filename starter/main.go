@@ -49,7 +49,7 @@ func app() *cli.Command {
 		},
 		Commands: []*cli.Command{
 			startCommand(), messageCommand(), closeCommand(), statusCommand(), retryCommand(),
-			ingestCommand(), serveCommand(),
+			ingestCommand(), serveCommand(), codecCommand(), tokenCommand(), keyCommand(),
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if c.Args().Present() {

@@ -28,7 +28,8 @@ func starter(t *testing.T, server *temporaltest.Server, args ...string) (string,
 // starterWith runs the program until ctx ends.
 func starterWith(ctx context.Context, t *testing.T, server *temporaltest.Server, args ...string) (string, error) {
 	t.Helper()
-	t.Setenv("TEMPORAL_CONFIG_FILE", filepath.Join(t.TempDir(), "none.toml"))
+	t.Setenv("TEMPORAL_CONFIG_FILE", "")
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	address := "127.0.0.1:1" // no server listens there
 	if server != nil {
 		address = server.Addr

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/access"
 	"sessionkeeper/internal/receiver"
 	"sessionkeeper/internal/telemetry"
 	"sessionkeeper/sender"
@@ -29,27 +31,29 @@ func serveCommand() *cli.Command {
 			"GET /v1/conversations/{orgId}/{conversationIdentifier}, and describes itself at /openapi.json.\n" +
 			"202 means durable: each event was delivered to its workflow, or is covered by a lease that the\n" +
 			"workflow has acknowledged.\n\n" +
-			"Requests need one of the bearer tokens of -tokens, or of the environment variable\n" +
-			tokensVariable + ". The file has one token per line, of at least 16 characters, and is read again when\n" +
-			"it changes. To replace a token, add the new one, switch the clients, remove the old one.\n\n" +
+			"Requests need one of the bearer tokens whose SHA-256 is in -tokens, or in the environment variable\n" +
+			tokensVariable + ". \"starter token new\" makes one. A token speaks for its own orgs only. The file is\n" +
+			"read again when it changes. To replace a token, add a new one, switch the clients, remove the old one.\n" +
+			"Each token has quotas of its own. They are the flags -max-…, unless the file says otherwise.\n\n" +
+			"The audit log has one JSON line per request on standard output. Other logs are on standard error.\n\n" +
 			"/healthz, /readyz and /metrics are at -metrics-listen and need no token. SIGTERM and SIGINT stop it\n" +
 			"gracefully. The exit status is 1 if a request or a message could not be finished in time.\n\nExamples:\n" +
-			"   starter serve -tokens tokens.txt -metrics-listen :9091\n" +
+			"   starter serve -tokens tokens.yaml -tls-cert cert.pem -tls-key key.pem\n" +
+			"   starter serve -tokens tokens.yaml -plain-http -metrics-listen :9091\n" +
 			"   starter serve -no-auth -listen 127.0.0.1:8080",
-		Flags: []cli.Flag{
+		Flags: slices.Concat(tlsFlags(), logFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` for events", Value: ":8080"},
 			&cli.StringFlag{
 				Name: "metrics-listen", Usage: "`ADDRESS` of /healthz, /readyz and /metrics", Value: "127.0.0.1:9091",
 			},
-			&cli.StringFlag{Name: "tokens", Usage: "`FILE` with the bearer tokens"},
+			&cli.StringFlag{Name: "tokens", Usage: "`FILE` with the names, orgs and SHA-256 of the bearer tokens"},
 			&cli.BoolFlag{Name: "no-auth", Usage: "accept requests without a token; on a loopback address only"},
 			&cli.StringSliceFlag{
 				Name: "allowed-origins",
 				Usage: "`HOSTS` that may register /v1/events as a webhook (CloudEvents' OPTIONS handshake)," +
 					" such as eventgrid.azure.net; * allows all; default none",
 			},
-			&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` with the certificate; without it, plain HTTP is used"},
-			&cli.StringFlag{Name: "tls-key", Usage: "PEM `FILE` with the certificate's key"},
+			&cli.BoolFlag{Name: "audit", Usage: "write the audit log to standard output", Value: true},
 			&cli.DurationFlag{
 				Name: "inactivate-after", Value: conversation.DefaultInactivateAfter,
 				Usage: "time without a message until a session becomes Inactive, for conversations that begin without" +
@@ -61,15 +65,37 @@ func serveCommand() *cli.Command {
 				Usage: "how long messages are absorbed between two reports, at most inactivateAfter;" +
 					" 0 reports every message",
 			},
-			&cli.IntFlag{
-				Name: "max-conversations", Value: sender.DefaultMaxConversations,
-				Usage: "conversations whose messages are absorbed at the same time; beyond that, 429",
+			&cli.DurationFlag{
+				Name: "max-window", Value: sender.DefaultMaxWindow,
+				DefaultText: conversation.Duration(sender.DefaultMaxWindow).String(),
+				Usage:       "longest window, also where a started event has a long inactivateAfter",
 			},
 			&cli.Int64Flag{Name: "max-body", Usage: "size of a request's body in `BYTES`", Value: receiver.DefaultBody},
 			&cli.IntFlag{Name: "max-events", Usage: "events in a batch", Value: receiver.DefaultEvents},
 			&cli.IntFlag{
+				Name: "max-requests-per-second", Value: receiver.DefaultRequestsPerSecond,
+				Usage: "requests per second of a token; beyond that, 429",
+			},
+			&cli.IntFlag{
+				Name: "max-events-per-second", Value: receiver.DefaultEventsPerSecond,
+				Usage: "events per second of a token; beyond that, 429",
+			},
+			&cli.IntFlag{
 				Name: "max-requests", Value: receiver.DefaultRequests,
-				Usage: "requests in flight that post events, and as many that read a conversation; beyond that, 429",
+				Usage: "requests of a token that post events at the same time, and as many that read a conversation;" +
+					" beyond that, 429",
+			},
+			&cli.Int64Flag{
+				Name: "max-request-bytes", Value: receiver.DefaultRequestBytes,
+				Usage: "memory in `BYTES` for the bodies of a token's requests; beyond that, 429",
+			},
+			&cli.IntFlag{
+				Name: "max-conversations", Value: sender.DefaultMaxConversations,
+				Usage: "conversations of a token whose messages are absorbed at the same time; beyond that, 429",
+			},
+			&cli.Int64Flag{
+				Name: "max-conversation-bytes", Value: sender.DefaultMaxBytes,
+				Usage: "memory in `BYTES` for these conversations; beyond that, 429",
 			},
 			&cli.DurationFlag{
 				Name: "accept-timeout", Value: receiver.DefaultAccept,
@@ -78,15 +104,7 @@ func serveCommand() *cli.Command {
 			&cli.DurationFlag{
 				Name: "drain-timeout", Usage: "how long a graceful stop may take", Value: receiver.DefaultDrainTimeout,
 			},
-			&cli.StringFlag{
-				Name: "log-format", Usage: "`json or console`", Value: "json",
-				Sources: cli.EnvVars("SESSIONKEEPER_LOG_FORMAT"),
-			},
-			&cli.StringFlag{
-				Name: "log-level", Usage: "`debug, info, warn or error`", Value: "info",
-				Sources: cli.EnvVars("SESSIONKEEPER_LOG_LEVEL"),
-			},
-		},
+		}),
 		Action: runServe,
 	}
 }
@@ -96,28 +114,37 @@ func runServe(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	if options.Temporal, err = connectionOptions(c); err != nil {
+	temporal, err := connectionOptions(c)
+	if err != nil {
 		return err
 	}
+	options.Temporal, options.Keys = temporal.Options, temporal.Keys
 	return receiver.Run(ctx, options)
 }
 
 func serveOptions(c *cli.Command) (receiver.Options, error) {
 	o := receiver.Options{
 		Sender: sender.Options{
-			TaskQueue:        c.String("task-queue"),
-			Policy:           conversation.Policy{InactivateAfter: new(conversation.Duration(c.Duration("inactivate-after")))},
-			MaxConversations: c.Int("max-conversations"),
+			TaskQueue: c.String("task-queue"),
+			Policy:    conversation.Policy{InactivateAfter: new(conversation.Duration(c.Duration("inactivate-after")))},
+			MaxWindow: c.Duration("max-window"),
 		},
-		Listen: c.String("listen"), MetricsListen: c.String("metrics-listen"),
+		Quota: access.Quota{
+			RequestsPerSecond: c.Int("max-requests-per-second"), EventsPerSecond: c.Int("max-events-per-second"),
+			Requests: c.Int("max-requests"), RequestBytes: c.Int64("max-request-bytes"),
+			Conversations: c.Int("max-conversations"), ConversationBytes: c.Int64("max-conversation-bytes"),
+		},
+		Listener:       listener(c),
+		MetricsListen:  c.String("metrics-listen"),
 		AllowedOrigins: c.StringSlice("allowed-origins"),
-		Certificate:    c.String("tls-cert"), Key: c.String("tls-key"),
 		Limits: receiver.Limits{
-			Body: c.Int64("max-body"), Events: c.Int("max-events"), Requests: c.Int("max-requests"),
-			Accept: c.Duration("accept-timeout"),
+			Body: c.Int64("max-body"), Events: c.Int("max-events"), Accept: c.Duration("accept-timeout"),
 		},
 		DrainTimeout: c.Duration("drain-timeout"),
 		Version:      version,
+	}
+	if c.Bool("audit") {
+		o.Audit = c.Root().Writer
 	}
 	if c.IsSet("window") {
 		o.Sender.Window = new(conversation.Duration(c.Duration("window")))
@@ -137,20 +164,24 @@ func serveOptions(c *cli.Command) (receiver.Options, error) {
 }
 
 func checkServeFlags(c *cli.Command) error {
-	for _, flag := range []string{"max-conversations", "max-events", "max-requests"} {
+	for _, flag := range []string{
+		"max-conversations", "max-events", "max-requests", "max-requests-per-second", "max-events-per-second",
+	} {
 		if n := c.Int(flag); n < 1 {
 			return fmt.Errorf("-%s %d: want at least 1", flag, n)
 		}
 	}
-	if n := c.Int64("max-body"); n < 1 {
-		return fmt.Errorf("-max-body %d: want at least 1", n)
+	for _, flag := range []string{"max-body", "max-request-bytes", "max-conversation-bytes"} {
+		if n := c.Int64(flag); n < 1 {
+			return fmt.Errorf("-%s %d: want at least 1", flag, n)
+		}
 	}
 	for i, origin := range c.StringSlice("allowed-origins") {
 		if origin != receiver.AnyOrigin && !hostName.MatchString(origin) {
 			return fmt.Errorf("-allowed-origins: number %d: want a host name, such as eventgrid.azure.net, or *", i+1)
 		}
 	}
-	for _, flag := range []string{"accept-timeout", "drain-timeout"} {
+	for _, flag := range []string{"accept-timeout", "drain-timeout", "max-window"} {
 		if d := c.Duration(flag); d < time.Millisecond {
 			return fmt.Errorf("-%s %s: want at least 1ms", flag, d)
 		}
@@ -164,7 +195,7 @@ func checkServeFlags(c *cli.Command) error {
 }
 
 // tokens returns the tokens of the file or of the environment, nil with -no-auth.
-func tokens(c *cli.Command) (*receiver.Tokens, error) {
+func tokens(c *cli.Command) (*access.Tokens, error) {
 	path, text := c.String("tokens"), os.Getenv(tokensVariable)
 	switch {
 	case c.Bool("no-auth") && (path != "" || text != ""):
@@ -174,14 +205,46 @@ func tokens(c *cli.Command) (*receiver.Tokens, error) {
 	case path != "" && text != "":
 		return nil, fmt.Errorf("want tokens either from -tokens or from %s", tokensVariable)
 	case path != "":
-		return receiver.ReadTokens(path)
+		return access.ReadTokens(path)
 	case text != "":
-		parsed, err := receiver.ParseTokens(text)
+		parsed, err := access.ParseTokens(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", tokensVariable, err)
 		}
 		return parsed, nil
 	default:
 		return nil, fmt.Errorf("want tokens: -tokens FILE or %s; -no-auth needs none on a loopback address", tokensVariable)
+	}
+}
+
+// tlsFlags are flags of every command that serves.
+func tlsFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` with the certificate"},
+		&cli.StringFlag{Name: "tls-key", Usage: "PEM `FILE` with the certificate's key"},
+		&cli.BoolFlag{
+			Name: "plain-http", Usage: "listen without TLS on any address: a proxy in front serves TLS",
+		},
+	}
+}
+
+func logFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "log-format", Usage: "`json or console`", Value: "json",
+			Sources: cli.EnvVars("SESSIONKEEPER_LOG_FORMAT"),
+		},
+		&cli.StringFlag{
+			Name: "log-level", Usage: "`debug, info, warn or error`", Value: "info",
+			Sources: cli.EnvVars("SESSIONKEEPER_LOG_LEVEL"),
+		},
+	}
+}
+
+// listener returns where a server listens.
+func listener(c *cli.Command) access.Listener {
+	return access.Listener{
+		Address: c.String("listen"), Certificate: c.String("tls-cert"), Key: c.String("tls-key"),
+		PlainHTTP: c.Bool("plain-http"),
 	}
 }

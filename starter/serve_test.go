@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sessionkeeper/internal/access"
 	"sessionkeeper/internal/temporaltest"
 )
 
@@ -27,6 +28,8 @@ func TestServeChecksFlags(t *testing.T) {
 		`unexpected argument "x"`:                                     {"-no-auth", "x"},
 		"-allowed-origins: number 2: want a host name":                {"-no-auth", "-allowed-origins", "a.example.com,https://b.example.com"},
 		"-max-events 0: want at least 1":                              {"-no-auth", "-max-events", "0"},
+		"-max-request-bytes 0: want at least 1":                       {"-no-auth", "-max-request-bytes", "0"},
+		"-max-window 0s: want at least 1ms":                           {"-no-auth", "-max-window", "0"},
 		"-max-body -1: want at least 1":                               {"-no-auth", "-max-body=-1"},
 		"-drain-timeout 0s: want at least 1ms":                        {"-no-auth", "-drain-timeout", "0"},
 		"-window -1s: must not be negative":                           {"-no-auth", "-window=-1s"},
@@ -40,13 +43,15 @@ func TestServeChecksFlags(t *testing.T) {
 	}
 	t.Setenv(tokensVariable, "short")
 	_, err := starter(t, nil, "serve")
-	require.EqualError(t, err, "SESSIONKEEPER_TOKENS: token 1: want at least 16 characters")
+	require.EqualError(t, err, `SESSIONKEEPER_TOKENS: line 1: want a list of tokens; "starter token new" makes one`)
 	_, err = starter(t, nil, "serve", "-tokens", none)
 	require.EqualError(t, err, "want tokens either from -tokens or from SESSIONKEEPER_TOKENS")
 }
 
 // TestServeStopsOnSIGTERM runs main, because a signal goes to a process.
 func TestServeStopsOnSIGTERM(t *testing.T) {
+	token, line, err := access.NewToken("router", []string{access.AllOrgs})
+	require.NoError(t, err)
 	for name, test := range map[string]struct {
 		unreachable bool
 		exit        int
@@ -70,13 +75,13 @@ func TestServeStopsOnSIGTERM(t *testing.T) {
 			require.NoError(t, err)
 			defer output.Close()
 			process, err := os.StartProcess(self, []string{self}, &os.ProcAttr{
-				Env: append(os.Environ(), tokensVariable+"=0123456789abcdef",
+				Env: append(os.Environ(), tokensVariable+"="+line,
 					"STARTER_ARGS=-address "+server.Addr+" serve -metrics-listen 127.0.0.1:0 -drain-timeout 500ms -listen "+address),
 				Files: []*os.File{nil, output, output},
 			})
 			require.NoError(t, err)
 			for range 2 {
-				require.Eventually(t, func() bool { return post(t, address) == http.StatusAccepted },
+				require.Eventually(t, func() bool { return post(t, address, token) == http.StatusAccepted },
 					30*time.Second, 10*time.Millisecond)
 			}
 			if test.unreachable {
@@ -89,20 +94,20 @@ func TestServeStopsOnSIGTERM(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, test.exit, state.ExitCode(), string(text))
 			require.Contains(t, string(text), test.output)
-			require.NotContains(t, string(text), "0123456789abcdef")
+			require.NotContains(t, string(text), token)
 		})
 	}
 }
 
 // post sends a message. It returns the status of the response, or 0 without one.
-func post(t *testing.T, address string) int {
+func post(t *testing.T, address, token string) int {
 	t.Helper()
 	text := strings.Replace(event("c1"), `"id"`, `"time":"`+time.Now().Format(time.RFC3339Nano)+`","id"`, 1)
 	url := "http://" + address + "/v1/events"
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(text))
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", "application/cloudevents+json")
-	request.Header.Set("Authorization", "Bearer 0123456789abcdef")
+	request.Header.Set("Authorization", "Bearer "+token)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0

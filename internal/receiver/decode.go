@@ -56,12 +56,12 @@ func contentModeOf(h http.Header) (contentMode, error) {
 }
 
 // decode returns the events of a request if all of them are valid.
-func (s *server) decode(w http.ResponseWriter, r *http.Request) ([]cloudevent.Event, error) {
+func (s *server) decode(w http.ResponseWriter, r *http.Request, memory *allocation) ([]cloudevent.Event, error) {
 	mode, err := contentModeOf(r.Header)
 	if err != nil {
 		return nil, err
 	}
-	body, err := readBody(w, r, s.limits.Body)
+	body, err := readBody(w, r, s.limits.Body, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -76,17 +76,21 @@ func (s *server) decode(w http.ResponseWriter, r *http.Request) ([]cloudevent.Ev
 	}
 }
 
-// readBody reads at most limit bytes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+// readBody reads at most limit bytes, as far as the token's quota has memory for them.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, memory *allocation) ([]byte, error) {
 	tooLarge := newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("want at most %d bytes", limit))
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	var body bytes.Buffer
-	body.Grow(int(max(r.ContentLength, 0)) + bytes.MinRead)
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	if !memory.take(bytesPerRequest) {
+		return nil, errMemory().withHeader("Connection", "close")
+	}
+	body, err := io.ReadAll(metered{http.MaxBytesReader(w, r.Body, limit), memory})
 	if err == nil {
-		return body.Bytes(), nil
+		return body, nil
+	}
+	if p, ok := errors.AsType[*problem](err); ok {
+		return nil, p.withHeader("Connection", "close")
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge
@@ -97,6 +101,23 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	}
 	return nil, newProblem(http.StatusBadRequest, "the body is incomplete").withHeader("Connection", "close")
 }
+
+// metered reads a body, and takes memory for it.
+type metered struct {
+	body   io.Reader
+	memory *allocation
+}
+
+// Read implements io.Reader.
+func (m metered) Read(to []byte) (int, error) {
+	n, err := m.body.Read(to)
+	if !m.memory.take(int64(n)) {
+		return 0, errMemory()
+	}
+	return n, err
+}
+
+func errMemory() *problem { return tooMany("used up by the bodies of its requests") }
 
 const notProcessed = "no event of the request was processed"
 

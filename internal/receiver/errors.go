@@ -29,6 +29,9 @@ type problem struct {
 	Receipts map[sender.Receipt]int `json:"receipts,omitempty"`
 
 	header http.Header
+	// audited is what the audit log shows instead of Detail, if Detail has a text of a
+	// workflow.
+	audited string
 }
 
 // eventError is the error of one event of a request. The error of a path parameter

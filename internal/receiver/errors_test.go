@@ -54,7 +54,7 @@ func TestOnlyCoveredMessagesAreAcceptedWhileTemporalIsUnreachable(t *testing.T) 
 }
 
 func TestOverloadedSenderAsksToRetry(t *testing.T) {
-	srv := startServer(t, shortAccept, func(o *receiver.Options) { o.Sender.MaxConversations = 1 })
+	srv := startServer(t, shortAccept, func(o *receiver.Options) { o.Quota.Conversations = 1 })
 	got := srv.post(t, batchType, batch(message("c1"), message("c1")))
 	got.accepted(t)
 	got = srv.post(t, batchType, batch(message("c1"), message("c2")))

@@ -39,12 +39,21 @@ func timeUntil(at, now time.Time) *conversation.Duration {
 	return new(conversation.Duration(max(0, at.Sub(now).Round(time.Second))))
 }
 
-func (s *server) getConversation(w http.ResponseWriter, r *http.Request) error {
+func (s *server) getConversation(w http.ResponseWriter, r *http.Request, c *caller) error {
+	id := conversation.Identity{
+		OrgID: r.PathValue("orgId"), ConversationIdentifier: r.PathValue("conversationIdentifier"),
+	}
+	c.record.read(id)
+	if !c.SpeaksFor(id.OrgID) {
+		return newProblem(http.StatusForbidden, errForbidden.Error())
+	}
+	if !c.reads.take() {
+		return tooMany(fmt.Sprintf("%d requests at the same time that read a conversation", c.quota.Requests))
+	}
+	defer c.reads.release()
 	ctx, cancel := context.WithTimeout(r.Context(), s.limits.Accept)
 	defer cancel()
-	found, err := s.sender.Describe(ctx, conversation.Identity{
-		OrgID: r.PathValue("orgId"), ConversationIdentifier: r.PathValue("conversationIdentifier"),
-	})
+	found, err := c.sender.Describe(ctx, id)
 	if err = cmp.Or(err, found.NoAnswer); err != nil {
 		return s.statusProblem(found, err)
 	}
@@ -69,8 +78,10 @@ func (s *server) statusProblem(found sender.Description, err error) *problem {
 	}
 	s.log.logger.Error("Temporal rejected a status request", "error", err)
 	if _, failed := errors.AsType[*serviceerror.QueryFailed](err); failed && found.Failure != nil {
-		return newProblem(http.StatusBadGateway, fmt.Sprintf("The workflow failed with %s and has no status: %s",
+		p := newProblem(http.StatusBadGateway, fmt.Sprintf("The workflow failed with %s and has no status: %s",
 			found.Failure.Reason, found.Failure.Message))
+		p.audited = "the workflow failed and has no status"
+		return p
 	}
 	return newProblem(http.StatusBadGateway, "Temporal rejected the request. An operator must find out why: see the log.")
 }

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"sessionkeeper/internal/access"
 	"sessionkeeper/internal/receiver"
 	"sessionkeeper/internal/telemetry"
 	"sessionkeeper/internal/temporaltest"
@@ -46,7 +47,7 @@ type testServer struct {
 // startServer starts a server. A test may change its options.
 func startServer(t testing.TB, changes ...func(*receiver.Options)) *testServer {
 	t.Helper()
-	tokens, err := receiver.ParseTokens(token)
+	tokens, err := access.ParseTokens(tokenLine("router", token, "all"))
 	require.NoError(t, err)
 	srv := &testServer{temporal: temporaltest.Start(t), log: &logBuffer{}}
 	logger, err := telemetry.NewLogger(srv.log, "json", "info")
@@ -59,7 +60,7 @@ func startServer(t testing.TB, changes ...func(*receiver.Options)) *testServer {
 				DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(healthy)},
 			},
 		},
-		Listen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", Tokens: tokens,
+		Listener: access.Listener{Address: "127.0.0.1:0"}, MetricsListen: "127.0.0.1:0", Tokens: tokens,
 		DrainTimeout: 100 * time.Millisecond,
 		Logger:       logger,
 		Started:      func(address, metricsAddress string) { started <- [2]string{address, metricsAddress} },

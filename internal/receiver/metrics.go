@@ -9,7 +9,6 @@ import (
 
 	"sessionkeeper/internal/cloudevent"
 	"sessionkeeper/internal/telemetry"
-	"sessionkeeper/sender"
 )
 
 // metrics are the receiver's own. Labels contain routes, statuses, types and
@@ -21,7 +20,7 @@ type metrics struct {
 	events    *prometheus.CounterVec
 }
 
-func newMetrics(registry *prometheus.Registry, s *sender.Sender) *metrics {
+func newMetrics(registry *prometheus.Registry, a *accounts) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sessionkeeper_http_requests_total", Help: "Requests, by route and status",
@@ -37,7 +36,7 @@ func newMetrics(registry *prometheus.Registry, s *sender.Sender) *metrics {
 			Name: "sessionkeeper_events_total", Help: "Events of valid requests, by type and receipt",
 		}, []string{"type", "receipt"}),
 	}
-	registry.MustRegister(m.requests, m.durations, m.inFlight, m.events, &senderMetrics{s})
+	registry.MustRegister(m.requests, m.durations, m.inFlight, m.events, &senderMetrics{a})
 	return m
 }
 
@@ -48,34 +47,24 @@ func (m *metrics) instrument(route string, next http.Handler) http.Handler {
 			promhttp.InstrumentHandlerCounter(m.requests.MustCurryWith(label), next)))
 }
 
-// notAccepted is the label "receipt" of an event that has no receipt.
-const notAccepted sender.Receipt = "not accepted"
-
-// count counts the events of a request. It returns the receipts of the accepted
-// ones.
-func (m *metrics) count(batch []cloudevent.Event, results []result) map[sender.Receipt]int {
-	type labels struct {
-		eventType string
-		receipt   sender.Receipt
-	}
-	all, receipts := map[labels]int{}, map[sender.Receipt]int{}
-	for i, r := range results {
-		if r.err == nil {
-			receipts[r.receipt]++
-		} else {
-			r.receipt = notAccepted
+// count counts the events of a request, which its record has.
+func (m *metrics) count(r record) {
+	for _, types := range r.Events {
+		for eventType, receipts := range types {
+			for receipt, n := range receipts {
+				m.events.WithLabelValues(eventType, string(receipt)).Add(float64(n))
+			}
 		}
-		all[labels{batch[i].Type, r.receipt}]++
 	}
-	for l, n := range all {
-		eventType := strings.TrimPrefix(l.eventType, "sessionkeeper.conversation.")
-		m.events.WithLabelValues(eventType, string(l.receipt)).Add(float64(n))
-	}
-	return receipts
 }
 
-// senderMetrics reads the sender's statistics when metrics are collected.
-type senderMetrics struct{ sender *sender.Sender }
+// shortType is the type of an event as it is shown.
+func shortType(e cloudevent.Event) string {
+	return strings.TrimPrefix(e.Type, "sessionkeeper.conversation.")
+}
+
+// senderMetrics reads the senders' statistics when metrics are collected.
+type senderMetrics struct{ accounts *accounts }
 
 var (
 	absorbedTotal = prometheus.NewDesc("sessionkeeper_sender_absorbed_total",
@@ -99,7 +88,7 @@ func (*senderMetrics) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (m *senderMetrics) Collect(to chan<- prometheus.Metric) {
-	stats := m.sender.Stats()
+	stats := m.accounts.stats()
 	to <- prometheus.MustNewConstMetric(absorbedTotal, prometheus.CounterValue, float64(stats.Absorbed))
 	to <- prometheus.MustNewConstMetric(reportsTotal, prometheus.CounterValue, float64(stats.Reports))
 	to <- prometheus.MustNewConstMetric(failuresTotal, prometheus.CounterValue, float64(stats.Failures))

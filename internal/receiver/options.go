@@ -2,11 +2,14 @@ package receiver
 
 import (
 	"cmp"
+	"io"
 	"time"
 
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
+	"sessionkeeper/internal/access"
+	"sessionkeeper/internal/seal"
 	"sessionkeeper/sender"
 )
 
@@ -15,24 +18,29 @@ type Options struct {
 	// Temporal says how to connect. Run sets its logger and metrics. The connection
 	// is made by the first call, so Temporal may be unreachable at the start.
 	Temporal client.Options
-	// Sender are the settings of the sender. Run sets its Logger.
+	// Keys are the keys that Temporal's options encrypt payloads with, nil for none.
+	Keys *seal.Keys
+	// Sender are the settings of the senders: each token has its own. Run sets their
+	// Logger, MaxConversations and MaxBytes. It must not have an ID.
 	Sender sender.Options
-	// Listen is the address of the API.
-	Listen string
+	// Quota is what each token may use, unless the token says otherwise.
+	Quota access.Quota
+	// Listener says where the API listens.
+	Listener access.Listener
 	// MetricsListen is the address of /healthz, /readyz and /metrics. They need no
 	// token.
 	MetricsListen string
 	// Tokens are the accepted bearer tokens. Without them every request is accepted,
 	// which is allowed on a loopback address only.
-	Tokens *Tokens
+	Tokens *access.Tokens
 	// AllowedOrigins are the host names that may register this server as a webhook,
 	// such as "eventgrid.azure.net"; [AnyOrigin] allows all. This is the handshake of
 	// the CloudEvents specification "HTTP Webhook", which protects the sender: events
 	// need a token all the same. Default: none.
 	AllowedOrigins []string
-	// Certificate and Key are PEM files. Without them the API uses plain HTTP.
-	Certificate, Key string
-	Limits           Limits
+	// Audit gets one JSON line per request of an accepted token. Nil: none.
+	Audit  io.Writer
+	Limits Limits
 	// DrainTimeout is how long a graceful stop may take. At most half of it is for
 	// requests in flight, the rest is for the report of absorbed messages. Default
 	// [DefaultDrainTimeout].
@@ -56,10 +64,6 @@ type Limits struct {
 	Body int64
 	// Events is the number of events in a batch. Default [DefaultEvents].
 	Events int
-	// Requests is the number of requests in flight that post events. The same number
-	// holds for requests in flight that read a conversation. Further requests are
-	// rejected at once. Default [DefaultRequests].
-	Requests int
 	// Accept is how long Temporal may take to accept a request's events, or to
 	// return a conversation's status. Default [DefaultAccept].
 	Accept time.Duration
@@ -69,11 +73,10 @@ type Limits struct {
 
 // Defaults of [Limits].
 const (
-	DefaultBody     = 1 << 20
-	DefaultEvents   = 1000
-	DefaultRequests = 64
-	DefaultAccept   = 10 * time.Second
-	DefaultRead     = 15 * time.Second
+	DefaultBody   = 1 << 20
+	DefaultEvents = 1000
+	DefaultAccept = 10 * time.Second
+	DefaultRead   = 15 * time.Second
 )
 
 func (o Options) withDefaults() Options {
@@ -81,10 +84,10 @@ func (o Options) withDefaults() Options {
 	if o.DrainTimeout <= 0 {
 		o.DrainTimeout = DefaultDrainTimeout
 	}
+	o.Quota = withDefaults(o.Quota)
 	l := &o.Limits
 	l.Body = cmp.Or(l.Body, DefaultBody)
 	l.Events = cmp.Or(l.Events, DefaultEvents)
-	l.Requests = cmp.Or(l.Requests, DefaultRequests)
 	l.Accept = cmp.Or(l.Accept, DefaultAccept)
 	l.Read = cmp.Or(l.Read, DefaultRead)
 	return o

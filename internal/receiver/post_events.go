@@ -1,7 +1,10 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -23,16 +26,37 @@ type accepted struct {
 }
 
 // postEvents validates all events of a request before it sends the first one.
-func (s *server) postEvents(w http.ResponseWriter, r *http.Request) error {
-	batch, err := s.decode(w, r)
+func (s *server) postEvents(w http.ResponseWriter, r *http.Request, c *caller) error {
+	memory := &allocation{of: c.memory}
+	defer memory.release()
+	// The body is read before the request takes a slot: a slow client must not keep
+	// the other requests of its token out.
+	batch, err := s.decode(w, r, memory)
 	if err != nil {
 		return err
 	}
+	results := make([]result, len(batch))
+	defer func() {
+		for i, e := range batch {
+			c.record.count(e, results[i].label())
+		}
+		s.metrics.count(c.record)
+	}()
+	if err := c.forbid(batch, results); err != nil {
+		return err
+	}
+	if err := c.admitEvents(time.Now(), len(batch)); err != nil {
+		return err
+	}
+	if !c.writes.take() {
+		return tooMany(fmt.Sprintf("%d requests at the same time", c.quota.Requests))
+	}
+	defer c.writes.release()
 	s.lateness.observe(batch, time.Now())
 	ctx, cancel := context.WithTimeout(r.Context(), s.limits.Accept)
 	defer cancel()
-	results := s.send(ctx, batch)
-	receipts := s.metrics.count(batch, results)
+	send(ctx, c.sender, batch, results)
+	receipts := acceptedOf(results)
 	if p := s.eventsProblem(results, receipts); p != nil {
 		return p
 	}
@@ -45,29 +69,71 @@ func (s *server) postEvents(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// result is the receipt or the error of one event.
+// forbid rejects a request with events of orgs for which the token may not speak.
+func (c *caller) forbid(batch []cloudevent.Event, results []result) error {
+	p := newProblem(http.StatusForbidden, "")
+	foreign := 0
+	for i, e := range batch {
+		if c.SpeaksFor(e.Identity.OrgID) {
+			continue
+		}
+		foreign++
+		results[i].err = errForbidden
+		p.Errors = append(p.Errors, eventError{Index: &i, Field: "orgId", Problem: errForbidden.Error()})
+	}
+	if foreign == 0 {
+		return nil
+	}
+	p.Detail = fmt.Sprintf("%d of %d events are of orgs for which this token may not speak; %s",
+		foreign, len(batch), notProcessed)
+	return p
+}
+
+var errForbidden = errors.New("this token may not speak for this org")
+
+// result is the receipt or the error of one event. It has neither if the event was not
+// sent.
 type result struct {
 	receipt sender.Receipt
 	err     error
 }
 
+// label is what metrics and the audit log show.
+func (r result) label() sender.Receipt {
+	if errors.Is(r.err, errForbidden) {
+		return forbidden
+	}
+	return cmp.Or(r.receipt, notAccepted)
+}
+
+// acceptedOf counts the receipts of the accepted events.
+func acceptedOf(results []result) map[sender.Receipt]int {
+	receipts := map[sender.Receipt]int{}
+	for _, r := range results {
+		if r.err == nil {
+			receipts[r.receipt]++
+		}
+	}
+	return receipts
+}
+
 // send sends different conversations' events in parallel. The events of one
 // conversation are sent in order, up to the first that is not accepted.
-func (s *server) send(ctx context.Context, batch []cloudevent.Event) []result {
-	results := make([]result, len(batch))
+func send(ctx context.Context, s *sender.Sender, batch []cloudevent.Event, results []result) {
 	var group errgroup.Group
 	group.SetLimit(maxParallelConversations)
 	for _, indexes := range byConversation(batch) {
 		group.Go(func() error {
-			s.sendInOrder(ctx, batch, indexes, results)
+			sendInOrder(ctx, s, batch, indexes, results)
 			return nil
 		})
 	}
 	_ = group.Wait() // the errors are in the results
-	return results
 }
 
-func (s *server) sendInOrder(ctx context.Context, batch []cloudevent.Event, indexes []int, results []result) {
+func sendInOrder(
+	ctx context.Context, s *sender.Sender, batch []cloudevent.Event, indexes []int, results []result,
+) {
 	var failed error
 	for _, i := range indexes {
 		switch {
@@ -77,7 +143,7 @@ func (s *server) sendInOrder(ctx context.Context, batch []cloudevent.Event, inde
 		case ctx.Err() != nil:
 			results[i].err = context.Cause(ctx)
 		default:
-			results[i].receipt, results[i].err = batch[i].Send(ctx, s.sender)
+			results[i].receipt, results[i].err = batch[i].Send(ctx, s)
 		}
 		failed = results[i].err
 	}

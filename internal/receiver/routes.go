@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+
+	"sessionkeeper/internal/telemetry"
 )
 
 // eventsMethods are the methods of /v1/events.
@@ -12,24 +14,20 @@ const eventsMethods = "POST, OPTIONS"
 // routes returns the handler of all routes. Only routes below /v1/ need a token, and
 // there OPTIONS needs none: it says nothing of events.
 func (s *server) routes() http.Handler {
-	// Reads have slots of their own: reads that wait for a worker must not keep
-	// events out.
-	writeSlots, readSlots := make(slots, s.limits.Requests), make(slots, s.limits.Requests)
 	mux := http.NewServeMux()
 	route := func(pattern, method string, h http.Handler) {
 		mux.Handle(method+" "+pattern, s.metrics.instrument(pattern, h))
 		mux.Handle(pattern, s.metrics.instrument(pattern, methodNotAllowed(method)))
 	}
 	mux.Handle("OPTIONS /v1/events", s.metrics.instrument("/v1/events", handler(s.optionsEvents)))
-	route("/v1/events", http.MethodPost, s.requireToken(writeSlots.limit(s.postEvents)))
-	route("/v1/conversations/{orgId}/{conversationIdentifier}", http.MethodGet,
-		s.requireToken(readSlots.limit(s.getConversation)))
+	route("/v1/events", http.MethodPost, s.authorize(s.postEvents))
+	route("/v1/conversations/{orgId}/{conversationIdentifier}", http.MethodGet, s.authorize(s.getConversation))
 	route("/openapi.yaml", http.MethodGet, handler(getOpenAPI))
 	route("/openapi.json", http.MethodGet, getOpenAPIAsJSON())
 	mux.Handle("/", s.metrics.instrument("other", handler(func(http.ResponseWriter, *http.Request) error {
 		return newProblem(http.StatusNotFound, "the API is described at /openapi.json")
 	})))
-	return onlyCleanPaths(mux)
+	return telemetry.SafeHeaders(onlyCleanPaths(mux))
 }
 
 // onlyCleanPaths answers 404 where [http.ServeMux] redirects to a cleaned path: the
@@ -55,21 +53,4 @@ func methodNotAllowed(method string) http.Handler {
 	return handler(func(http.ResponseWriter, *http.Request) error {
 		return newProblem(http.StatusMethodNotAllowed, "want "+allow).withHeader("Allow", allow)
 	})
-}
-
-// slots bounds the requests in flight: each request occupies one slot.
-type slots chan struct{}
-
-// limit rejects requests at once while no slot is free.
-func (s slots) limit(next handler) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		select {
-		case s <- struct{}{}:
-			defer func() { <-s }()
-			return next(w, r)
-		default:
-			return newProblem(http.StatusTooManyRequests, "too many requests in flight; send the request again later").
-				withRetryAfter(1)
-		}
-	}
 }

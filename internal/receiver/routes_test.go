@@ -31,7 +31,7 @@ func TestUnknownMethodsAndPaths(t *testing.T) {
 }
 
 func TestWriteAndReadSlotsAreSeparate(t *testing.T) {
-	srv := startServer(t, func(o *receiver.Options) { o.Limits.Requests = 1 })
+	srv := startServer(t, func(o *receiver.Options) { o.Quota.Requests = 1 })
 	release, arrived := make(chan struct{}), make(chan struct{}, 100)
 	srv.temporal.Fail(func(method string) error {
 		if method != "GetSystemInfo" {

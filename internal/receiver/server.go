@@ -16,14 +16,18 @@ import (
 	"go.temporal.io/sdk/client"
 	"google.golang.org/grpc"
 
+	"sessionkeeper/internal/access"
+	"sessionkeeper/internal/connection"
 	"sessionkeeper/internal/telemetry"
 	"sessionkeeper/sender"
 )
 
 // server handles the requests of the API.
 type server struct {
-	sender         *sender.Sender
-	tokens         *Tokens
+	tokens         *access.Tokens
+	failures       *authFailures
+	accounts       *accounts
+	audit          auditLog
 	allowedOrigins []string
 	limits         Limits
 	metrics        *metrics
@@ -59,21 +63,26 @@ func Run(ctx context.Context, o Options) error {
 	defer apiListener.Close()
 	defer metricsListener.Close()
 
-	o.Sender.Logger = logger
-	s := sender.New(temporal, o.Sender) //nolint:contextcheck // it lives until it is closed
+	//nolint:contextcheck // a sender lives until it is closed
+	accounts := newAccounts(func(own access.Quota) *account { return o.newAccount(temporal, own, logger) })
 	srv := &server{
-		sender: s, tokens: o.Tokens, allowedOrigins: o.AllowedOrigins, limits: o.Limits,
-		metrics: newMetrics(registry, s), lateness: newLateness(registry, logger), log: outageLog{logger: logger},
+		tokens: o.Tokens, failures: newAuthFailures(registry, logger), accounts: accounts,
+		audit: auditLog{to: o.Audit, logger: logger}, allowedOrigins: o.AllowedOrigins, limits: o.Limits,
+		metrics: newMetrics(registry, accounts), lateness: newLateness(registry, logger), log: outageLog{logger: logger},
 	}
 	api := newHTTPServer(srv.routes(), o.Limits, logger)
-	metricsServer := &http.Server{Handler: telemetry.Handler(registry, ready.check), ReadHeaderTimeout: headerTimeout}
+	metricsServer := telemetry.NewServer(telemetry.Handler(registry, ready.check))
 	defer metricsServer.Close()
 	stopped := make(chan error, 2)
 	go func() { stopped <- metricsServer.Serve(metricsListener) }()
 	go func() { stopped <- api.Serve(apiListener) }()
 	watchCtx, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
-	o.Tokens.Watch(watchCtx, logger)
+	o.Keys.Watch(watchCtx, logger)
+	o.Tokens.Register(registry)
+	o.Tokens.Watch(watchCtx, logger, func() { accounts.retain(context.WithoutCancel(ctx), o.Tokens.Named()) })
+	o.warnOfExposure(logger)
+	o.Tokens.WarnOfExposure(logger)
 	address, metricsAddress := apiListener.Addr().String(), metricsListener.Addr().String()
 	logger.Info("Serving", "listen", address, "metrics", metricsAddress,
 		"temporal", o.Temporal.HostPort, "namespace", o.Temporal.Namespace)
@@ -87,7 +96,24 @@ func Run(ctx context.Context, o Options) error {
 		err = fmt.Errorf("serve: %w", err)
 	}
 	ready.stopping.Store(true)
-	return errors.Join(err, drain(context.WithoutCancel(ctx), o.DrainTimeout, api, s, logger))
+	return errors.Join(err, drain(context.WithoutCancel(ctx), o.DrainTimeout, api, accounts, logger))
+}
+
+// warnOfExposure warns of what other users or machines could read or change.
+func (o Options) warnOfExposure(logger *slog.Logger) {
+	if connection.IsReadable(o.Temporal) {
+		logger.Warn("Temporal is on another machine and the connection has no TLS: payloads can be read on the way",
+			"temporal", o.Temporal.HostPort)
+	}
+}
+
+// newAccount returns the account of a token with this quota.
+func (o Options) newAccount(temporal client.Client, own access.Quota, logger *slog.Logger) *account {
+	quota := own.OrElse(o.Quota)
+	settings := o.Sender
+	settings.Logger, settings.DataConverter = logger, o.Temporal.DataConverter
+	settings.MaxConversations, settings.MaxBytes = quota.Conversations, quota.ConversationBytes
+	return &account{usage: newUsage(quota, o.Limits), sender: sender.New(temporal, settings), own: own}
 }
 
 const (
@@ -110,29 +136,15 @@ func newHTTPServer(handler http.Handler, l Limits, logger *slog.Logger) *http.Se
 }
 
 func (o Options) listen(ctx context.Context, logger *slog.Logger) (api, metrics net.Listener, err error) {
-	config, err := tlsConfig(o.Certificate, o.Key, logger)
-	if err != nil {
-		return nil, nil, err
-	}
-	var listening net.ListenConfig
-	if api, err = listening.Listen(ctx, "tcp", o.Listen); err != nil {
+	if api, err = o.Listener.Listen(ctx, o.Tokens != nil, logger); err != nil {
 		return nil, nil, fmt.Errorf("listen for events: %w", err)
 	}
-	if o.Tokens == nil && !isLoopback(api.Addr()) {
-		_ = api.Close()
-		return nil, nil, fmt.Errorf("listen for events on %s: without tokens want a loopback address, "+
-			"such as 127.0.0.1:8080", o.Listen)
-	}
+	var listening net.ListenConfig
 	if metrics, err = listening.Listen(ctx, "tcp", o.MetricsListen); err != nil {
 		_ = api.Close()
 		return nil, nil, fmt.Errorf("listen for health and metrics: %w", err)
 	}
-	return withTLS(api, config), metrics, nil
-}
-
-func isLoopback(address net.Addr) bool {
-	tcp, ok := address.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
+	return api, metrics, nil
 }
 
 // UndrainedError is the error of a stop that did not finish in time.
@@ -160,7 +172,9 @@ func (e *UndrainedError) Error() string {
 func (e *UndrainedError) Unwrap() error { return e.Cause }
 
 // drain finishes the requests in flight and reports the absorbed messages.
-func drain(ctx context.Context, limit time.Duration, api *http.Server, s *sender.Sender, logger *slog.Logger) error {
+func drain(
+	ctx context.Context, limit time.Duration, api *http.Server, accounts *accounts, logger *slog.Logger,
+) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	logger.Info("Stopping: finishing requests in flight, then reporting absorbed messages", "atMost", limit.String())
@@ -168,11 +182,11 @@ func drain(ctx context.Context, limit time.Duration, api *http.Server, s *sender
 	defer stop()
 	undrained := UndrainedError{Cut: api.Shutdown(requests) != nil}
 	_ = api.Close()
-	undrained.Cause = s.Close(ctx)
+	undrained.Cause = accounts.close(ctx)
 	if undrained.Cut || undrained.Cause != nil {
 		return &undrained
 	}
-	stats := s.Stats()
+	stats := accounts.stats()
 	logger.Info("Stopped, everything was reported", "absorbed", stats.Absorbed, "reports", stats.Reports)
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/access"
 	"sessionkeeper/internal/receiver"
 	"sessionkeeper/sender"
 )
@@ -30,19 +31,19 @@ func TestInvalidListeners(t *testing.T) {
 	address := strings.TrimPrefix(running.url, "http://")
 	for want, change := range map[string]func(*receiver.Options){
 		"listen for events: listen tcp " + address: func(o *receiver.Options) {
-			o.Listen = address
+			o.Listener.Address = address
 		},
 		"listen for health and metrics: listen tcp " + address: func(o *receiver.Options) {
 			o.MetricsListen = address
 		},
 		"want both a TLS certificate and its key": func(o *receiver.Options) {
-			o.Key = "key.pem"
+			o.Listener.Key = "key.pem"
 		},
 		"load the TLS certificate: open none": func(o *receiver.Options) {
-			o.Certificate, o.Key = "none", "none"
+			o.Listener.Certificate, o.Listener.Key = "none", "none"
 		},
 	} {
-		o := receiver.Options{Listen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", Logger: zap.NewNop()}
+		o := receiver.Options{Listener: access.Listener{Address: "127.0.0.1:0"}, MetricsListen: "127.0.0.1:0", Logger: zap.NewNop()}
 		change(&o)
 		require.ErrorContains(t, receiver.Run(t.Context(), o), want)
 	}
@@ -58,7 +59,7 @@ func TestNoTokensOnLoopbackOnly(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, response.StatusCode)
 
 	for _, address := range []string{":0", "0.0.0.0:0", "[::]:0"} {
-		o := receiver.Options{Listen: address, MetricsListen: "127.0.0.1:0", Logger: zap.NewNop()}
+		o := receiver.Options{Listener: access.Listener{Address: address}, MetricsListen: "127.0.0.1:0", Logger: zap.NewNop()}
 		require.ErrorContains(t, receiver.Run(t.Context(), o), "without tokens want a loopback address")
 	}
 }

@@ -1,4 +1,4 @@
-package receiver
+package access
 
 import (
 	"crypto/tls"

@@ -1,6 +1,7 @@
-package receiver_test
+package access
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -20,8 +21,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"sessionkeeper/internal/receiver"
 )
 
 // writeCertificate writes a new certificate and its key into a folder.
@@ -45,34 +44,38 @@ func writeCertificate(t *testing.T, dir string) (certificate []byte) {
 	return certificate
 }
 
-func TestServerUsesTLS(t *testing.T) {
+func TestListenerServesTLS(t *testing.T) {
 	dir := t.TempDir()
 	certificate := writeCertificate(t, dir)
-	srv := startServer(t, func(o *receiver.Options) {
-		o.Certificate, o.Key = filepath.Join(dir, "cert"), filepath.Join(dir, "key")
-	})
+	listener, err := Listener{
+		Address: "127.0.0.1:0", Certificate: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key"),
+	}.Listen(t.Context(), true, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	server := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Minute}
+	defer server.Close()
+	go func() { _ = server.Serve(listener) }()
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(certificate))
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
-	request := srv.newRequest(t, structuredType, strings.NewReader(message("c1")))
-	request.URL.Scheme = "https"
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+listener.Addr().String(), http.NoBody)
+	require.NoError(t, err)
 	response, err := transport.RoundTrip(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
-	require.Equal(t, http.StatusAccepted, response.StatusCode)
+	require.Equal(t, http.StatusNotFound, response.StatusCode)
 }
 
 func TestCertificateIsReplacedWithoutInterruption(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir, log := t.TempDir(), &logBuffer{}
+		dir, log := t.TempDir(), &bytes.Buffer{}
 		original := writeCertificate(t, dir)
 		logger := slog.New(slog.NewTextHandler(log, nil))
-		get, err := receiver.GetCertificate(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), logger)
-		require.NoError(t, err)
+		c := &certificate{file: filepath.Join(dir, "cert"), keyFile: filepath.Join(dir, "key"), logger: logger}
+		require.NoError(t, c.load())
 		requireCertificate := func(want []byte) {
 			t.Helper()
-			got, err := get(nil)
+			got, err := c.get(nil)
 			require.NoError(t, err)
 			block := &pem.Block{Type: "CERTIFICATE", Bytes: got.Certificate[0]}
 			require.Equal(t, string(want), string(pem.EncodeToMemory(block)))
@@ -85,6 +88,6 @@ func TestCertificateIsReplacedWithoutInterruption(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "key"), nil, 0o600))
 		time.Sleep(time.Minute)
 		requireCertificate(renewed)
-		require.Equal(t, 1, log.count("The TLS certificate was not replaced"))
+		require.Equal(t, 1, strings.Count(log.String(), "The TLS certificate was not replaced"))
 	})
 }
