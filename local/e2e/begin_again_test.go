@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/local/stack"
 	"sessionkeeper/sandbox/simulator"
 	"sessionkeeper/sender"
 )
@@ -55,13 +57,14 @@ func TestGaveUpIsBegunAgain(t *testing.T) {
 	fault := k.answers(0, simulator.Answer{ErrorReason: "END_USER_NOT_FOUND"})
 	wrong := *k
 	wrong.id.AuthorizationContext = "Wrong_Context"
-	wrong.start(conversation.Policy{BlockedFor: new(conversation.Duration(time.Second)), EndAfter: new(conversation.Duration(time.Hour))})
-	k.start(conversation.Policy{}) // corrects the identity in the same run
+	wrong.start(conversation.Policy{BlockedFor: new(conversation.Duration(5 * time.Second)), EndAfter: new(conversation.Duration(time.Hour))})
 	k.hangUp()
+	k.untilPhase(conversation.Blocked)
+	k.start(conversation.Policy{}) // corrects the identity in the same run
 	require.Error(t, k.result(nil))
 	text := succeed(t, k.s.TemporalAddress, "starter", "status", k.id.WorkflowID())
 	require.Contains(t, text, "Failed before the session had ended; begin it again: starter retry "+k.id.WorkflowID())
-	require.Contains(t, text, "failed with    END_USER_NOT_FOUND: End was blocked for 1s: ")
+	require.Contains(t, text, "failed with    END_USER_NOT_FOUND: End was blocked for 5s: ")
 	require.True(t, k.s.Sandbox.RemoveFault(fault))
 
 	text = succeed(t, k.s.TemporalAddress, "starter", "retry", k.id.WorkflowID())
@@ -92,4 +95,29 @@ func TestStatusOfAStartThatCannotBeRead(t *testing.T) {
 	require.Contains(t, described.Failure.Message, "start conversation: ")
 	text := fail(t, k.s.TemporalAddress, "starter", "retry", k.id.WorkflowID())
 	require.Contains(t, text, "the workflow failed with INVALID_REQUEST and has no status; send a start")
+}
+
+// A close that arrived after the last workflow task of a run, which was then terminated,
+// is not lost when the conversation is begun again.
+func TestUnprocessedCloseIsBegunAgain(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{NoWorker: true})
+	_, stop, err := s.StartWorker(t.Context(), 0)
+	require.NoError(t, err)
+	k := newTalk(t, s)
+	k.start(conversation.Policy{})
+	k.untilPhase(conversation.Active)
+	stop()
+	k.hangUp()
+	require.NoError(t, s.Temporal.TerminateWorkflow(t.Context(), k.id.WorkflowID(), "", "a test"))
+	_, stop, err = s.StartWorker(t.Context(), 0)
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	receipt, err := retry(t.Context(), func(ctx context.Context) (sender.Receipt, error) { return k.BeginAgain(ctx, k.id) })
+	require.NoError(t, err)
+	require.Equal(t, sender.Sent, receipt)
+	outcome := k.ended()
+	require.Equal(t, conversation.Closed, outcome.Why)
+	require.Equal(t, "EndUser", outcome.EndedBy)
+	require.Equal(t, "End", k.operations())
 }

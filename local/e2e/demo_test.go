@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +36,7 @@ const workflowMetadata = "__temporal_workflow_metadata"
 func TestDemo(t *testing.T) {
 	t.Run("embedded server", testDemoOnEmbeddedServer)
 	t.Run("program", testDemoProgram)
+	t.Run("encrypted", testEncryptedDemo)
 }
 
 // The demo plays on a new database and, without -short, again on the same file. Nothing
@@ -59,6 +62,7 @@ func testDemoOnEmbeddedServer(t *testing.T) {
 		}
 		requireNoSecrets(t, s, kept)
 		s.Stop()
+		require.NotEmpty(t, kept.endUserIn(filesOf(t, file)), "without encryption, the database has it")
 	}
 	for kind, n := range kept.kinds() {
 		t.Logf("%d of kind %s", n, kind)
@@ -70,6 +74,59 @@ func testDemoOnEmbeddedServer(t *testing.T) {
 	for _, line := range lines {
 		require.Empty(t, kept.leaks(line), line)
 	}
+}
+
+// With keys, the demo plays as it does without. Then no end user and no key is readable in
+// the files of the database, in the logs or in the metrics.
+func testEncryptedDemo(t *testing.T) {
+	t.Parallel()
+	path, keys := keysIn(t)
+	kept := &secrets{endUsers: exampleEndUsers(t)}
+	file := filepath.Join(t.TempDir(), "temporal.db")
+	var logs buffer
+	s := ownStack(t, stack.Options{DBFile: file, Keys: keys, Logger: logger(&logs), Wrap: kept.recordCredentials})
+	var table bytes.Buffer
+	target := demo.Target{Temporal: s.Temporal, TaskQueue: s.Config.TaskQueue, Sandbox: s.Sandbox}
+	require.NoError(t, demo.Play(t.Context(), target, &table))
+	metrics := get(t, s.MetricsURL)
+	s.Stop()
+	database := filesOf(t, file)
+	require.Contains(t, database, simulator.DemoOrgID, "the ids of workflows are not encrypted")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	key := regexp.MustCompile(`"value": *"([^"]+)"`).FindSubmatch(text)
+	require.NotNil(t, key)
+	for where, text := range map[string]string{"database": database, "logs": logs.String(), "metrics": metrics, "table": table.String()} {
+		require.Empty(t, kept.leaks(text), where)
+		require.NotContains(t, text, string(key[1]), where)
+		require.NotContains(t, text, simulator.DemoChannelAddress, where)
+	}
+}
+
+// filesOf returns the bytes of a database's files.
+func filesOf(t *testing.T, file string) string {
+	t.Helper()
+	names, err := filepath.Glob(file + "*")
+	require.NoError(t, err)
+	var all strings.Builder
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		all.Write(text)
+	}
+	return all.String()
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return string(text)
 }
 
 // The demo runs as a program of its own, on a server that has no search attributes
@@ -151,15 +208,9 @@ func requireNoSecrets(t *testing.T, s *stack.Stack, kept *secrets) {
 	}
 	require.Positive(t, inputs, "no end user is in the inputs: nothing was searched for")
 
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.MetricsURL, http.NoBody)
-	require.NoError(t, err)
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	metrics, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	require.Contains(t, string(metrics), "sessionkeeper_calls")
-	for line := range strings.Lines(string(metrics)) {
+	metrics := get(t, s.MetricsURL)
+	require.Contains(t, metrics, "sessionkeeper_calls")
+	for line := range strings.Lines(metrics) {
 		require.Empty(t, kept.leaks(line), line)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"sessionkeeper/conversation"
 	"sessionkeeper/internal/inprocess"
+	"sessionkeeper/internal/seal"
 	"sessionkeeper/internal/service"
 	"sessionkeeper/local/embedded"
 	"sessionkeeper/sandbox/simulator"
@@ -46,6 +47,8 @@ type Options struct {
 	Behaviour func(*simulator.Config)
 	// DynamicConfig is the Temporal server's.
 	DynamicConfig map[string]any
+	// Keys, where set, encrypt the payloads of the client and the worker.
+	Keys *seal.Keys
 	// NoWorker leaves the worker out.
 	NoWorker bool
 }
@@ -61,6 +64,7 @@ type Stack struct {
 	// Config is the worker's configuration.
 	Config service.Config
 
+	keys         *seal.Keys
 	logger       *zap.Logger
 	serverLogger *slog.Logger
 	stops        []func()
@@ -71,7 +75,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	s := &Stack{logger: o.Logger, serverLogger: o.ServerLogger}
+	s := &Stack{keys: o.Keys, logger: o.Logger, serverLogger: o.ServerLogger}
 	for _, step := range []func(context.Context, Options) error{s.startSandbox, s.startTemporal, s.startWorker} {
 		if err := step(ctx, o); err != nil {
 			s.Stop()
@@ -128,7 +132,9 @@ func (s *Stack) connection() client.Options {
 	if logger == nil {
 		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	}
-	return client.Options{HostPort: s.TemporalAddress, Namespace: Namespace, Logger: log.NewStructuredLogger(logger)}
+	options := client.Options{HostPort: s.TemporalAddress, Namespace: Namespace, Logger: log.NewStructuredLogger(logger)}
+	seal.Apply(&options, s.keys)
+	return options
 }
 
 func (s *Stack) startWorker(ctx context.Context, o Options) error {
@@ -148,7 +154,7 @@ func (s *Stack) startWorker(ctx context.Context, o Options) error {
 // the worker takes work, with the address of its health and metrics.
 func (s *Stack) StartWorker(ctx context.Context, metricsPort int) (address string, stop func(), err error) {
 	address, stopWorker, err := inprocess.StartWorker(ctx, metricsPort, service.Options{
-		Config: s.Config, Temporal: s.connection(), Logger: s.logger, Version: "local",
+		Config: s.Config, Temporal: s.connection(), Keys: s.keys, Logger: s.logger, Version: "local",
 	})
 	if err != nil {
 		return "", nil, err
