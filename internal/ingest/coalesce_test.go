@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
@@ -86,9 +87,7 @@ func TestHeldMessageIsSentWhileTheLogGoesOn(t *testing.T) {
 	go func() { done <- h.run(t.Context(), log, ingest.Options{Coalesce: true}) }()
 	_, err := io.WriteString(write, message("c", 1)+"\n"+message("c", 2)+"\n")
 	require.NoError(t, err)
-	for called := h.server.NextCall(); len(h.sent("c")) == 0; called = h.server.NextCall() {
-		<-called
-	}
+	require.Eventually(t, func() bool { return len(h.sent("c")) > 0 }, 30*time.Second, time.Millisecond)
 	require.Equal(t, []string{"message 02"}, h.sent("c"))
 	require.NoError(t, write.Close())
 	require.NoError(t, <-done)
