@@ -371,8 +371,12 @@ func TestStartDoesNotChangeWhoASessionIsAbout(t *testing.T) {
 			start.Provisional = true
 			return newState(start, at(0))
 		}, other(s1, 60), true},
-		"a newer session":              {func() *State { return active(s1) }, other(s2, 60), true},
-		"a newer session, has a start": {func() *State { s := active(s1); s.applyStart(started(s2, 30), at(30)); return s }, other(s2, 60), false},
+		"a newer session": {func() *State { return active(s1) }, other(s2, 60), true},
+		"a newer session, has a start": {func() *State {
+			s := active(s1)
+			s.applyStart(started(s2, 30), at(30))
+			return s
+		}, other(s2, 60), false},
 		"a newer session that began with a message": {func() *State {
 			s := active(s1)
 			messaged(s2, 30).apply(s, at(30))

@@ -18,7 +18,7 @@ import (
 	"sessionkeeper/internal/strictyaml"
 )
 
-// AllOrgs stands for every org in [Token].Orgs.
+// AllOrgs means every org in [Token].Orgs.
 const AllOrgs = "all"
 
 // Token is what an operator says of a bearer token. The token itself is not stored.

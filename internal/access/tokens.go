@@ -3,12 +3,9 @@ package access
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -18,13 +15,9 @@ import (
 	"sessionkeeper/internal/secretfile"
 )
 
-const (
-	// maxTokenFile bounds what is read from a file that was given by mistake.
-	maxTokenFile = 1 << 20
-	// pollInterval is how often files that may be replaced are read again: a file
-	// that is mounted into a container changes without a signal.
-	pollInterval = 5 * time.Second
-)
+// pollInterval is how often files that may be replaced are read again: a file
+// that is mounted into a container changes without a signal.
+const pollInterval = 5 * time.Second
 
 // Tokens are the accepted bearer tokens.
 type Tokens struct {
@@ -46,9 +39,9 @@ type Tokens struct {
 // ReadTokens reads a file of the form that [ParseTokens] describes. [Tokens.Watch]
 // reads the file again every five seconds.
 func ReadTokens(path string) (*Tokens, error) {
-	text, err := readTokenFile(path)
+	text, err := secretfile.Read(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read tokens: %w", err)
 	}
 	t, err := ParseTokens(string(text))
 	if err != nil {
@@ -56,22 +49,6 @@ func ReadTokens(path string) (*Tokens, error) {
 	}
 	t.path, t.Interval, t.applied = path, pollInterval, contentOf(text, nil)
 	return t, nil
-}
-
-func readTokenFile(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return nil, fmt.Errorf("read tokens: %w", err)
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxTokenFile+1))
-	if err == nil && len(text) > maxTokenFile {
-		err = errors.New("larger than 1 MiB: is this the right file?")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read tokens from %s: %w", path, err)
-	}
-	return text, nil
 }
 
 // contentOf tells what was read from what was read before.
@@ -104,7 +81,7 @@ func (t *Tokens) Watch(ctx context.Context, logger *slog.Logger, changed func())
 
 // reload reads the file and reports whether other tokens count now.
 func (t *Tokens) reload(logger *slog.Logger) bool {
-	text, err := readTokenFile(t.path)
+	text, err := secretfile.Read(t.path)
 	content := contentOf(text, err)
 	if content == t.applied || content != t.seen {
 		t.seen = content

@@ -55,7 +55,10 @@ func TestAuditLogHasOneLinePerRequest(t *testing.T) {
 		},
 		{"token": "a", "request": "events", "status": 400.0, "refused": "the event is invalid; no event of the request was processed"},
 		{"token": "a", "request": "conversation", "status": 404.0, "conversation": orgA + ":c9", "refused": "the conversation is not known"},
-		{"token": "a", "request": "conversation", "status": 403.0, "conversation": orgB + ":c9", "refused": "this token may not speak for this org"},
+		{
+			"token": "a", "request": "conversation", "status": 403.0, "conversation": orgB + ":c9",
+			"refused": "this token may not speak for this org",
+		},
 	}, lines)
 	for _, secret := range []string{phone[1:], tokenA, tokenAll, "unknown-token"} {
 		require.NotContains(t, log.String(), secret)

@@ -22,7 +22,7 @@ type caller struct {
 	record record
 }
 
-// anonymous stands for the token of a server without tokens.
+// anonymous is the token on a server without tokens.
 var anonymous = &access.Token{Name: "none", Orgs: []string{access.AllOrgs}}
 
 // authorize rejects requests without an accepted token, and those of a token that

@@ -63,7 +63,7 @@ func Run(ctx context.Context, o Options) error {
 	defer apiListener.Close()
 	defer metricsListener.Close()
 
-	//nolint:contextcheck // a sender lives until it is closed
+	//nolint:contextcheck // a sender is used until it is closed
 	accounts := newAccounts(func(own access.Quota) *account { return o.newAccount(temporal, own, logger) })
 	srv := &server{
 		tokens: o.Tokens, failures: newAuthFailures(registry, logger), accounts: accounts,

@@ -6,9 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,8 +27,6 @@ const (
 	pollInterval = 5 * time.Second
 	// maxMissing is how many ids of missing keys are remembered, to log each once a minute.
 	maxMissing = 100
-	// maxFile bounds what is read from a file that was given by mistake.
-	maxFile = 1 << 20
 )
 
 // Keys are the keys that seal and open payloads: a keyset of Tink with AEAD keys, in
@@ -131,14 +127,17 @@ func (k *Keys) Watch(ctx context.Context, logger *slog.Logger) {
 
 // reload reads the file and reports whether it has changed.
 func (k *Keys) reload() (changed bool, err error) {
-	text, err := readFile(k.path)
+	text, err := secretfile.Read(k.path)
 	loaded := sha256.Sum256(fmt.Append(text, err))
 	k.mu.Lock()
 	changed = loaded != k.loaded
 	k.loaded = loaded
 	k.mu.Unlock()
-	if !changed || err != nil {
-		return changed, err
+	if err != nil {
+		return changed, fmt.Errorf("read the keys: %w", err)
+	}
+	if !changed {
+		return false, nil
 	}
 	r, err := parse(text)
 	if err != nil {
@@ -146,22 +145,6 @@ func (k *Keys) reload() (changed bool, err error) {
 	}
 	k.ring.Store(r)
 	return true, nil
-}
-
-func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return nil, fmt.Errorf("read the keys: %w", err)
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = errors.New("larger than 1 MiB: is this the right file?")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the keys from %s: %w", path, err)
-	}
-	return bytes.TrimSpace(text), nil
 }
 
 // missed logs that a key is missing, once a minute for each key.

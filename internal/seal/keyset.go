@@ -11,6 +11,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
+
+	"sessionkeeper/internal/secretfile"
 )
 
 // KeyInfo is what is shown of a key.
@@ -123,9 +125,9 @@ func replace(path string, text []byte) error {
 }
 
 func readHandle(path string) (*keyset.Handle, error) {
-	text, err := readFile(path)
+	text, err := secretfile.Read(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the keys: %w", err)
 	}
 	if _, err := parse(text); err != nil {
 		return nil, fmt.Errorf("keys in %s: %w", path, err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/secretfile"
 	"sessionkeeper/internal/strictyaml"
 )
 
@@ -91,7 +92,7 @@ type ClientCredentials struct {
 // LoadConfig reads and checks a configuration file of at most 1 MiB. The error lists
 // every problem with its line.
 func LoadConfig(path string) (Config, error) {
-	text, err := readFile(path)
+	text, err := secretfile.Read(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration: %w", err)
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"sessionkeeper/internal/secretfile"
 )
 
 func pemOf(t *testing.T, key any) string {
@@ -71,7 +73,7 @@ func TestConfigErrors(t *testing.T) {
 	files := strings.NewReplacer(
 		"ECKEY", write(t, "ec.pem", pemOf(t, ec)), "EMPTY", write(t, "empty.pem", " \n"),
 		"NOKEY", write(t, "no.pem", "hello"), "KEY", write(t, "key.pem", rsaKey(t)), "HUGE",
-		write(t, "huge.pem", strings.Repeat("x", maxFile+1)),
+		write(t, "huge.pem", strings.Repeat("x", secretfile.MaxSize+1)),
 	)
 	t.Setenv("BLANK", " ")
 	for name, test := range map[string]struct{ text, want string }{
@@ -306,7 +308,7 @@ func TestLoadConfigErrorHasTheFileName(t *testing.T) {
 	_, err = LoadConfig(path)
 	require.EqualError(t, err, "configuration "+path+":\n  line 1: orgs: want at least one org")
 
-	path = write(t, "worker.yaml", strings.Repeat("# a long comment\n", maxFile/16)+"#")
+	path = write(t, "worker.yaml", strings.Repeat("# a long comment\n", secretfile.MaxSize/16)+"#")
 	_, err = LoadConfig(path)
 	require.EqualError(t, err, "read configuration: file "+path+" is larger than 1 MiB: is it the right one?")
 }

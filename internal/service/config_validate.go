@@ -144,7 +144,7 @@ func (v validator) url(p path, value string, plainHTTP bool, salesforce []string
 
 func isLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
 
-// matchesHost reports whether a host is one of the patterns. "*." stands for one label
+// matchesHost reports whether a host is one of the patterns. "*." matches one label
 // or more.
 func matchesHost(host string, patterns []string) bool {
 	host = strings.ToLower(host)

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"sessionkeeper/internal/secretfile"
 )
 
 // Secret says where a secret is. The secret itself is never in the configuration
@@ -60,7 +61,7 @@ func readVariable(name string) (string, error) {
 }
 
 func readSecretFile(path string) (string, error) {
-	text, err := readFile(path)
+	text, err := secretfile.Read(path)
 	if err != nil {
 		return "", err
 	}
@@ -86,23 +87,4 @@ func trim(text string) string {
 		}
 	}
 	return text
-}
-
-// maxFile limits how much is read if the path names a wrong, huge file.
-const maxFile = 1 << 20
-
-func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator chooses the file
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > maxFile {
-		return nil, fmt.Errorf("file %s is larger than 1 MiB: is it the right one?", path)
-	}
-	return text, nil
 }
