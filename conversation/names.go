@@ -33,6 +33,10 @@ const (
 	// UpdateClose carries a [Close], like SignalClose. The update completes when
 	// the session has ended, and answers with the [Outcome].
 	UpdateClose = "close"
+	// ErrorNextRun is the type of UpdateClose's error when the close is of a session that
+	// began while the workflow was ending the one before it. The next run of the
+	// workflow ends that session. Send the update again to wait for its outcome.
+	ErrorNextRun = "NEXT_RUN"
 	// QueryStatus answers with a [Status].
 	QueryStatus = "status"
 )

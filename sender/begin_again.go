@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"time"
 
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/converter"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/seal"
 )
 
 var errStillRuns = errors.New("the conversation has not stopped early")
@@ -79,7 +81,7 @@ func (s *Sender) lastStart(ctx context.Context, workflowID, runID string) (i ide
 			return i, fmt.Errorf("read the history: %w", err)
 		}
 		if err := i.read(event); err != nil {
-			return i, fmt.Errorf("read the input: %w", err)
+			return i, fmt.Errorf("read the history: %w", err)
 		}
 	}
 	return i, nil
@@ -103,29 +105,53 @@ func (i *identification) read(event *historypb.HistoryEvent) error {
 		return i.readInput(event.GetWorkflowExecutionStartedEventAttributes(), recorded)
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
 		var of conversation.Identity
-		input := event.GetActivityTaskScheduledEventAttributes().GetInput()
-		if i.converter.FromPayloads(input, &of) == nil && of.WorkflowID() == i.start.WorkflowID() {
+		err := i.decode(event.GetActivityTaskScheduledEventAttributes().GetInput(), &of)
+		if err == nil && of.WorkflowID() == i.start.WorkflowID() {
 			i.start.Identity = of
 		}
 		i.callFailed = false
+		return keyMissing(err)
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED, enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
 		i.callFailed = true
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
-		i.readSignal(event.GetWorkflowExecutionSignaledEventAttributes(), recorded)
+		return i.readSignal(event.GetWorkflowExecutionSignaledEventAttributes(), recorded)
 	default:
 	}
 	return nil
 }
 
-func (i *identification) readSignal(signal *historypb.WorkflowExecutionSignaledEventAttributes, recorded time.Time) {
+// decode decodes the first payload.
+func (i *identification) decode(payloads *commonpb.Payloads, into any) error {
+	if len(payloads.GetPayloads()) == 0 {
+		return errNoPayload
+	}
+	return seal.Read(i.converter, payloads.GetPayloads()[0], into)
+}
+
+var errNoPayload = errors.New("there is no payload")
+
+// keyMissing returns the error if it says that a key is missing. What cannot be read for
+// another reason the workflow has ignored too.
+func keyMissing(err error) error {
+	if errors.Is(err, seal.ErrKeyMissing) {
+		return err
+	}
+	return nil
+}
+
+func (i *identification) readSignal(
+	signal *historypb.WorkflowExecutionSignaledEventAttributes, recorded time.Time,
+) error {
+	if signal.GetSignalName() != conversation.SignalStart {
+		return nil
+	}
 	var newer conversation.Start
-	if signal.GetSignalName() != conversation.SignalStart ||
-		i.converter.FromPayloads(signal.GetInput(), &newer) != nil || newer.Validate() != nil {
-		return // the workflow has ignored it too
+	if err := i.decode(signal.GetInput(), &newer); err != nil || newer.Validate() != nil {
+		return keyMissing(err)
 	}
 	at := conversation.EventTime(newer.At, recorded)
 	if at.Before(i.at) {
-		return
+		return nil
 	}
 	known := i.start.SessionID
 	isNewer := newer.SessionID != "" && known != "" && !conversation.SameSession(newer.SessionID, known)
@@ -133,6 +159,7 @@ func (i *identification) readSignal(signal *historypb.WorkflowExecutionSignaledE
 		i.start.Identity = newer.Identity
 	}
 	i.start.Provisional, i.at, i.hasStart = false, at, true
+	return nil
 }
 
 // readInput reads the start with which a run began.
@@ -142,12 +169,12 @@ func (i *identification) readInput(
 	input := started.GetInput().GetPayloads()
 	if started.GetContinuedExecutionRunId() != "" && len(input) > 1 {
 		var carried carriedIdentity
-		err := i.converter.FromPayload(input[1], &carried)
+		err := seal.Read(i.converter, input[1], &carried)
 		i.start.Identity, i.start.Provisional = carried.Identity, carried.IdentifiedAt.IsZero()
 		i.at, i.hasStart = carried.IdentifiedAt, carried.HasStart
 		return err
 	}
-	err := i.converter.FromPayloads(started.GetInput(), &i.start)
+	err := i.decode(started.GetInput(), &i.start)
 	if err == nil && !i.start.Provisional {
 		i.at, i.hasStart = conversation.EventTime(i.start.At, recorded), true
 	}

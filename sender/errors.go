@@ -7,6 +7,8 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 	"google.golang.org/grpc/codes"
+
+	"sessionkeeper/internal/seal"
 )
 
 // ErrClosed is the error of an event that is sent by a closed sender.
@@ -49,11 +51,12 @@ func (e *UndrainedError) Error() string {
 func (e *UndrainedError) Unwrap() error { return e.Cause }
 
 // IsRetryable reports whether an error of a [Sender] may succeed if the event is
-// sent again later: Temporal is unavailable, too slow or overloaded. "Namespace not
+// sent again later: Temporal is unavailable, too slow or overloaded, or this process does
+// not have the key yet with which the last run's outcome is sealed. "Namespace not
 // found" is retryable too: a Temporal server answers that also while it cannot reach its
 // database (go.temporal.io/server v1.32.1, common/namespace/nsregistry/registry.go).
 func IsRetryable(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, seal.ErrKeyMissing) {
 		return true
 	}
 	if _, missing := errors.AsType[*serviceerror.NamespaceNotFound](err); missing {

@@ -9,9 +9,11 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/seal"
 )
 
 // lastRun is how a conversation's last run ended. It is empty when Temporal no
@@ -176,16 +178,20 @@ func (s *Sender) lastRun(ctx context.Context, workflowID, runID string) (lastRun
 }
 
 // outcomeOf reads the outcome of a run that was completed or cancelled, nil if the
-// session had not ended.
+// session had not ended. The error is a [seal.ErrKeyMissing] until its key is there.
 func (s *Sender) outcomeOf(ctx context.Context, workflowID, runID string) (*conversation.Outcome, error) {
-	var outcome conversation.Outcome
-	err := s.temporal.GetWorkflow(ctx, workflowID, runID).Get(ctx, &outcome)
+	var raw converter.RawValue
+	err := s.temporal.GetWorkflow(ctx, workflowID, runID).Get(ctx, &raw)
 	canceled, isCanceled := errors.AsType[*temporal.CanceledError](err)
 	switch {
 	case isCanceled && canceled.HasDetails():
-		err = canceled.Details(&outcome)
+		err = canceled.Details(&raw)
 	case isCanceled:
 		return nil, nil
+	}
+	var outcome conversation.Outcome
+	if err == nil {
+		err = seal.Read(s.options.DataConverter, raw.Payload(), &outcome)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the last run's outcome: %w", err)

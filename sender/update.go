@@ -2,14 +2,18 @@ package sender
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/seal"
 )
 
 // CloseAndWait closes like [Sender.CloseConversation] and waits for the outcome as
@@ -34,12 +38,25 @@ func (s *Sender) CloseAndWait(
 	if keyOnly(id) {
 		update = s.updateKnown
 	}
-	outcome, err := update(ctx, e, uuid.NewString())
+	updateID := uuid.NewString()
+	outcome, err := update(ctx, e, updateID)
+	for again := 0; isOfNextRun(err) && again < maxNextRuns; again++ {
+		outcome, err = update(ctx, e, updateID)
+	}
 	if err != nil {
 		return conversation.Outcome{}, fmt.Errorf("close %s: %w", e.start.WorkflowID(), err)
 	}
 	s.table.forget(e.start.Identity, end)
 	return outcome, nil
+}
+
+// maxNextRuns limits how often a close is sent again because its session is that of the
+// next run.
+const maxNextRuns = 10
+
+func isOfNextRun(err error) bool {
+	failed, ok := errors.AsType[*temporal.ApplicationError](err)
+	return ok && failed.Type() == conversation.ErrorNextRun
 }
 
 // updateOrStart updates the workflow that runs, or starts one, unless the outcome
@@ -79,7 +96,7 @@ func (s *Sender) updateTwice(
 // run.
 func (s *Sender) updateKnown(ctx context.Context, e event, updateID string) (conversation.Outcome, error) {
 	handle, err := s.temporal.UpdateWorkflow(ctx, closeUpdate(e, updateID))
-	outcome, err := updateOutcome(ctx, handle, err)
+	outcome, err := s.updateOutcome(ctx, handle, err)
 	if !notFound(err) {
 		return outcome, err
 	}
@@ -102,14 +119,18 @@ func (s *Sender) updateWithStart(
 			s.startOptions(e.start, reuse), conversation.WorkflowType, e.start),
 		UpdateOptions: closeUpdate(e, updateID),
 	})
-	return updateOutcome(ctx, handle, err)
+	return s.updateOutcome(ctx, handle, err)
 }
 
-func updateOutcome(
+func (s *Sender) updateOutcome(
 	ctx context.Context, handle client.WorkflowUpdateHandle, err error,
 ) (outcome conversation.Outcome, _ error) {
+	var raw converter.RawValue
 	if err == nil {
-		err = handle.Get(ctx, &outcome)
+		err = handle.Get(ctx, &raw)
+	}
+	if err == nil {
+		err = seal.Read(s.options.DataConverter, raw.Payload(), &outcome)
 	}
 	return outcome, err
 }
@@ -137,9 +158,13 @@ func (s *Sender) Status(ctx context.Context, id conversation.Identity) (conversa
 // statusOf queries a run, the last one if runID is empty.
 func (s *Sender) statusOf(ctx context.Context, id conversation.Identity, runID string) (conversation.Status, error) {
 	var status conversation.Status
+	var raw converter.RawValue
 	answer, err := s.temporal.QueryWorkflow(ctx, id.WorkflowID(), runID, conversation.QueryStatus)
 	if err == nil {
-		err = answer.Get(&status)
+		err = answer.Get(&raw)
+	}
+	if err == nil {
+		err = seal.Read(s.options.DataConverter, raw.Payload(), &status)
 	}
 	if err != nil {
 		return status, fmt.Errorf("status %s: %w", id.WorkflowID(), err)

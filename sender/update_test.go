@@ -99,6 +99,28 @@ func TestCloseAndWaitReturnsTheErrorReason(t *testing.T) {
 	require.Equal(t, "CHANNEL_ADDRESS_IS_INACTIVE", refused.Type())
 }
 
+// A close of a session that began while the one before it was being ended is sent to the
+// run that ends it.
+func TestCloseAndWaitFollowsToTheNextRun(t *testing.T) {
+	for name, id := range map[string]conversation.Identity{"whole": full, "by its key": key} {
+		t.Run(name, func(t *testing.T) {
+			server, s := start(t)
+			server.SetLastRun(temporaltest.Run{WorkflowID: full.WorkflowID()})
+			asked := 0
+			server.SetCloseResult(func(string) (conversation.Outcome, error) {
+				if asked++; asked == 1 {
+					return conversation.Outcome{}, temporal.NewApplicationError("in the next run", conversation.ErrorNextRun)
+				}
+				return conversation.Outcome{Why: conversation.Closed}, nil
+			})
+			got, err := s.CloseAndWait(t.Context(), id, conversation.Close{})
+			require.NoError(t, err)
+			require.Equal(t, conversation.Closed, got.Why)
+			require.Equal(t, 2, asked)
+		})
+	}
+}
+
 func TestStatus(t *testing.T) {
 	server, s := start(t)
 	_, err := s.Status(t.Context(), key)

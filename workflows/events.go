@@ -98,35 +98,38 @@ func (s *State) markActive(at, now time.Time) {
 }
 
 // applyClose requests the End. For a session that has ended it is a repetition
-// and changes nothing.
-func (s *State) applyClose(e conversation.Close, now time.Time) {
+// and changes nothing. It returns the state of the session that is closed, this one or the
+// next; nil if that is an earlier one.
+func (s *State) applyClose(e conversation.Close, now time.Time) *State {
 	e.At = s.notBeforeSession(e.SessionID, conversation.EventTime(e.At, now))
 	if s.isOfEarlier(e.SessionID, e.At) {
-		return
+		return nil
 	}
 	order := s.orderOf(e.SessionID, e.At)
-	if order == current && s.Outcome != nil && s.Outcome.MayBeInactive() && s.Next == nil {
-		// It is still to be ended, by the next run.
-		s.Next = s.nextSession(s.Identity.SessionID, s.SessionSince, now)
-		s.Next.applyClose(e, now)
-		return
+	if order == current && s.isStillToEnd() {
+		if s.Next == nil {
+			s.Next = s.sameSession(now)
+		}
+		return s.Next.applyClose(e, now)
 	}
 	if order == current {
 		switch {
 		case s.Outcome != nil && s.Next == nil:
-			return
+			return s
 		case s.Outcome == nil && s.Closing != nil:
 			s.repeatClose(e)
-			return
+			return s
 		}
 	}
 	state := s.stateFor(e.SessionID, e.At, now)
 	switch {
+	case state == nil && (order == current || conversation.SameSession(e.SessionID, s.Identity.SessionID)):
+		return s
 	case state == nil:
-		return
+		return nil
 	case state.Closing != nil:
 		state.repeatClose(e)
-		return
+		return state
 	}
 	by := e.By
 	if by != conversation.EndUser {
@@ -134,6 +137,7 @@ func (s *State) applyClose(e conversation.Close, now time.Time) {
 	}
 	state.Closing, state.Blocked = &conversation.Closing{By: by, SessionID: e.SessionID, At: e.At}, nil
 	state.startNextIfMessageAfter(e.At, now)
+	return state
 }
 
 // repeatClose applies another close of a session that is being closed. A Blocked

@@ -159,10 +159,14 @@ type closeResult struct {
 	returned bool
 }
 
-// closeAndWait sends the update "close" so many seconds after the start.
-func (h *harness) closeAndWait(seconds int, c conversation.Close) *closeResult {
+// closeAndWait sends the update "close" so many seconds after the start. What before does
+// is in the same workflow task.
+func (h *harness) closeAndWait(seconds int, c conversation.Close, before ...func()) *closeResult {
 	a := &closeResult{}
 	h.after(seconds, func() {
+		for _, do := range before {
+			do()
+		}
 		h.updates++
 		h.UpdateWorkflow(conversation.UpdateClose, fmt.Sprint("update-", h.updates), &testsuite.TestUpdateCallback{
 			OnAccept: func() { a.accepted = true },

@@ -139,7 +139,7 @@ func TestUpdateCloseOfAnEarlierSession(t *testing.T) {
 	late := h.closeAndWait(20, conversation.Close{SessionID: s1})
 	unknown := h.closeAndWait(21, conversation.Close{SessionID: s3, At: at(5)})
 	h.after(30, func() {
-		require.ErrorContains(t, late.err, "has ended already")
+		require.Equal(t, conversation.NewSession, late.outcome.Why)
 		require.Equal(t, conversation.NewSession, unknown.outcome.Why)
 		require.Equal(t, conversation.Active, h.status().Phase)
 	})
@@ -194,6 +194,46 @@ func TestMessageAfterTheEndStartsTheNextRun(t *testing.T) {
 	next.ExecuteWorkflow(conversation.WorkflowType, start, state)
 	require.Equal(t, conversation.Idle, next.ended().Why)
 	require.Equal(t, s2, next.ended().SessionID)
+}
+
+// Salesforce reports the end while the worker's End is in flight, and the next session
+// begins and is closed. Its close is not answered with the outcome of the session before
+// it: the next run ends it.
+func TestCloseOfTheNextSessionIsNotAnsweredByTheLast(t *testing.T) {
+	for name, test := range map[string]struct {
+		session string
+		message conversation.Message
+	}{
+		"that names it":         {s2, conversation.Message{SessionID: s2, At: at(18)}},
+		"that names no session": {"", conversation.Message{At: at(18)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.salesforce(conversation.End, times(99, busy)...)
+			first := h.closeAndWait(10, conversation.Close{SessionID: s1})
+			second := h.closeAndWait(20, conversation.Close{SessionID: test.session}, func() {
+				h.SignalWorkflowSkippingWorkflowTask(conversation.SignalSessionStatus, conversation.SessionStatus{
+					SessionID: s1, Status: conversation.StatusEnded, At: at(11),
+				})
+				h.SignalWorkflowSkippingWorkflowTask(conversation.SignalMessage, test.message)
+			})
+			h.run()
+			require.Equal(t, conversation.EndedInSalesforce, first.outcome.Why)
+			require.Nil(t, second.outcome)
+			var nextRun *temporal.ApplicationError
+			require.ErrorAs(t, second.err, &nextRun)
+			require.Equal(t, conversation.ErrorNextRun, nextRun.Type())
+
+			start, state := h.continued()
+			next := newHarness(t)
+			next.SetStartTime(at(40))
+			next.salesforce(conversation.End, busy, busy)
+			again := next.closeAndWait(1, conversation.Close{SessionID: test.session, At: at(20)})
+			next.SetContinuedExecutionRunID("before")
+			next.ExecuteWorkflow(conversation.WorkflowType, start, state)
+			require.Equal(t, conversation.Closed, again.outcome.Why)
+		})
+	}
 }
 
 // A message that arrives in the workflow task that ends the session is not lost.

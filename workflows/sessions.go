@@ -190,6 +190,20 @@ func (s *State) nextSession(sessionID string, at, now time.Time) *State {
 	return next
 }
 
+// isStillToEnd reports whether Salesforce answered only that the session is not active: a
+// close of it is for the next run, which has the same session.
+func (s *State) isStillToEnd() bool {
+	isSame := s.Next == nil || s.Next.Identity.SessionID == s.Identity.SessionID
+	return s.Outcome != nil && s.Outcome.MayBeInactive() && isSame
+}
+
+// sameSession is the state of a next run that has the same session.
+func (s *State) sameSession(now time.Time) *State {
+	next := s.nextSession(s.Identity.SessionID, s.SessionSince, now)
+	next.HasPrevious, next.PreviousUntil, next.HasStart = s.HasPrevious, s.PreviousUntil, s.HasStart
+	return next
+}
+
 // endsEventsUntil is the latest time of an event that belongs to this session, zero if it
 // is not over.
 func (s *State) endsEventsUntil() time.Time {

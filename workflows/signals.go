@@ -76,14 +76,7 @@ func (r *runner) drainSignals(ctx workflow.Context) {
 	})
 	drain(ctx, r, conversation.SignalMessage, messageOfNow, func(e conversation.Message) { r.state.applyMessage(e, now) })
 	drain(ctx, r, conversation.SignalClose, closeOfNow, func(e conversation.Close) { r.state.applyClose(e, now) })
-	for _, request := range r.updates {
-		r.state.applyClose(request.close, now)
-		if r.state.Closing != nil {
-			request.generation = r.state.Generation
-		}
-		r.closeRequests = append(r.closeRequests, request)
-	}
-	r.updates = nil
+	r.applyUpdates(now)
 	drain(ctx, r, conversation.SignalCallFailing, nil, func(e conversation.CallFailing) {
 		if r.pendingCall != nil {
 			r.state.applyCallFailing(e)

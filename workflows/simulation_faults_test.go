@@ -219,3 +219,38 @@ func TestStartAfterARunThatFailed(t *testing.T) {
 	start(s1, 0).apply(s, at(10200))
 	require.Equal(t, s1, s.Identity.SessionID)
 }
+
+// Two closes arrive with the answer that the session is only not active. Both are for the
+// next run, which ends it, also if the second one is older.
+func TestClosesOfASessionThatIsNotActive(t *testing.T) {
+	for name, test := range map[string]struct {
+		session, named string
+	}{
+		"whose id is known":     {s1, s1},
+		"that names no session": {s1, ""},
+		"whose id is not known": {"", s1},
+	} {
+		s := newState(started(test.session, 0), at(0))
+		s.Policy.EndAfter = new(conversation.Duration(0))
+		s.callSucceeded(s.newCall(conversation.Inactivate, conversation.System), conversation.Answer{NotActive: true}, at(600))
+		require.True(t, s.Outcome.MayBeInactive())
+		for _, seconds := range []int{601, 500} {
+			target := s.applyClose(conversation.Close{SessionID: test.named, At: at(seconds)}, at(601))
+			require.Same(t, s.Next, target, name)
+			require.NotNil(t, s.Next.Closing, name)
+		}
+	}
+}
+
+// The session has ended, and the next one has begun. A close from before the end is
+// answered with that end.
+func TestCloseOfTheSessionThatHasEnded(t *testing.T) {
+	for _, named := range []string{s1, ""} {
+		s := active(s1)
+		s.applySessionStatus(conversation.SessionStatus{SessionID: s1, Status: conversation.StatusEnded, At: at(11)}, at(11))
+		messaged(s2, 18).apply(s, at(18))
+		require.NotNil(t, s.Next)
+		require.Same(t, s, s.applyClose(conversation.Close{SessionID: named, At: at(10)}, at(20)))
+		require.Nil(t, s.Next.Closing)
+	}
+}

@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 
-	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
 	"sessionkeeper/internal/simulation"
 )
@@ -126,7 +125,7 @@ func newMachine(b simulation.Beginning) simulation.Machine {
 func (m *machine) Status() conversation.Status { return m.status() }
 
 func (m *machine) Task(t simulation.Task) (c simulation.Commands) {
-	m.validate(t, &c)
+	m.receive(t)
 	if t.Canceled || m.stopping {
 		m.stop(t, &c)
 	} else {
@@ -186,14 +185,8 @@ func continued(s *State) *simulation.Closed {
 	return &simulation.Closed{Next: &simulation.Next{Start: start, Carried: carried}}
 }
 
-func (m *machine) validate(t simulation.Task, c *simulation.Commands) {
+func (m *machine) receive(t simulation.Task) {
 	for _, u := range t.Updates {
-		if m.state.hasEnded(u.Close.SessionID) && m.state.Outcome == nil {
-			c.Resolved = append(c.Resolved, simulation.Resolved{
-				ID: u.ID, Err: temporal.NewNonRetryableApplicationError("ended", activities.ReasonInvalidRequest, nil),
-			})
-			continue
-		}
 		request := &closeRequest{close: u.Close, generation: noGeneration}
 		m.ids[request] = u.ID
 		m.updates = append(m.updates, request)
@@ -207,7 +200,7 @@ func (m *machine) drain(t simulation.Task) {
 		"updates", conversation.SignalCallFailing, conversation.SignalRetry,
 	} {
 		if name == "updates" {
-			m.drainUpdates(now)
+			m.applyUpdates(now)
 		}
 		for _, signal := range t.Signals {
 			if signal.Name != name {
@@ -231,17 +224,6 @@ func (m *machine) drain(t simulation.Task) {
 			}
 		}
 	}
-}
-
-func (m *machine) drainUpdates(now time.Time) {
-	for _, request := range m.updates {
-		m.state.applyClose(request.close, now)
-		if m.state.Closing != nil {
-			request.generation = m.state.Generation
-		}
-		m.closeRequests = append(m.closeRequests, request)
-	}
-	m.updates = nil
 }
 
 func (m *machine) complete(t simulation.Task) {

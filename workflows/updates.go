@@ -1,7 +1,8 @@
 package workflows
 
 import (
-	"errors"
+	"slices"
+	"time"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -18,8 +19,10 @@ type closeRequest struct {
 	// generation is the one that is being closed, noGeneration if it had ended
 	// before.
 	generation int
-	outcome    *conversation.Outcome
-	err        error
+	// ofNext: it closes the session of the next run, to which an update cannot move.
+	ofNext  bool
+	outcome *conversation.Outcome
+	err     error
 }
 
 const noGeneration = -1
@@ -34,14 +37,10 @@ func (r *runner) validateClose(_ workflow.Context, raw converter.RawValue) error
 	}
 	var e conversation.Close
 	err := read(raw, &e)
-	switch {
-	case err != nil:
-		err = unreadable("close", err)
-	case r.state.hasEnded(e.SessionID) && r.state.Outcome == nil:
-		err = errors.New("this session has ended already")
-	default:
+	if err == nil {
 		return nil
 	}
+	err = unreadable("close", err)
 	answer := conversation.Answer{
 		Operation: conversation.End, By: conversation.System, Reason: activities.ReasonInvalidRequest, Message: err.Error(),
 	}
@@ -62,12 +61,31 @@ func (r *runner) closeAndWait(ctx workflow.Context, raw converter.RawValue) (*co
 	return request.outcome, request.err
 }
 
+// applyUpdates applies the closes of the updates that have arrived.
+func (r *runner) applyUpdates(now time.Time) {
+	for _, request := range r.updates {
+		switch r.state.applyClose(request.close, now) {
+		case nil:
+			request.outcome = r.state.supersededOutcome(noGeneration)
+			request.outcome.SessionID = request.close.SessionID
+			continue
+		case r.state.Next:
+			request.ofNext = true
+		default:
+			request.generation = r.state.Generation
+		}
+		r.closeRequests = append(r.closeRequests, request)
+	}
+	r.updates = nil
+}
+
 // resolveCloses completes the updates whose close has a result.
 func (r *runner) resolveCloses() {
 	switch s := r.state; {
 	case s.Outcome != nil && r.pendingCall != nil:
 		// The outcome counts the attempts of the call in flight too.
 	case s.Outcome != nil:
+		r.failClosesOfNext()
 		r.resolveAll(s.Outcome, nil)
 	case s.Blocked != nil:
 		r.resolveAll(nil, temporal.NewNonRetryableApplicationError(
@@ -95,6 +113,18 @@ func (r *runner) resolveSuperseded() {
 		}
 	}
 	r.closeRequests = waiting
+}
+
+// failClosesOfNext fails the updates that close the session of the next run, because that
+// session is not over. When their callers get the error, the next run has begun.
+func (r *runner) failClosesOfNext() {
+	for _, request := range r.closeRequests {
+		if request.ofNext {
+			request.err = temporal.NewApplicationError(
+				"the next run ends this session: send the update again to wait for it", conversation.ErrorNextRun)
+		}
+	}
+	r.closeRequests = slices.DeleteFunc(r.closeRequests, func(c *closeRequest) bool { return c.ofNext })
 }
 
 // supersededOutcome is the outcome of a session that a newer one has replaced.

@@ -5,9 +5,10 @@ import {
   WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
   WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
   type WorkflowIdReusePolicy,
 } from '@temporalio/client';
-import { CancelledFailure, defineSearchAttributeKey, SearchAttributeType, type Workflow } from '@temporalio/common';
+import { ApplicationFailure, CancelledFailure, defineSearchAttributeKey, SearchAttributeType, type Workflow } from '@temporalio/common';
 import {
   type Close,
   type Input,
@@ -74,18 +75,28 @@ export class Conversations {
 
   /** Closes the conversation and waits for the outcome. */
   async close(id: Identity, close: Close): Promise<Outcome> {
+    const timed = { at: new Date().toISOString(), ...close }; // the same for all attempts
     const event: Update = {
-      input: provisional(id, close),
+      input: provisional(id, timed),
       signal: 'close',
-      payload: { sessionId: id.sessionId, ...close },
+      payload: { sessionId: id.sessionId, ...timed },
       updateId: randomUUID(),
     };
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.closeOnce(event);
+      } catch (err) {
+        // The workflow was completing when the update arrived, and has completed by now. Or the session is that of
+        // the next run, which exists by now.
+        const again = err instanceof WorkflowNotFoundError || isOfNextRun(err);
+        if (!again || attempt === 10) throw err;
+      }
+    }
+  }
+
+  private async closeOnce(event: Update): Promise<Outcome> {
     try {
-      return await this.update(event, 'REJECT_DUPLICATE').catch((err) => {
-        // The workflow was completing when the update arrived. By now it has completed.
-        if (err instanceof WorkflowNotFoundError) return this.update(event, 'REJECT_DUPLICATE');
-        throw err;
-      });
+      return await this.update(event, 'REJECT_DUPLICATE');
     } catch (err) {
       if (!(err instanceof WorkflowExecutionAlreadyStartedError)) throw err;
       const lastRun = await this.lastRun(event.input);
@@ -152,6 +163,12 @@ export class Conversations {
     const outcome = await handle.result().catch(outcomeOfCanceled);
     return { endsEventsUntil: outcome ? new Date(outcome.endsEventsUntil) : run.closeTime, outcome, reuse };
   }
+}
+
+function isOfNextRun(err: unknown): boolean {
+  return (
+    err instanceof WorkflowUpdateFailedError && err.cause instanceof ApplicationFailure && err.cause.type === 'NEXT_RUN'
+  );
 }
 
 /** The outcome of a cancelled run, if the session had ended before. */

@@ -102,6 +102,19 @@ func Check(raw converter.RawValue) error {
 	return nil
 }
 
+// Read decodes a payload with the converter of a client. The error is [ErrKeyMissing] if its
+// key is missing.
+func Read(from converter.DataConverter, payload *commonpb.Payload, into any) error {
+	var raw converter.RawValue
+	if err := from.FromPayload(payload, &raw); err != nil {
+		return err
+	}
+	if err := Check(raw); err != nil {
+		return err
+	}
+	return from.FromPayload(raw.Payload(), into)
+}
+
 // Apply makes a client seal what it sends, and open what it receives. Texts and stacks
 // of failures are sealed too; their types are not.
 func Apply(options *client.Options, keys *Keys) {

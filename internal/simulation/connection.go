@@ -13,6 +13,8 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"sessionkeeper/conversation"
@@ -147,7 +149,16 @@ type handle struct {
 
 // Get implements client.WorkflowUpdateHandle and client.WorkflowRun.
 func (h handle) Get(_ context.Context, into any) error {
-	if h.err == nil && into != nil {
+	raw, isRaw := into.(*converter.RawValue)
+	switch {
+	case h.err != nil || into == nil:
+	case isRaw:
+		payload, err := converter.GetDefaultDataConverter().ToPayload(h.value)
+		if err != nil {
+			return err
+		}
+		*raw = converter.NewRawValue(payload)
+	default:
 		reflect.ValueOf(into).Elem().Set(reflect.ValueOf(h.value))
 	}
 	return h.err
@@ -193,7 +204,8 @@ func (r workflowRun) Get(ctx context.Context, into any) error {
 	value, err := r.do(ctx, "result", func(s *server) (any, error) {
 		closed := s.find(r.id).closed
 		if closed.Canceled != nil {
-			return nil, closed.Canceled
+			failures := temporal.GetDefaultFailureConverter() // its details are payloads then
+			return nil, failures.FailureToError(failures.ErrorToFailure(closed.Canceled))
 		}
 		return *closed.Outcome, nil // only asked for of a completed run
 	})

@@ -116,6 +116,9 @@ func (d drawing) steps(s *Story) {
 		if d.once(4) {
 			s.Steps = append(s.Steps, d.farewell(s, now, session)...)
 		}
+		if d.once(10) {
+			s.Steps = append(s.Steps, d.rush(s, now, session)...)
+		}
 		now += d.between(0, pick(d, time.Second, time.Minute, time.Hour, 30*time.Hour))
 	}
 	if d.once(4) {
@@ -144,8 +147,21 @@ func (d drawing) impersonation(s *Story) {
 func (d drawing) farewell(s *Story, begins time.Duration, session int) []Step {
 	last := d.event(s, begins-d.between(0, time.Second), pick(d, Write, HangUp), session)
 	next := d.event(s, begins, Begin, session+1)
+	last.Untimed = false // it would count as of when it arrives
 	last.Skew, last.Delay = d.between(0, clockError), d.between(time.Second, 10*time.Second)
 	return []Step{last, next}
+}
+
+// rush is a session that begins and is closed while the End of the one before it is in
+// flight: Salesforce has ended that, and its answer takes long.
+func (d drawing) rush(s *Story, now time.Duration, session int) []Step {
+	slow := slices.IndexFunc(Answers, func(a Answer) bool { return a.Slow && a.Executed })
+	s.Faults = append(s.Faults, Fault{Kind: SalesforceFails, From: now, To: now + 2*time.Second, Answer: slow})
+	last := d.event(s, now, HangUp, session)
+	begins := now + d.between(time.Second, 5*time.Second)
+	closed := d.event(s, begins+d.between(0, 4*time.Second), HangUp, session+1)
+	closed.Wait = true
+	return []Step{last, d.event(s, begins, Begin, session+1), closed}
 }
 
 // leaseEnd is trouble while a lease ends: Temporal does not answer, and messages are

@@ -66,8 +66,9 @@ func isAbout(r *Report, call *CallRecord) bool {
 	return call.SessionID == "" || conversation.SameSession(r.Session.ID, call.SessionID)
 }
 
-// hasBrief reports whether there is a session of which less than a moment was heard. Then
-// the clocks cannot say which session was first, and rules about their order do not hold.
+// hasBrief reports whether there is a session of which less than a moment was heard, and
+// something before the next one was known. Then the clocks cannot say which session was
+// first, and rules about their order do not hold.
 func (h *history) hasBrief() bool {
 	return slices.ContainsFunc(h.Sessions, func(s *Session) bool {
 		over := s.EndedAt
@@ -78,7 +79,20 @@ func (h *history) hasBrief() bool {
 			known := r.Session == s && r.Kind != statusEntry && r.isTaken() && r.Acked.Before(over)
 			return known && h.countsAt(r).Before(over.Add(-brief))
 		})
-		return !over.IsZero() && !heard
+		return !over.IsZero() && !heard && !h.isHeardLater(s)
+	})
+}
+
+// isHeardLater reports whether a later session was known before anything of this one was
+// reported. A start is believed to be of a newer session, unless its time is clearly before.
+func (h *history) isHeardLater(s *Session) bool {
+	return slices.ContainsFunc(h.Reports, func(next *Report) bool {
+		isLater := next.Session.Began.After(s.Began) && next.Kind != statusEntry && next.isTaken()
+		return isLater && !slices.ContainsFunc(h.Reports, func(r *Report) bool {
+			isStart := r.Kind == Begin || r.Kind == Correct || r.Kind == Impersonate
+			looksNewer := isStart && r.Happened.After(next.Session.Began.Add(-2*clockError))
+			return r.Session == s && (!r.Sent.After(next.Acked) || looksNewer)
+		})
 	})
 }
 

@@ -29,6 +29,7 @@ var rules = []struct {
 	{"No call is made for somebody else.", noCallForSomebodyElse},
 	{"At most one call is in flight.", oneCallAtATime},
 	{"A close that was acknowledged ends its session, or an operator sees why not.", closesAreKept},
+	{"A close that waits returns an outcome only when its session is over.", outcomesAreTrue},
 	{"A conversation that is quiet does not stay Active.", quietIsNoticed},
 	{"A message that was acknowledged is not lost.", messagesAreKept},
 	{"Every conversation comes to rest, and says why.", comesToRest},
@@ -228,11 +229,17 @@ func (h *history) wasForgotten(since time.Time, c *CallRecord) bool {
 // one, so each began one of its own: a request to Temporal cannot say after which run it
 // begins another one.
 func (h *history) isOfACloseMeanwhile(c *CallRecord, ended time.Time) bool {
-	hasGivenUp := slices.ContainsFunc(h.Runs, func(r *RunRecord) bool {
-		return r.Closed != nil && r.Closed.Outcome != nil && r.Closed.Outcome.MayBeInactive() && r.At.Before(ended)
-	})
-	return c.Operation == conversation.End && hasGivenUp && slices.ContainsFunc(h.Reports, func(r *Report) bool {
+	wasGivenUp := c.Operation == conversation.End && h.hasGivenUpActive(ended)
+	return wasGivenUp && slices.ContainsFunc(h.Reports, func(r *Report) bool {
 		return r.Kind == HangUp && isAbout(r, c) && r.Sent.Before(ended) && r.Acked.After(ended)
+	})
+}
+
+// hasGivenUpActive reports whether a run has ended before a time because Salesforce knew no
+// active conversation: its session may be Inactive.
+func (h *history) hasGivenUpActive(before time.Time) bool {
+	return slices.ContainsFunc(h.Runs, func(r *RunRecord) bool {
+		return r.Closed != nil && r.Closed.Outcome != nil && r.Closed.Outcome.MayBeInactive() && r.At.Before(before)
 	})
 }
 
@@ -306,6 +313,24 @@ func closesAreKept(h *history) (found []string) {
 		latest := r.Acked.Add(reaction + attemptTime + h.workersDown())
 		if first.After(latest) && !r.Session.endedBy(latest) {
 			found = append(found, fmt.Sprintf("End of %s begins %s late", r.Session.ID, first.Sub(latest)))
+		}
+	}
+	return found
+}
+
+// outcomesAreTrue: when a close returns an outcome, its session is over. If two sessions
+// were too near for the clocks, it is at least not the outcome of an earlier session.
+func outcomesAreTrue(h *history) (found []string) {
+	for _, r := range h.Reports {
+		if r.Outcome == nil || r.Session.endedBy(r.Acked) || h.wasGivenUp() || h.wasToldOver(r.Session) {
+			continue
+		}
+		of := h.session(r.Outcome.SessionID)
+		ofEarlier := r.Named && of != nil && of.endedBy(r.Happened.Add(-2*clockError)) &&
+			of.Began.Before(r.Session.Began.Add(-brief))
+		if ofEarlier || h.isClear() {
+			found = append(found, fmt.Sprintf("%s is not over, and the outcome is %s of %q",
+				r.Session.ID, r.Outcome.Why, r.Outcome.SessionID))
 		}
 	}
 	return found
@@ -425,8 +450,11 @@ func (h *history) phaseAt(at time.Time) conversation.Phase {
 
 // messagesAreKept: the last session, if a message of it was acknowledged, is the one that
 // the conversation knows at the end. A message that was answered as already over belongs
-// to a session that is over.
+// to a session that is over. After Salesforce has answered that there is no active
+// conversation, a message that names no session may be of this session or of another one.
 func messagesAreKept(h *history) (found []string) {
+	mayBeAnother := !h.namesAll() && h.Final != nil && h.Final.SessionID == "" &&
+		h.hasGivenUpActive(time.Now())
 	for _, r := range h.Reports {
 		if r.Kind != Write || !h.isClear() || r.Acked.IsZero() || h.wasGivenUp() || h.wasToldOver(r.Session) {
 			continue
@@ -435,7 +463,7 @@ func messagesAreKept(h *history) (found []string) {
 		switch {
 		case r.Receipt == sender.AlreadyOver && !r.Session.endedBy(r.Acked) && !h.isKnown(r):
 			found = append(found, fmt.Sprintf("message of %s is refused as already over", r.Session.ID))
-		case r.isTaken() && r.Named && r.Session.EndedAt.IsZero() && !isCurrent:
+		case r.isTaken() && r.Named && r.Session.EndedAt.IsZero() && !isCurrent && !mayBeAnother:
 			found = append(found, fmt.Sprintf("%s is not known at the end", r.Session.ID))
 		}
 	}

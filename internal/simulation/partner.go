@@ -58,7 +58,9 @@ type Report struct {
 	// Acked is when it was acknowledged, zero for never.
 	Acked   time.Time
 	Receipt sender.Receipt
-	// Refused is why a close that waited for its outcome got none: an operator is needed.
+	// Outcome is what a close that waited for it returned. Refused is why it got none: an
+	// operator is needed.
+	Outcome *conversation.Outcome
 	Refused error
 	Status  conversation.SessionStatus
 }
@@ -290,11 +292,15 @@ func (p *process) send(ctx context.Context, r *Report, wait bool) (err error) {
 			receipt, err = p.sender.CloseConversation(ctx, id, closing)
 			break
 		}
-		_, err = p.sender.CloseAndWait(ctx, id, closing)
+		outcome, err := p.sender.CloseAndWait(ctx, id, closing)
 		_, unavailable := errors.AsType[serviceerror.ServiceError](err)
-		if err != nil && !unavailable && !isTransient(err) {
+		switch {
+		case err == nil:
+			r.Outcome = &outcome
+		case !unavailable && !isTransient(err):
 			r.Refused = err
 		}
+		return err
 	case statusEntry:
 		receipt, err = p.sender.SessionStatus(ctx, identity(""), r.Status)
 	}

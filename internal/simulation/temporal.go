@@ -198,10 +198,14 @@ func (r *run) resolve(id string, outcome *conversation.Outcome, err error) {
 	if reply == nil {
 		return
 	}
+	if failed, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		r.world.history.count("update", failed.Type())
+	}
 	if err != nil {
 		reply(nil, err)
 		return
 	}
+	r.world.history.count("update", "outcome "+string(outcome.Why))
 	reply(*outcome, nil)
 }
 

@@ -56,7 +56,7 @@ func (s *Server) GetWorkflowExecutionHistory(
 		EventId: 9, EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
 		Attributes: &historypb.HistoryEvent_WorkflowExecutionCompletedEventAttributes{
 			WorkflowExecutionCompletedEventAttributes: &historypb.WorkflowExecutionCompletedEventAttributes{
-				Result: encode(run.Outcome),
+				Result: run.outcome(),
 			},
 		},
 	}
@@ -64,7 +64,7 @@ func (s *Server) GetWorkflowExecutionHistory(
 	case enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:
 		canceled := &historypb.WorkflowExecutionCanceledEventAttributes{}
 		if run.Outcome != nil {
-			canceled.Details = encode(run.Outcome)
+			canceled.Details = run.outcome()
 		}
 		ended.EventType = enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED
 		ended.Attributes = &historypb.HistoryEvent_WorkflowExecutionCanceledEventAttributes{
@@ -210,4 +210,17 @@ func (s *Server) updateResponse(
 		UpdateRef: &updatepb.UpdateRef{WorkflowExecution: run.execution(), UpdateId: r.GetRequest().GetMeta().GetUpdateId()},
 		Outcome:   result, Stage: enumspb.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED,
 	}
+}
+
+// outcome is the outcome as Temporal has stored it.
+func (r Run) outcome() *commonpb.Payloads {
+	encoded := encode(r.Outcome)
+	if r.Codec == nil {
+		return encoded
+	}
+	sealed, err := r.Codec.Encode(encoded.GetPayloads())
+	if err != nil {
+		panic(err)
+	}
+	return &commonpb.Payloads{Payloads: sealed}
 }

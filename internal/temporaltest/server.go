@@ -38,6 +38,8 @@ type Run struct {
 	Ended time.Time
 	// Outcome is the result of a completed run, and the details of a cancelled one.
 	Outcome *conversation.Outcome
+	// Codec encodes the outcome. Nil leaves it readable.
+	Codec converter.PayloadCodec
 	// Failure is why a run failed.
 	Failure *failurepb.Failure
 	// Pending are the activities of a run that has not ended.

@@ -24,7 +24,7 @@ type fault struct {
 }
 
 func main() {
-	conversations := flag.Int("conversations", 20_000, "how many conversations to try")
+	conversations := flag.Int("conversations", 100_000, "how many conversations to try")
 	only := flag.String("only", "", "try only the faults whose text contains this")
 	where := flag.String("where", "", "try only the faults of the rules, or of the loop")
 	flag.Parse()
