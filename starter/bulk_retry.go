@@ -51,11 +51,7 @@ func retryBlocked(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	options, err := connectionOptions(c)
-	if err != nil {
-		return err
-	}
-	temporal, err := connect(options)
+	temporal, options, err := connect(c)
 	if err != nil {
 		return err
 	}

@@ -32,14 +32,19 @@ func connectionOptions(c *cli.Command) (connection.Connection, error) {
 	return options, nil
 }
 
-func connect(options connection.Connection) (client.Client, error) {
+// connect makes a client with the settings from the environment and the flags.
+func connect(c *cli.Command) (client.Client, connection.Connection, error) {
+	options, err := connectionOptions(c)
+	if err != nil {
+		return nil, options, err
+	}
 	errorsOnly := &slog.HandlerOptions{Level: slog.LevelError}
 	options.Logger = log.NewStructuredLogger(slog.New(slog.NewTextHandler(os.Stderr, errorsOnly)))
 	temporal, err := client.NewLazyClient(options.Options)
 	if err != nil {
-		return nil, fmt.Errorf("connect to Temporal at %s: %w", options.HostPort, err)
+		return nil, options, fmt.Errorf("connect to Temporal at %s: %w", options.HostPort, err)
 	}
-	return temporal, nil
+	return temporal, options, nil
 }
 
 // action is what a command does with a sender.
@@ -49,11 +54,7 @@ type action func(ctx context.Context, c *cli.Command, s *sender.Sender) error
 // so that an action may wait for Temporal.
 func withSender(do action) cli.ActionFunc {
 	return func(ctx context.Context, c *cli.Command) error {
-		options, err := connectionOptions(c)
-		if err != nil {
-			return err
-		}
-		temporal, err := connect(options)
+		temporal, options, err := connect(c)
 		if err != nil {
 			return err
 		}
