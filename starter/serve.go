@@ -80,6 +80,10 @@ func serveCommand() *cli.Command {
 				Name: "max-events-per-second", Value: receiver.DefaultEventsPerSecond,
 				Usage: "events per second of a token; beyond that, 429",
 			},
+			&cli.Int64Flag{
+				Name: "max-bytes-per-second", Value: receiver.DefaultBytesPerSecond,
+				Usage: "`BYTES` per second of the bodies of a token's requests; beyond that, 429",
+			},
 			&cli.IntFlag{
 				Name: "max-requests", Value: receiver.DefaultRequests,
 				Usage: "requests of a token that post events at the same time, and as many that read a conversation;" +
@@ -131,7 +135,8 @@ func serveOptions(c *cli.Command) (receiver.Options, error) {
 		},
 		Quota: access.Quota{
 			RequestsPerSecond: c.Int("max-requests-per-second"), EventsPerSecond: c.Int("max-events-per-second"),
-			Requests: c.Int("max-requests"), RequestBytes: c.Int64("max-request-bytes"),
+			BytesPerSecond: c.Int64("max-bytes-per-second"),
+			Requests:       c.Int("max-requests"), RequestBytes: c.Int64("max-request-bytes"),
 			Conversations: c.Int("max-conversations"), ConversationBytes: c.Int64("max-conversation-bytes"),
 		},
 		Listener:       listener(c),
@@ -171,7 +176,7 @@ func checkServeFlags(c *cli.Command) error {
 			return fmt.Errorf("-%s %d: want at least 1", flag, n)
 		}
 	}
-	for _, flag := range []string{"max-body", "max-request-bytes", "max-conversation-bytes"} {
+	for _, flag := range []string{"max-body", "max-bytes-per-second", "max-request-bytes", "max-conversation-bytes"} {
 		if n := c.Int64(flag); n < 1 {
 			return fmt.Errorf("-%s %d: want at least 1", flag, n)
 		}

@@ -13,6 +13,9 @@ type Quota struct {
 	// [DefaultRequestsPerSecond] and [DefaultEventsPerSecond].
 	RequestsPerSecond int `yaml:"requestsPerSecond"`
 	EventsPerSecond   int `yaml:"eventsPerSecond"`
+	// BytesPerSecond is the rate of the bodies of requests. A second's bytes, or the
+	// largest body, may arrive at once. Default [DefaultBytesPerSecond].
+	BytesPerSecond int64 `yaml:"bytesPerSecond"`
 	// Requests is the number of requests whose events are being sent. The same
 	// number holds for requests that read a conversation. Default
 	// [DefaultRequests].
@@ -28,7 +31,7 @@ type Quota struct {
 }
 
 func (q Quota) check() error {
-	if q.RequestsPerSecond < 0 || q.EventsPerSecond < 0 || q.Requests < 0 || q.RequestBytes < 0 ||
+	if q.RequestsPerSecond < 0 || q.EventsPerSecond < 0 || q.BytesPerSecond < 0 || q.Requests < 0 || q.RequestBytes < 0 ||
 		q.Conversations < 0 || q.ConversationBytes < 0 {
 		return errors.New("must not be negative")
 	}
@@ -40,6 +43,7 @@ func (q Quota) OrElse(other Quota) Quota {
 	return Quota{
 		RequestsPerSecond: cmp.Or(q.RequestsPerSecond, other.RequestsPerSecond),
 		EventsPerSecond:   cmp.Or(q.EventsPerSecond, other.EventsPerSecond),
+		BytesPerSecond:    cmp.Or(q.BytesPerSecond, other.BytesPerSecond),
 		Requests:          cmp.Or(q.Requests, other.Requests),
 		RequestBytes:      cmp.Or(q.RequestBytes, other.RequestBytes),
 		Conversations:     cmp.Or(q.Conversations, other.Conversations),

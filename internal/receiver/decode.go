@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -56,12 +57,14 @@ func contentModeOf(h http.Header) (contentMode, error) {
 }
 
 // decode returns the events of a request if all of them are valid.
-func (s *server) decode(w http.ResponseWriter, r *http.Request, memory *allocation) ([]cloudevent.Event, error) {
+func (s *server) decode(
+	w http.ResponseWriter, r *http.Request, c *caller, memory *allocation,
+) ([]cloudevent.Event, error) {
 	mode, err := contentModeOf(r.Header)
 	if err != nil {
 		return nil, err
 	}
-	body, err := readBody(w, r, s.limits.Body, memory)
+	body, err := c.readBody(w, r, s.limits.Body, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -76,16 +79,25 @@ func (s *server) decode(w http.ResponseWriter, r *http.Request, memory *allocati
 	}
 }
 
-// readBody reads at most limit bytes, as far as the token's quota has memory for them.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64, memory *allocation) ([]byte, error) {
+// readBody reads at most limit bytes, as far as the token's quota allows them and has
+// memory for them.
+func (c *caller) readBody(w http.ResponseWriter, r *http.Request, limit int64, memory *allocation) ([]byte, error) {
 	tooLarge := newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("want at most %d bytes", limit))
 	if r.ContentLength > limit {
 		return nil, tooLarge
+	}
+	if r.ContentLength > 0 {
+		if err := c.admitBytes(time.Now(), int(r.ContentLength)); err != nil {
+			return nil, err
+		}
 	}
 	if !memory.take(bytesPerRequest) {
 		return nil, errMemory().withHeader("Connection", "close")
 	}
 	body, err := io.ReadAll(metered{http.MaxBytesReader(w, r.Body, limit), memory})
+	if err == nil && r.ContentLength < 0 {
+		return body, c.admitBytes(time.Now(), len(body))
+	}
 	if err == nil {
 		return body, nil
 	}

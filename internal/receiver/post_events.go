@@ -31,7 +31,7 @@ func (s *server) postEvents(w http.ResponseWriter, r *http.Request, c *caller) e
 	defer memory.release()
 	// The body is read before the request takes a slot: a slow client must not keep
 	// the other requests of its token out.
-	batch, err := s.decode(w, r, memory)
+	batch, err := s.decode(w, r, c, memory)
 	if err != nil {
 		return err
 	}

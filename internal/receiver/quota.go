@@ -17,6 +17,7 @@ import (
 const (
 	DefaultRequestsPerSecond = 500
 	DefaultEventsPerSecond   = 5000
+	DefaultBytesPerSecond    = 8 << 20
 	DefaultRequests          = 64
 	DefaultRequestBytes      = 32 << 20
 )
@@ -29,15 +30,15 @@ const bytesPerRequest = 32 << 10
 func withDefaults(q access.Quota) access.Quota {
 	return q.OrElse(access.Quota{
 		RequestsPerSecond: DefaultRequestsPerSecond, EventsPerSecond: DefaultEventsPerSecond,
-		Requests: DefaultRequests, RequestBytes: DefaultRequestBytes,
+		BytesPerSecond: DefaultBytesPerSecond, Requests: DefaultRequests, RequestBytes: DefaultRequestBytes,
 		Conversations: sender.DefaultMaxConversations, ConversationBytes: sender.DefaultMaxBytes,
 	})
 }
 
 // usage is what requests of one token use of its quota.
 type usage struct {
-	quota            access.Quota
-	requests, events *rate.Limiter
+	quota                   access.Quota
+	requests, events, bytes *rate.Limiter
 	// Reads have slots of their own: reads that wait for a worker must not keep
 	// events out.
 	writes, reads slots
@@ -51,6 +52,7 @@ func newUsage(q access.Quota, limits Limits) usage {
 		quota:    q,
 		requests: rate.NewLimiter(rate.Limit(q.RequestsPerSecond), q.RequestsPerSecond),
 		events:   rate.NewLimiter(rate.Limit(q.EventsPerSecond), max(q.EventsPerSecond, limits.Events)),
+		bytes:    rate.NewLimiter(rate.Limit(q.BytesPerSecond), int(max(q.BytesPerSecond, limits.Body))),
 		writes:   make(slots, q.Requests), reads: make(slots, q.Requests),
 		memory: semaphore.NewWeighted(max(q.RequestBytes, limits.Body+bytesPerRequest)),
 	}
@@ -72,20 +74,26 @@ func (s slots) release() { <-s }
 
 // admitRequest counts a request.
 func (u *usage) admitRequest(now time.Time) error {
-	return admit(u.requests, now, 1, "requests per second", u.quota.RequestsPerSecond)
+	return admit(u.requests, now, 1, "requests per second")
 }
 
 // admitEvents counts the events of a request.
 func (u *usage) admitEvents(now time.Time, n int) error {
-	return admit(u.events, now, n, "events per second", u.quota.EventsPerSecond)
+	return admit(u.events, now, n, "events per second")
 }
 
-func admit(limiter *rate.Limiter, now time.Time, n int, what string, limit int) error {
+// admitBytes counts the bytes of a body, before it is read if its length is known: what
+// is refused then costs nothing more.
+func (u *usage) admitBytes(now time.Time, n int) error {
+	return admit(u.bytes, now, n, "bytes per second")
+}
+
+func admit(limiter *rate.Limiter, now time.Time, n int, what string) error {
 	if limiter.AllowN(now, n) {
 		return nil
 	}
 	wait := (float64(n) - limiter.TokensAt(now)) / float64(limiter.Limit())
-	return tooMany(fmt.Sprintf("%d %s", limit, what)).withRetryAfter(max(1, int(math.Ceil(wait))))
+	return tooMany(fmt.Sprintf("%.0f %s", float64(limiter.Limit()), what)).withRetryAfter(max(1, int(math.Ceil(wait))))
 }
 
 // tooMany rejects a request that exceeds the quota of its token. Nothing of it was

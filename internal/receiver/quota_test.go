@@ -2,6 +2,7 @@ package receiver_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -92,6 +93,29 @@ func TestRequestBytesAreLimited(t *testing.T) {
 	for range 3 {
 		require.Equal(t, http.StatusAccepted, tiny.postAs(t, tokenA).status, "one request is always possible")
 	}
+}
+
+func TestBytesPerSecondAreLimited(t *testing.T) {
+	srv := startForTwo(t, "bytesPerSecond: 1", func(o *receiver.Options) { o.Limits.Body = 1000 })
+	body := ofOrg(orgA, "message", "c1")
+	require.Greater(t, len(body), 333)
+	sent := 0
+	for srv.postAs(t, tokenA, body).status == http.StatusAccepted {
+		sent++
+	}
+	require.Equal(t, 1000/len(body), sent, "a second's bytes, or the largest body, at once")
+	refused := srv.postAs(t, tokenA, body)
+	require.Equal(t, http.StatusTooManyRequests, refused.status)
+	require.Contains(t, refused.problem(t).Detail, "1 bytes per second")
+	require.Equal(t, http.StatusAccepted, srv.postAs(t, tokenB, ofOrg(orgB, "message", "c1")).status)
+
+	// A body whose length is not known counts when it has arrived.
+	request := srv.newRequest(t, structuredType, io.MultiReader(strings.NewReader(body)))
+	request.Header.Set("Authorization", "Bearer "+tokenA)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
 }
 
 func TestConversationsAndTheirBytesAreLimited(t *testing.T) {
