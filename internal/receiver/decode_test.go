@@ -2,7 +2,6 @@ package receiver_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"math"
@@ -11,9 +10,6 @@ import (
 	"testing"
 	"time"
 
-	cloudevents "github.com/cloudevents/sdk-go/v2"
-	"github.com/cloudevents/sdk-go/v2/binding"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
 
@@ -231,32 +227,6 @@ func TestByteOrderMarkIsAccepted(t *testing.T) {
 	post(mark+data("c"), "Content-Type", "application/json",
 		"Ce-Specversion", "1.0", "Ce-Id", "e", "Ce-Source", "/r", "Ce-Type", "sessionkeeper.conversation.message").accepted(t)
 	require.Equal(t, http.StatusBadRequest, srv.post(t, batchType, "["+mark+message("c")+"]").status)
-}
-
-// The library writes what other routing systems write.
-func TestEventsOfCloudEventsLibraryAreAccepted(t *testing.T) {
-	srv := startServer(t)
-	e := cloudevents.NewEvent()
-	e.SetID("Euro € 😀")
-	e.SetSource("/routing/ö")
-	e.SetType("sessionkeeper.conversation.message")
-	e.SetTime(time.Now())
-	e.SetExtension("count", 5)
-	require.NoError(t, e.SetData("application/vnd.vendor+json", []byte(data("c"))))
-	ctx := t.Context()
-	for name, ctx := range map[string]context.Context{
-		"structured": binding.WithForceStructured(ctx), "binary": binding.WithForceBinary(ctx),
-	} {
-		request := srv.newRequest(t, "", nil)
-		request.Header.Del("Content-Type")
-		require.NoError(t, cehttp.WriteRequest(ctx, binding.ToMessage(&e), request))
-		response, err := http.DefaultClient.Do(request)
-		require.NoError(t, err)
-		body, err := io.ReadAll(response.Body)
-		require.NoError(t, err)
-		require.NoError(t, response.Body.Close())
-		require.Equal(t, http.StatusAccepted, response.StatusCode, "%s: %s", name, body)
-	}
 }
 
 func TestEndlessBodyIsRejected(t *testing.T) {

@@ -166,21 +166,23 @@ func (r httpResponse) accepted(t testing.TB) accepted {
 	return body
 }
 
-// do sends a request and checks the response against the description. The request
-// has the token, and asks for JSON, unless headers replace that.
+// do sends a request, and records the exchange. The request has the token, and asks for
+// JSON, unless headers replace that.
 func (srv *testServer) do(t testing.TB, method, path string, body io.Reader, headers ...string) httpResponse {
 	t.Helper()
-	return srv.doChecked(t, checkDescribed, method, path, body, headers...)
+	return srv.doThen(t, record, method, path, body, headers...)
 }
 
 // doUndescribed is do for a request that OpenAPI cannot describe.
 func (srv *testServer) doUndescribed(t testing.TB, method, path string, body io.Reader, headers ...string) httpResponse {
 	t.Helper()
-	return srv.doChecked(t, func(testing.TB, *http.Request, *http.Response) {}, method, path, body, headers...)
+	notRecorded := func(testing.TB, *http.Request, []byte, *http.Response, []byte) {}
+	return srv.doThen(t, notRecorded, method, path, body, headers...)
 }
 
-func (srv *testServer) doChecked(
-	t testing.TB, check func(testing.TB, *http.Request, *http.Response), method, path string, body io.Reader, headers ...string,
+func (srv *testServer) doThen(
+	t testing.TB, record func(testing.TB, *http.Request, []byte, *http.Response, []byte),
+	method, path string, body io.Reader, headers ...string,
 ) httpResponse {
 	t.Helper()
 	text, err := io.ReadAll(body)
@@ -197,9 +199,7 @@ func (srv *testServer) doChecked(
 	defer response.Body.Close()
 	received, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	request.Body = io.NopCloser(bytes.NewReader(text))
-	response.Body = io.NopCloser(bytes.NewReader(received))
-	check(t, request, response)
+	record(t, request, text, response, received)
 	return httpResponse{status: response.StatusCode, header: response.Header, body: string(received)}
 }
 

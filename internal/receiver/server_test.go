@@ -139,8 +139,10 @@ func TestSlowClientIsDisconnected(t *testing.T) {
 	response, err := http.ReadResponse(reader, request)
 	require.NoError(t, err)
 	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
 	require.Equal(t, http.StatusRequestTimeout, response.StatusCode)
-	checkDescribed(t, request, response)
+	record(t, request, nil, response, body)
 	_, err = reader.ReadByte()
 	require.ErrorIs(t, err, io.EOF, "the connection is closed")
 

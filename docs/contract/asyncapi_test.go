@@ -1,4 +1,4 @@
-package conversation_test
+package contract_test
 
 import (
 	"encoding/json"

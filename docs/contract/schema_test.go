@@ -1,4 +1,4 @@
-package conversation_test
+package contract_test
 
 import (
 	"bytes"
@@ -26,10 +26,19 @@ import (
 
 // The published documents.
 const (
-	schemaFile   = "../docs/contract/conversation.schema.json"
-	asyncAPIFile = "../docs/contract/asyncapi.yaml"
-	guideFile    = "../docs/wire-contract.md"
+	schemaFile   = "conversation.schema.json"
+	asyncAPIFile = "asyncapi.yaml"
+	guideFile    = "../wire-contract.md"
 )
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func valid() conversation.Identity {
+	return conversation.Identity{
+		OrgID: "00D000000000001", AuthorizationContext: "Partner1_ChannelDefinition1", ChannelAddressIdentifier: "8f5d1c1e",
+		EndUserClientID: "+15550100001", ConversationIdentifier: "conv-1", SessionID: session,
+	}
+}
 
 // published has the definitions of the schema that are a Go struct, each with a
 // value that uses every field.
@@ -505,7 +514,7 @@ type constant struct{ name, typeName, value string }
 // constants reads the constants from the source of the package: reflection does not
 // have them.
 func constants(t *testing.T) []constant {
-	files, err := filepath.Glob("*.go")
+	files, err := filepath.Glob("../../conversation/*.go")
 	require.NoError(t, err)
 	var found []constant
 	for _, file := range files {
