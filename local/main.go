@@ -41,6 +41,8 @@ func app() *cli.Command {
 			&cli.BoolFlag{Name: "once", Usage: "exit after the play: 0 if every conversation ended as it must, else 1"},
 			&cli.BoolFlag{Name: "idle", Usage: "do not play the example conversations"},
 			&cli.StringFlag{Name: "db", Usage: "keep Temporal's state in `FILE` (default: in memory)"},
+			&cli.BoolFlag{Name: "encrypt", Usage: "encrypt payloads, and start a codec server for the Web UI"},
+			&cli.IntFlag{Name: "codec-port", Usage: "with -encrypt: codec server's `PORT`", Value: 8082},
 			&cli.IntFlag{Name: "temporal-port", Usage: "Temporal's `PORT`; with 0, here and below, any free port", Value: 7233},
 			&cli.IntFlag{Name: "ui-port", Usage: "Web UI's `PORT`", Value: 8233},
 			&cli.IntFlag{Name: "sandbox-port", Usage: "sandbox's `PORT`", Value: 8787},
@@ -60,21 +62,42 @@ func run(ctx context.Context, c *cli.Command) error {
 	if c.Bool("once") && c.Bool("idle") {
 		return errors.New("want either -once or -idle")
 	}
+	if c.Bool("encrypt") && c.Int("codec-port") == 0 {
+		return errors.New("-codec-port must not be 0: the Web UI has to know it")
+	}
 	logger, err := demo.NewLogger(c.String("log-level"))
 	if err != nil {
 		return err
 	}
-	s, err := stack.Start(ctx, stack.Options{
+	options := stack.Options{
 		DBFile: c.String("db"), UI: true, Logger: logger,
 		TemporalPort: c.Int("temporal-port"), UIPort: c.Int("ui-port"),
 		SandboxPort: c.Int("sandbox-port"), MetricsPort: c.Int("metrics-port"),
-	})
+	}
+	var encrypted *encryption
+	if c.Bool("encrypt") {
+		if encrypted, err = newEncryption(c.String("db"), c.Int("codec-port")); err != nil {
+			return err
+		}
+		options.Keys, options.UICodecEndpoint = encrypted.keys, "http://"+encrypted.address
+	}
+	s, err := stack.Start(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer s.Stop()
 	out := c.Root().Writer
 	announce(out, s)
+	if encrypted != nil {
+		stop, err := encrypted.serve(ctx, s)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = stop() }()
+		fmt.Fprintf(out, "Codec     http://%s\n"+
+			"The Web UI shows ciphertext. To let it decrypt, open the codec server in the same browser, with any\n"+
+			"name and this password: %s\n", encrypted.address, encrypted.token)
+	}
 	if !c.Bool("idle") {
 		fmt.Fprintln(out, "Playing the example conversations; this takes a minute and a half.")
 		target := demo.Target{Temporal: s.Temporal, TaskQueue: s.Config.TaskQueue, Sandbox: s.Sandbox}

@@ -1,12 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure, Client, Connection, WorkflowUpdateFailedError } from '@temporalio/client';
+import { RemoteCodec } from './codec.js';
 import type { Start } from './contract.js';
 import { Conversations } from './conversations.js';
 import { WindowedSender } from './windows.js';
 
 const connection = await Connection.connect({ address: process.env.TEMPORAL_ADDRESS ?? 'localhost:7233' });
-const conversations = new Conversations(new Client({ connection }));
+// With the address of `starter codec`, payloads are encrypted.
+const { CODEC_ENDPOINT, CODEC_TOKEN = '' } = process.env;
+const dataConverter = CODEC_ENDPOINT ? { payloadCodecs: [new RemoteCodec(CODEC_ENDPOINT, CODEC_TOKEN)] } : undefined;
+const conversations = new Conversations(new Client({ connection, dataConverter }));
 
 const id: Start = {
   orgId: '00D000000000001',

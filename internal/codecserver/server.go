@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/converter"
+	"golang.org/x/time/rate"
 
 	"sessionkeeper/internal/access"
 	"sessionkeeper/internal/seal"
@@ -42,6 +43,10 @@ const (
 	idleTimeout   = 2 * time.Minute
 	drainTimeout  = 5 * time.Second
 	maxHeader     = 32 << 10
+	// maxRequests is how many requests are answered at once. Each may need a few times
+	// maxBody of memory.
+	maxRequests = 8
+	waitTimeout = 10 * time.Second
 )
 
 // Run serves until ctx ends.
@@ -80,13 +85,30 @@ func Run(ctx context.Context, o Options) error {
 // handler serves POST /encode and POST /decode, and for browsers OPTIONS of both, and /.
 func (o Options) handler() http.Handler {
 	codec := converter.NewPayloadCodecHTTPHandler(seal.NewCodec(o.Keys))
+	limited := limit(http.MaxBytesHandler(codec, maxBody))
 	mux := http.NewServeMux()
 	for _, path := range []string{"/encode", "/decode"} {
 		mux.Handle("OPTIONS "+path, o.allowOrigin(http.HandlerFunc(preflight)))
-		mux.Handle("POST "+path, o.allowOrigin(o.requireToken(http.MaxBytesHandler(codec, maxBody))))
+		mux.Handle("POST "+path, o.allowOrigin(o.requireToken(limited)))
 	}
 	mux.Handle("GET /{$}", o.requireToken(http.HandlerFunc(signedIn)))
 	return mux
+}
+
+// limit lets a request wait while too many are answered, and answers 503 after some time.
+func limit(next http.Handler) http.Handler {
+	slots := make(chan struct{}, maxRequests)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			next.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		case <-time.After(waitTimeout):
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
+		}
+	})
 }
 
 // signedIn answers a browser, which then knows the credential for the Web UI's requests.
@@ -120,6 +142,7 @@ func preflight(w http.ResponseWriter, _ *http.Request) {
 // browser's Basic authentication is accepted, with the token as the password: the Web UI
 // sends it if it includes credentials.
 func (o Options) requireToken(next http.Handler) http.Handler {
+	warning := rate.Sometimes{Interval: time.Minute}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := r.Header.Clone()
 		if _, password, ok := r.BasicAuth(); ok {
@@ -131,8 +154,13 @@ func (o Options) requireToken(next http.Handler) http.Handler {
 			w.Header().Set("Retry-After", "5")
 			http.Error(w, "the server cannot read its tokens", http.StatusServiceUnavailable)
 		case token == nil:
+			warning.Do(func() {
+				o.Logger.Warn("A request has no accepted token; this is said once a minute", "remote", r.RemoteAddr)
+			})
 			w.Header().Add("WWW-Authenticate", `Bearer realm="sessionkeeper codec"`)
-			w.Header().Add("WWW-Authenticate", `Basic realm="sessionkeeper codec", charset="UTF-8"`)
+			if r.URL.Path == "/" { // elsewhere it would open a dialog over the Web UI
+				w.Header().Add("WWW-Authenticate", `Basic realm="sessionkeeper codec", charset="UTF-8"`)
+			}
 			http.Error(w, "want a bearer token", http.StatusUnauthorized)
 		case !slices.Contains(token.Orgs, access.AllOrgs):
 			o.Logger.Warn("A token that is not for all orgs may read no payloads", "token", token.Name)

@@ -113,8 +113,10 @@ func TestOnlyTokensForAllOrgsRead(t *testing.T) {
 		} {
 			response := do(t, http.MethodPost, url+path, `{"payloads":[]}`, "Content-Type", jsonType, "Authorization", authorization)
 			require.Equal(t, want, response.status, authorization)
+			require.NotContains(t, fmt.Sprint(response.header), "Basic", "a browser would open a dialog over the Web UI")
 		}
 	}
+	require.Contains(t, fmt.Sprint(do(t, http.MethodGet, url, "").header), "Basic")
 	require.Equal(t, http.StatusUnauthorized, do(t, http.MethodGet, url, "").status)
 	require.Equal(t, http.StatusOK, do(t, http.MethodGet, url, "", "Authorization", basic("any", token)).status)
 	require.Equal(t, http.StatusMethodNotAllowed, do(t, http.MethodGet, url+"/decode", "", "Authorization", "Bearer "+token).status)

@@ -101,6 +101,17 @@ func TestRotation(t *testing.T) {
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+
+	link := filepath.Join(t.TempDir(), "link.json")
+	require.NoError(t, os.Symlink(path, link))
+	third, err := seal.Add(link)
+	require.NoError(t, err)
+	info, err = os.Lstat(link)
+	require.NoError(t, err)
+	require.Equal(t, os.ModeSymlink, info.Mode().Type())
+	keys, err = seal.List(path)
+	require.NoError(t, err)
+	require.Contains(t, keys, seal.KeyInfo{ID: third})
 }
 
 // A payload whose key is missing is passed on, so that whoever reads it can wait.

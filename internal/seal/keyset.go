@@ -102,8 +102,13 @@ func change(path string, apply func(*keyset.Manager) error) error {
 }
 
 // replace writes a file and puts it in the place of another one. A process that reads it
-// gets the old or the new content. Permissions stay as they are.
+// gets the old or the new content. Permissions stay as they are, and a symbolic link stays
+// one.
 func replace(path string, text []byte) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmt.Errorf("replace the keys: %w", err)
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("replace the keys: %w", err)

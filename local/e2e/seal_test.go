@@ -9,7 +9,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/proto"
 
 	"sessionkeeper/conversation"
@@ -17,6 +20,7 @@ import (
 	"sessionkeeper/local/stack"
 	"sessionkeeper/sandbox/simulator"
 	"sessionkeeper/sender"
+	"sessionkeeper/workflows"
 )
 
 // keysIn makes a file with one key and reads it.
@@ -126,4 +130,45 @@ func TestPersonalDataIsSealed(t *testing.T) {
 	_, err = retry(t.Context(), func(ctx context.Context) (sender.Receipt, error) { return k.BeginAgain(ctx, k.id) })
 	require.NoError(t, err)
 	require.Equal(t, conversation.Closed, k.ended().Why)
+}
+
+// After two rotations of the key, histories of the first key are read and replayed.
+func TestOldHistoriesAreReadAfterTwoRotations(t *testing.T) {
+	t.Parallel()
+	path, keys := keysIn(t)
+	s := ownStack(t, stack.Options{Keys: keys})
+	var talks []*talk
+	used := map[string]bool{}
+	for range 3 {
+		k := newTalk(t, s)
+		k.Sender = senderWith(t, s, path)
+		k.start(conversation.Policy{})
+		k.message()
+		k.hangUp()
+		require.Equal(t, conversation.Closed, k.ended().Why)
+		talks = append(talks, k)
+		id, err := seal.Add(path)
+		require.NoError(t, err)
+		require.NoError(t, seal.Promote(path, id))
+	}
+	current, err := seal.ReadKeys(path)
+	require.NoError(t, err)
+	var options client.Options
+	seal.Apply(&options, current)
+	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{
+		DataConverter: options.DataConverter, FailureConverter: options.FailureConverter,
+	})
+	require.NoError(t, err)
+	workflows.Register(replayer)
+	for _, k := range talks {
+		events := k.history("")
+		input := events[0].GetWorkflowExecutionStartedEventAttributes().GetInput().GetPayloads()[0]
+		used[string(input.GetMetadata()["encryption-key-id"])] = true
+		require.NoError(t, replayer.ReplayWorkflowHistoryWithOptions(nil, &historypb.History{Events: events},
+			worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: k.id.WorkflowID()}}))
+		status, err := senderWith(t, s, path).Status(t.Context(), k.id)
+		require.NoError(t, err)
+		require.Equal(t, conversation.Closed, status.Outcome.Why)
+	}
+	require.Len(t, used, 3, "each conversation was sealed with another key")
 }

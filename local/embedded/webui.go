@@ -40,7 +40,7 @@ func startWebUI(l net.Listener, frontend string, o Options) (*webUI, error) {
 		NotifyOnNewVersion:  false,
 		HideLogs:            true,
 		CORS:                config.CORS{CookieInsecure: true}, // plain http
-		Codec:               config.Codec{Endpoint: o.UICodecEndpoint},
+		Codec:               config.Codec{Endpoint: o.UICodecEndpoint, IncludeCredentials: true},
 	})
 	if err != nil {
 		return nil, fail("configure the Web UI", err)

@@ -32,6 +32,9 @@ type Options struct {
 	// DBFile keeps Temporal's state; empty keeps it in memory.
 	DBFile string
 	UI     bool
+	// UICodecEndpoint is the address of the codec server that the Web UI asks, with the
+	// credentials that the browser knows. Empty: none.
+	UICodecEndpoint string
 	// Ports; 0 is any free one.
 	TemporalPort, UIPort, SandboxPort, MetricsPort int
 	// Logger is the worker's. Default: none.
@@ -111,7 +114,7 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		attributes[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
 	}
 	server, err := embedded.Start(ctx, embedded.Options{
-		Namespace: Namespace, DBFile: o.DBFile, UI: o.UI,
+		Namespace: Namespace, DBFile: o.DBFile, UI: o.UI, UICodecEndpoint: o.UICodecEndpoint,
 		FrontendPort: o.TemporalPort, UIPort: o.UIPort,
 		SearchAttributes: attributes, DynamicConfig: o.DynamicConfig, Logger: o.ServerLogger,
 	})
