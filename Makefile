@@ -5,7 +5,7 @@ TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 VULN_DB ?= https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo simulate simulate-faults outages outages-postgres test test-unit test-local test-race test-compare compare bench fmt lint tidy-check vuln compose-check examples-check ci
+.PHONY: help demo simulate simulate-faults outages outages-postgres test test-unit test-local test-race test-compare compare bench fmt lint tidy-check vuln compose-check examples-check release release-check ci
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,7 @@ test: test-unit test-local ## Test the product, without the race detector
 
 test-unit: ## Test the root module
 	go test ./...
+	go test -C docs/contract ./...
 	go test -run TestSimulation ./workflows -args -simulate.conversations=20000
 
 # With -short, the demo is not played a second time on the same database file. The
@@ -52,6 +53,7 @@ test-local: ## Test end to end on an embedded Temporal server
 LOAD := TestManyConversationsAtOnce|TestActions|TestKilled|TestOutages
 test-race: ## Test the root module and end to end, with the race detector
 	go test -race ./...
+	go test -C docs/contract ./...
 	go test -run TestSimulation ./workflows -args -simulate.conversations=20000
 	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m -skip '$(LOAD)' ./...
 	go test -C local -run '$(LOAD)' -timeout 10m -p 1 ./e2e ./outages
@@ -68,7 +70,7 @@ bench: ## Measure cost, latency and bursts
 	go test -run '^$$' -bench Memory -benchtime 1x ./sender
 	go test -run '^$$' -bench Memory ./workflows
 	go test -run '^$$' -bench Events -benchtime 10s ./internal/receiver
-	go test -C local -run '^$$' -bench 'History|Burst|Window' -benchtime 1x -timeout 60m ./bench
+	go test -C local -run '^$$' -bench 'History|Burst|Window|HostileToken|Encryption' -benchtime 1x -timeout 60m ./bench
 	go test -C local -run '^$$' -bench HangUp -benchtime 300x -timeout 60m ./bench
 
 fmt: ## Format every Go file
@@ -80,10 +82,12 @@ lint: ## Check the format, vet, the linters and that workflows are deterministic
 	go vet -C local ./...
 	go vet -C compare ./...
 	go vet -C deploy ./...
+	go vet -C docs/contract ./...
 	$(TOOL) golangci-lint run ./...
 	cd local && $(TOOL) golangci-lint run ./...
 	cd compare && $(TOOL) golangci-lint run ./...
 	cd deploy && $(TOOL) golangci-lint run ./...
+	cd docs/contract && $(TOOL) golangci-lint run ./...
 	$(TOOL) workflowcheck ./workflows/...
 
 tidy-check: ## Check that go mod tidy would change nothing
@@ -91,6 +95,7 @@ tidy-check: ## Check that go mod tidy would change nothing
 	go -C local mod tidy -diff
 	go -C compare mod tidy -diff
 	go -C deploy mod tidy -diff
+	go -C docs/contract mod tidy -diff
 	go -C tools mod tidy -diff
 
 vuln: ## Look for known vulnerabilities (with VULN_REQUIRED=1 it fails without the database)
@@ -116,4 +121,11 @@ examples-check: ## Check the TypeScript example and the published schemas (skipp
 		echo "NOT CHECKED: examples/typescript and docs/contract need npm" >&2; \
 	fi
 
-ci: lint tidy-check compose-check examples-check vuln test-race test-compare ## Run every check that CI runs
+VERSION ?= 0.0.0-snapshot
+release: ## Build the archives, SBOMs and checksums of a release into bin/release (VERSION=1.2.3)
+	tools/release.sh $(VERSION) bin/release linux/amd64 linux/arm64 darwin/arm64
+
+release-check: ## Check that a release of the last commit has the same bytes in another folder
+	tools/release-check.sh
+
+ci: lint tidy-check compose-check examples-check vuln test-race test-compare release-check ## Run every check that CI runs

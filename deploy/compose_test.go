@@ -216,6 +216,23 @@ func TestComposeWorkerHasAHealthcheck(t *testing.T) {
 	require.Contains(t, string(dockerfile), "-X main.version=${VERSION}")
 }
 
+// The sandbox has an image of its own, so a production image has no program that acts as
+// Salesforce.
+func TestProductionImageHasNoSandbox(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	require.NoError(t, err)
+	stages := strings.Split(string(text), "\nFROM ")
+	for _, stage := range stages[2:] {
+		isSandbox := strings.Contains(strings.SplitN(stage, "\n", 2)[0], " AS sandbox")
+		require.Equal(t, isSandbox, strings.Contains(stage, "/out/sandbox"), stage)
+	}
+	require.NotContains(t, stages[len(stages)-1], " AS ", "the last stage is the one that is built by default")
+	services := project(t).Services
+	require.Equal(t, services["worker"].Image, services["serve"].Image)
+	require.NotEqual(t, services["worker"].Image, services["sandbox"].Image)
+	require.Equal(t, "sandbox", services["sandbox"].Build.Target)
+}
+
 func TestComposeServeHasAHealthcheckAndTimeToDrain(t *testing.T) {
 	serve := project(t).Services["serve"]
 	require.Equal(t, types.HealthCheckTest{"CMD", "/usr/local/bin/worker", "-healthcheck"}, serve.HealthCheck.Test)
