@@ -248,15 +248,16 @@ func (s *State) markInactive(at time.Time, timed bool) {
 // been removed.
 func (s *State) applyRetry() { s.Blocked = nil }
 
-// identify takes the identity and policy of the newest start. Once a start of this session
+// identify takes the identity and policy of the newest start of this session. A first one
+// counts also if its clock is behind that of a start of the session before. Once a start of this session
 // has arrived, another end user, channel or channel address does not count: a call would
 // concern somebody else, and the session would stay as it is. While the conversation is
 // Blocked, it counts: that is how an operator corrects it.
 func (s *State) identify(e conversation.Start, at time.Time, isBlocked bool) (refused bool) {
-	if at.Before(s.IdentifiedAt) {
+	if s.HasStart && at.Before(s.IdentifiedAt) {
 		return false
 	}
-	s.IdentifiedAt = at
+	s.IdentifiedAt = latest(s.IdentifiedAt, at)
 	changed := changedFields(s.Identity, e.Identity)
 	refused = len(changed) > 0 && s.HasStart && !isBlocked
 	if refused {

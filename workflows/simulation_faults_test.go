@@ -254,3 +254,17 @@ func TestCloseOfTheSessionThatHasEnded(t *testing.T) {
 		require.Nil(t, s.Next.Closing)
 	}
 }
+
+// The first start of a session has a clock that is behind that of a start of the session
+// before. It counts all the same, so that a later one for somebody else does not.
+func TestFirstStartOfASessionByAClockBehind(t *testing.T) {
+	s := active(s1)
+	s.applyStart(started(s1, 283), at(283))
+	messaged(s2, 282).apply(s, at(284))
+	require.False(t, s.applyStart(started(s2, 282), at(284)))
+	require.True(t, s.HasStart)
+	other := started(s2, 285)
+	other.EndUserClientID = "somebody else"
+	require.True(t, s.applyStart(other, at(285)))
+	require.Equal(t, identity("").EndUserClientID, s.Identity.EndUserClientID)
+}
