@@ -1,0 +1,203 @@
+package gate
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// play runs a test in virtual time with a gate that records its states.
+func play(t *testing.T, settings Settings, test func(t *testing.T, g *Gate, states func() []State)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var states []State
+		g := New(Options{Settings: settings, Changed: func(s Status) { states = append(states, s.State) }})
+		test(t, g, func() []State { seen := states; states = nil; return seen })
+	})
+}
+
+func enter(t *testing.T, g *Gate, c Call) *Pass {
+	t.Helper()
+	pass, wait := g.Enter(c)
+	require.Nil(t, wait)
+	return pass
+}
+
+func refuse(t *testing.T, g *Gate, c Call) *Wait {
+	t.Helper()
+	pass, wait := g.Enter(c)
+	require.Nil(t, pass)
+	require.Positive(t, wait.Delay)
+	require.LessOrEqual(t, wait.Delay, LongestWait)
+	return wait
+}
+
+func TestPausedOrgLetsNoCallGo(t *testing.T) {
+	play(t, Settings{Paused: "maintenance"}, func(t *testing.T, g *Gate, states func() []State) {
+		require.Equal(t, []State{Paused}, states())
+		wait := refuse(t, g, Call{HangUp: true})
+		require.Equal(t, Paused, wait.State)
+		require.Equal(t, "maintenance", wait.Reason)
+		require.LessOrEqual(t, wait.Delay, 10*time.Second, "a short pause is noticed soon")
+		time.Sleep(72 * time.Hour)
+		require.GreaterOrEqual(t, refuse(t, g, Call{}).Delay, LongestWait/2, "a long pause costs little")
+		g.Change(Settings{})
+		enter(t, g, Call{}).Done(Outcome{Kind: Answered})
+		require.Equal(t, []State{Open}, states())
+	})
+}
+
+// Thousands of calls that wait for an org do not ask all at once, and hang-ups are the first
+// to come back.
+func TestManyCallsWaitForAnOrg(t *testing.T) {
+	play(t, Settings{Paused: "maintenance"}, func(t *testing.T, g *Gate, _ func() []State) {
+		perSecond := map[int]int{}
+		for range 3000 {
+			perSecond[int(refuse(t, g, Call{}).Delay/time.Second)]++
+		}
+		for second, n := range perSecond {
+			if second > 10 { // the first ones are spread over a few seconds
+				require.LessOrEqual(t, n, 4*asksPerSecond)
+			}
+		}
+		require.LessOrEqual(t, refuse(t, g, Call{HangUp: true}).Delay, shortestOutageWait)
+	})
+}
+
+func TestPauseLetsCallsInFlightEnd(t *testing.T) {
+	play(t, Settings{}, func(t *testing.T, g *Gate, _ func() []State) {
+		pass := enter(t, g, Call{})
+		g.Change(Settings{Paused: "maintenance"})
+		require.Equal(t, 1, g.Status().InFlight)
+		pass.Done(Outcome{Kind: Answered})
+		require.Zero(t, g.Status().InFlight)
+	})
+}
+
+func TestUnreachableOrgGetsOneCallAtATime(t *testing.T) {
+	play(t, Settings{}, func(t *testing.T, g *Gate, states func() []State) {
+		fail := func() { enter(t, g, Call{}).Done(Outcome{Kind: Unreachable}) }
+		for range failuresUntilOpen - 1 {
+			fail()
+			time.Sleep(time.Second)
+		}
+		enter(t, g, Call{}).Done(Outcome{Kind: Answered}) // an answer in between begins the count again
+		for range failuresUntilOpen {
+			require.Empty(t, states())
+			fail()
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, []State{Away}, states())
+		require.Equal(t, Away, refuse(t, g, Call{HangUp: true}).State)
+		time.Sleep(probeInterval)
+		probe := enter(t, g, Call{})
+		refuse(t, g, Call{HangUp: true})
+		probe.Done(Outcome{Kind: Unreachable})
+		refuse(t, g, Call{})
+		time.Sleep(probeInterval)
+		enter(t, g, Call{}).Done(Outcome{Kind: NotSent}) // says nothing
+		refuse(t, g, Call{})
+		time.Sleep(probeInterval)
+		require.Empty(t, states())
+		enter(t, g, Call{}).Done(Outcome{Kind: Limited}) // it has answered
+		require.Equal(t, []State{RateLimited}, states())
+	})
+}
+
+func TestCallsInFlightAreLimited(t *testing.T) {
+	play(t, Settings{InFlight: 2}, func(t *testing.T, g *Gate, states func() []State) {
+		first, second := enter(t, g, Call{}), enter(t, g, Call{})
+		require.Equal(t, Busy, refuse(t, g, Call{HangUp: true}).State)
+		first.Done(Outcome{Kind: Answered})
+		time.Sleep(time.Second)
+		third := enter(t, g, Call{})
+		refuse(t, g, Call{})
+		g.Change(Settings{InFlight: 3})
+		fourth := enter(t, g, Call{Turn: time.Now()})
+		for _, pass := range []*Pass{second, third, fourth} {
+			pass.Done(Outcome{Kind: Answered})
+		}
+		require.Empty(t, states(), "a busy org is no change to log")
+	})
+}
+
+// While calls hang, those that wait ask less and less often.
+func TestWaitForCallsThatHang(t *testing.T) {
+	play(t, Settings{InFlight: 1}, func(t *testing.T, g *Gate, _ func() []State) {
+		enter(t, g, Call{})
+		began, asked := time.Now(), 0
+		var turn time.Time
+		for time.Since(began) < time.Hour {
+			wait := refuse(t, g, Call{Turn: turn})
+			turn = wait.Turn
+			asked++
+			time.Sleep(wait.Delay)
+		}
+		require.Less(t, asked, 60)
+	})
+}
+
+// Salesforce's Retry-After holds all calls of the org, and they do not come back at the
+// same time.
+func TestRetryAfterHoldsTheOrg(t *testing.T) {
+	play(t, Settings{}, func(t *testing.T, g *Gate, states func() []State) {
+		wait := enter(t, g, Call{}).Done(Outcome{Kind: Limited, RetryAfter: time.Minute})
+		require.Equal(t, RateLimited, wait.State)
+		require.Equal(t, []State{RateLimited}, states())
+		before := time.Duration(0)
+		for range 5 {
+			require.Greater(t, wait.Delay, max(before, time.Minute))
+			before = wait.Delay
+			wait = refuse(t, g, Call{})
+		}
+		time.Sleep(time.Minute - time.Second)
+		refuse(t, g, Call{HangUp: true})
+		time.Sleep(2 * time.Second)
+		enter(t, g, Call{Turn: wait.Turn.Add(-time.Minute), HangUp: true}).Done(Outcome{Kind: Answered})
+		time.Sleep(2 * limitedFor)
+		require.Equal(t, Open, g.Status().State)
+		require.Equal(t, []State{Open}, states())
+	})
+}
+
+func TestHangUpsHaveTheirTurnFirst(t *testing.T) {
+	play(t, Settings{}, func(t *testing.T, g *Gate, _ func() []State) {
+		enter(t, g, Call{}).Done(Outcome{Kind: Limited})
+		var idle time.Time
+		for range 20 {
+			idle = refuse(t, g, Call{}).Turn
+		}
+		for range 2 { // calls that may go at once
+			enter(t, g, Call{HangUp: true}).Done(Outcome{Kind: Answered})
+		}
+		hangUp := refuse(t, g, Call{HangUp: true}).Turn
+		require.Less(t, time.Until(hangUp), time.Until(idle)/10)
+		require.Greater(t, refuse(t, g, Call{}).Turn, idle)
+		time.Sleep(time.Until(hangUp) - time.Millisecond)
+		refuse(t, g, Call{Turn: time.Now()})              // its turn has come, but a hang-up waits
+		for wait := (&Wait{Turn: hangUp}); wait != nil; { // a turn that comes too early is followed by another one
+			time.Sleep(max(wait.Delay, time.Millisecond))
+			_, wait = g.Enter(Call{HangUp: true, Turn: wait.Turn})
+		}
+		require.Less(t, time.Until(idle), 3*time.Second)
+	})
+}
+
+func TestPaceFindsTheLimitAndRises(t *testing.T) {
+	play(t, Settings{PerSecond: 50}, func(t *testing.T, g *Gate, _ func() []State) {
+		require.InDelta(t, firstPace, g.Status().Pace, 0.1)
+		for range 100 {
+			enter(t, g, Call{}).Done(Outcome{Kind: Answered})
+			time.Sleep(time.Second)
+		}
+		require.InDelta(t, 50, g.Status().Pace, 0.1)
+		enter(t, g, Call{}).Done(Outcome{Kind: Limited})
+		require.InDelta(t, 25, g.Status().Pace, 0.1)
+		time.Sleep(10 * time.Second)
+		require.InDelta(t, 30, g.Status().Pace, 1)
+		time.Sleep(5 * time.Minute)
+		require.InDelta(t, 50, g.Status().Pace, 0.1)
+	})
+}

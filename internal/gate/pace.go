@@ -1,0 +1,180 @@
+package gate
+
+import (
+	"math"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// pace is how many calls per second may go.
+//
+// It starts low and doubles every second in which calls are accepted. When Salesforce
+// refuses a call, it is halved until no more are refused. From then on it rises slowly,
+// because the limit is probably the same, then faster and faster; and with each refusal it
+// falls by a small part. So it stays near the limit, and most calls are accepted. Each
+// worker finds its share in this way.
+//
+// Calls that may not go get turns, one after the other. Turns come faster than the pace, so
+// that a pace that rises finds calls to send. A call whose turn comes too early gets another
+// one.
+type pace struct {
+	// most is the highest pace.
+	most float64
+	// base is the pace after the last refusal. Before the first one, it is the pace.
+	base   float64
+	bucket *rate.Limiter
+	// falling: the first refusals came just now, and the limit is not known yet.
+	falling bool
+	// admittedAt is when the last call went.
+	admittedAt time.Time
+	// refusedAt is when the pace fell last, zero for never.
+	refusedAt time.Time
+	// heldUntil is until when Salesforce wants no call.
+	heldUntil time.Time
+	// turns is until when turns have been given, to hang-ups and to other calls.
+	turns [2]time.Time
+	// duration of a call, an average that follows slowly.
+	duration time.Duration
+}
+
+// Indices of pace.turns.
+const (
+	hangUps = iota
+	others
+)
+
+// These values are chosen for few refusals and a short time to the limit, see TestHerds.
+const (
+	firstPace  = 10
+	firstBurst = 3
+	slowest    = 0.1
+	// oneRefusal is how long refusals count as one: the calls were in flight together.
+	oneRefusal = 250 * time.Millisecond
+	// fallsFor is how long after a refusal another one says that the limit is lower still.
+	fallsFor = time.Second
+	// firstFall and fall are what remains of the pace after a refusal.
+	firstFall = 0.5
+	fall      = 0.85
+	// The pace first rises by riseShare of itself per second, but at least by leastRise. This
+	// doubles every riseDoubles.
+	riseShare   = 0.015
+	leastRise   = 0.03
+	riseDoubles = 10 * time.Second
+	// ahead is how much faster turns come than the pace.
+	ahead = 1.5
+	// idleFor is after how long without a call the turns that were given are too late.
+	idleFor = 2 * time.Second
+)
+
+func newPace(most float64) *pace {
+	first := min(firstPace, most)
+	return &pace{
+		most: most, base: first, bucket: rate.NewLimiter(rate.Limit(first), firstBurst),
+		duration: 100 * time.Millisecond,
+	}
+}
+
+// current is the pace of now.
+func (p *pace) current(now time.Time) float64 {
+	if p.refusedAt.IsZero() {
+		return min(p.base, p.most)
+	}
+	rises := max(0, now.Sub(latest(p.refusedAt, p.heldUntil)))
+	perDoubling := max(leastRise, riseShare*p.base) * riseDoubles.Seconds() / math.Ln2
+	return min(p.base+perDoubling*(math.Exp2(rises.Seconds()/riseDoubles.Seconds())-1), p.most)
+}
+
+// isLimited reports whether Salesforce has refused a call within the last minute.
+func (p *pace) isLimited(now time.Time) bool {
+	return !p.refusedAt.IsZero() && now.Before(latest(p.refusedAt, p.heldUntil).Add(limitedFor))
+}
+
+// admit reports whether a call may go now. A call that has had its turn goes before those
+// that ask for the first time. Other calls do not go while hang-ups wait.
+func (p *pace) admit(now time.Time, c Call) bool {
+	if now.Before(p.heldUntil) {
+		return false
+	}
+	p.bucket.SetLimitAt(now, rate.Limit(p.current(now)))
+	if p.isIdle(now) {
+		p.turns = [2]time.Time{}
+	}
+	hadTurn := !c.Turn.IsZero() && !c.Turn.After(now)
+	hangUpsWait := !c.HangUp && p.turns[hangUps].After(now)
+	if hangUpsWait || !hadTurn && p.lastTurn(c).After(now) || !p.bucket.AllowN(now, 1) {
+		return false
+	}
+	p.admittedAt = now
+	return true
+}
+
+func (p *pace) isIdle(now time.Time) bool {
+	return now.After(latest(p.admittedAt, p.heldUntil).Add(idleFor))
+}
+
+// lastTurn is the last turn that was given to a call which goes before this one.
+func (p *pace) lastTurn(c Call) time.Time {
+	if c.HangUp {
+		return p.turns[hangUps]
+	}
+	return latest(p.turns[hangUps], p.turns[others])
+}
+
+// giveTurn returns the turn of a call that may not go now. A call that has one keeps it,
+// unless it would get an earlier one. Turns come at most so many per second.
+func (p *pace) giveTurn(now time.Time, c Call, most float64) time.Time {
+	perSecond := p.current(now)
+	if p.refusedAt.IsZero() {
+		perSecond = p.most // the limit is not known, and a turn that is too early does little harm
+	}
+	perSecond = ahead * min(perSecond, most)
+	turn := latest(latest(now, p.heldUntil), p.lastTurn(c)).Add(time.Duration(float64(time.Second) / perSecond))
+	if c.Turn.After(now) && c.Turn.Before(turn) && !c.Turn.Before(p.heldUntil) {
+		return c.Turn
+	}
+	if c.HangUp {
+		p.turns[hangUps] = turn
+	} else {
+		p.turns[others] = turn
+	}
+	return turn
+}
+
+func (p *pace) accepted(now time.Time) {
+	if p.refusedAt.IsZero() {
+		p.base = min(p.base+1, p.most)
+		p.bucket.SetBurstAt(now, int(max(firstBurst, p.base/2)))
+	}
+}
+
+func (p *pace) refused(now time.Time, retryAfter time.Duration) {
+	if p.refusedAt.IsZero() || !now.Before(p.refusedAt.Add(oneRefusal)) {
+		switch {
+		case !p.isLimited(now):
+			p.falling = true
+		case now.After(p.refusedAt.Add(fallsFor)):
+			p.falling = false
+		}
+		left := fall
+		if p.falling {
+			left = firstFall
+		}
+		p.base, p.refusedAt = max(slowest, left*p.current(now)), now
+		p.bucket.SetBurstAt(now, int(max(2, p.base/2)))
+		p.bucket.SetLimitAt(now, rate.Limit(p.base))
+	}
+	p.heldUntil = latest(p.heldUntil, now.Add(retryAfter))
+}
+
+// measure takes the duration of a call.
+func (p *pace) measure(d time.Duration) {
+	p.duration = max(time.Millisecond, p.duration+(d-p.duration)/8)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
