@@ -2,14 +2,17 @@ package e2e_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -77,7 +80,7 @@ func testDemoOnEmbeddedServer(t *testing.T) {
 }
 
 // With keys, the demo plays as it does without. Then no end user and no key is readable in
-// the files of the database, in the logs or in the metrics.
+// the files of the database, in the logs, in the metrics or in the arguments of a process.
 func testEncryptedDemo(t *testing.T) {
 	t.Parallel()
 	path, keys := keysIn(t)
@@ -88,7 +91,7 @@ func testEncryptedDemo(t *testing.T) {
 	var table bytes.Buffer
 	target := demo.Target{Temporal: s.Temporal, TaskQueue: s.Config.TaskQueue, Sandbox: s.Sandbox}
 	require.NoError(t, demo.Play(t.Context(), target, &table))
-	metrics := get(t, s.MetricsURL)
+	metrics, arguments := get(t, s.MetricsURL), filesOf(t, "/proc/[0-9]*/cmdline")
 	s.Stop()
 	database := filesOf(t, file)
 	require.Contains(t, database, simulator.DemoOrgID, "the ids of workflows are not encrypted")
@@ -96,14 +99,18 @@ func testEncryptedDemo(t *testing.T) {
 	require.NoError(t, err)
 	key := regexp.MustCompile(`"value": *"([^"]+)"`).FindSubmatch(text)
 	require.NotNil(t, key)
-	for where, text := range map[string]string{"database": database, "logs": logs.String(), "metrics": metrics, "table": table.String()} {
+	for where, text := range map[string]string{
+		"database": database, "logs": logs.String(), "metrics": metrics, "table": table.String(),
+		"arguments of processes": arguments,
+	} {
 		require.Empty(t, kept.leaks(text), where)
 		require.NotContains(t, text, string(key[1]), where)
 		require.NotContains(t, text, simulator.DemoChannelAddress, where)
 	}
 }
 
-// filesOf returns the bytes of a database's files.
+// filesOf returns the bytes of the files whose paths begin like this. A process may have
+// ended, and its file with it.
 func filesOf(t *testing.T, file string) string {
 	t.Helper()
 	names, err := filepath.Glob(file + "*")
@@ -111,7 +118,9 @@ func filesOf(t *testing.T, file string) string {
 	var all strings.Builder
 	for _, name := range names {
 		text, err := os.ReadFile(name)
-		require.NoError(t, err)
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ESRCH) {
+			require.NoError(t, err)
+		}
 		all.Write(text)
 	}
 	return all.String()
