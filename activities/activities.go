@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/gate"
 	"sessionkeeper/internal/interaction"
 )
 
@@ -25,15 +26,27 @@ type API interface {
 	MessagingSession(ctx context.Context, r interaction.Request) (interaction.Response, error)
 }
 
-// Activities makes the calls to Salesforce, with one API per org. Register it with
-// a worker: its methods are the activity types "Inactivate" and "End".
+// Org is one org that the activities may call.
+type Org struct {
+	API API
+	// Gate decides when a call may go.
+	Gate *gate.Gate
+}
+
+// Orgs finds an org by its 15-character id.
+type Orgs interface {
+	Org(id string) (Org, bool)
+}
+
+// Activities makes the calls to Salesforce. Register it with a worker: its methods are the
+// activity types "Inactivate" and "End".
 type Activities struct {
-	orgs      map[string]API
+	orgs      Orgs
 	workflows func(context.Context) signaler
 }
 
-// New returns the activities for these orgs, keyed by 15-character org id.
-func New(orgs map[string]API) *Activities {
+// New returns the activities for these orgs.
+func New(orgs Orgs) *Activities {
 	return &Activities{
 		orgs:      orgs,
 		workflows: func(ctx context.Context) signaler { return activity.GetClient(ctx) },
@@ -60,6 +73,9 @@ type Request struct {
 // says. The third failed attempt of a call sends a [conversation.CallFailing] to
 // its workflow, if the call is tried again.
 //
+// If the org's gate lets no call go, nothing is sent, and the error says when the next
+// attempt asks again: see [IsWait]. Such an attempt counts as none.
+//
 // A cancelled activity finishes the attempt in flight. It needs no heartbeat
 // timeout: heartbeat details only carry what the next attempt has to know.
 func (a *Activities) Inactivate(ctx context.Context, r Request) (conversation.Answer, error) {
@@ -73,22 +89,26 @@ func (a *Activities) End(ctx context.Context, r Request) (conversation.Answer, e
 }
 
 func (a *Activities) call(ctx context.Context, op conversation.Operation, r Request) (conversation.Answer, error) {
-	info := activity.GetInfo(ctx)
-	answer := conversation.Answer{Operation: op, By: r.By, Attempt: int(info.Attempt)}
-	progress := readProgress(ctx)
-
+	info, progress := activity.GetInfo(ctx), readProgress(ctx)
+	answer := conversation.Answer{Operation: op, By: r.By, Attempt: progress.Attempt(info.Attempt)}
 	began := time.Now()
-	response, err := a.send(ctx, op, r, info)
+	response, wait, err := a.send(ctx, op, r, info, progress.Turn)
 	// By Temporal's clock, because the workflow compares it with its own time.
 	answer.At = info.StartedTime.Add(time.Since(began)).UTC()
-	if err == nil {
+	switch {
+	case err == nil && wait != nil:
+		err = progress.Wait(answer, r.OrgID, wait)
+		activity.RecordHeartbeat(ctx, progress)
+		countWait(ctx, op, wait.State)
+		return answer, err
+	case err == nil:
 		answer.RequestID, answer.HTTPStatus = response.RequestID.String(), response.HTTPStatus
 		countCall(ctx, op, "success", "")
 		logSuccess(ctx, answer, progress)
 		return answer, nil
 	}
 
-	decision, err := progress.Judge(&answer, err, ageOf(r, info))
+	decision, err := progress.Judge(&answer, err, ageOf(r, info), wait)
 	countCall(ctx, op, decision.Verdict, decision.Reason)
 	if err == nil {
 		logDone(ctx, answer)
@@ -98,23 +118,29 @@ func (a *Activities) call(ctx context.Context, op conversation.Operation, r Requ
 	return answer, err
 }
 
-// send makes the call. Cancelling the activity does not abort it: Salesforce may
-// have executed a request that was sent, and only its answer says so.
+// send makes the call, or says what it has to wait for. A call that Salesforce has refused
+// because there were too many has an error and a wait. Cancelling the activity does not
+// abort the call: Salesforce may have executed a request that was sent, and only its answer
+// says so.
 func (a *Activities) send(
-	ctx context.Context, op conversation.Operation, r Request, info activity.Info,
-) (interaction.Response, error) {
+	ctx context.Context, op conversation.Operation, r Request, info activity.Info, turn time.Time,
+) (interaction.Response, *gate.Wait, error) {
 	// Any client of the namespace can start workflows and name this task queue.
 	if info.WorkflowType == nil || info.WorkflowType.Name != conversation.WorkflowType ||
 		info.WorkflowExecution.ID != r.WorkflowID() {
-		return interaction.Response{}, errForeignWorkflow
+		return interaction.Response{}, nil, errForeignWorkflow
 	}
-	org, ok := a.orgs[r.OrgID]
+	org, ok := a.orgs.Org(r.OrgID)
 	if !ok {
-		return interaction.Response{}, errOrgNotConfigured
+		return interaction.Response{}, nil, errOrgNotConfigured
+	}
+	pass, wait := org.Gate.Enter(gate.Call{HangUp: info.Priority.PriorityKey == HangUpPriority, Turn: turn})
+	if wait != nil {
+		return interaction.Response{}, wait, nil
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), info.Deadline.Add(-signalTimeout-reportMargin))
 	defer cancel()
-	return org.MessagingSession(ctx, interaction.Request{
+	response, err := org.API.MessagingSession(ctx, interaction.Request{
 		OrgID:                    r.OrgID,
 		AuthorizationContext:     r.AuthorizationContext,
 		ChannelAddressIdentifier: r.ChannelAddressIdentifier,
@@ -125,6 +151,7 @@ func (a *Activities) send(
 		OperationBy:              interaction.OperationBy(r.By),
 		RequestID:                RequestID(info),
 	})
+	return response, pass.Done(GateOutcome(err)), err
 }
 
 // addFailure adds the facts of the failure to the answer.
@@ -151,13 +178,16 @@ func addDone(answer *conversation.Answer) {
 
 // failure returns the error of the attempt. Its category is benign, because the
 // SDK would otherwise log it a second time, as an error of this worker.
-func failure(answer conversation.Answer, d Decision, err error) error {
+func failure(answer conversation.Answer, d Decision, err error, wait *gate.Wait) error {
 	options := temporal.ApplicationErrorOptions{
 		NonRetryable: d.Verdict == Operator, Details: []any{answer},
 		Category: temporal.ApplicationErrorCategoryBenign,
 	}
 	if !options.NonRetryable {
 		options.NextRetryDelay = max(d.Spacing, retryAfter(err))
+		if wait != nil {
+			options.NextRetryDelay = wait.Delay
+		}
 	}
 	return temporal.NewApplicationErrorWithOptions(explain(answer.Operation, d, err), d.Reason, options)
 }

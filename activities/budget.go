@@ -17,9 +17,11 @@ const (
 	// AttemptTimeout limits one attempt (StartToCloseTimeout). Temporal starts the
 	// next attempt after it, so an attempt must not be able to take longer.
 	AttemptTimeout = 45 * time.Second
-	// RetryTimeout limits all attempts of one call together
-	// (ScheduleToCloseTimeout). After it, the conversation is Blocked.
-	RetryTimeout = 24 * time.Hour
+	// maxRefusals is how many requests of one call Salesforce may refuse in a way that
+	// usually passes. After that the conversation is Blocked: three days of one request a
+	// minute. An org that is away or limits its calls counts no requests, so such a call
+	// waits without a limit.
+	maxRefusals = 3 * 24 * 60
 )
 
 // The build fails here if the requests, the signal to the workflow and the margin do

@@ -16,7 +16,8 @@ type Verdict string
 
 // The verdicts.
 const (
-	// Retry tries again with backoff, for as long as the call is due.
+	// Retry tries again with backoff, for as long as the call is due. If the failure is one
+	// of the call, not of the whole org, it becomes Operator after some days.
 	Retry Verdict = "retry"
 	// Capped tries again a limited number of times, then becomes Operator.
 	Capped Verdict = "capped"
@@ -55,6 +56,9 @@ type Decision struct {
 	// Spacing is the least delay before the next attempt. With 0, only the
 	// activity's backoff counts.
 	Spacing time.Duration
+	// WholeOrg: other calls of the org fail in the same way, so that an operator can do
+	// nothing for this one.
+	WholeOrg bool
 	// Hint tells the operator what to check.
 	Hint string
 }
@@ -113,7 +117,7 @@ var byCode = map[string]Decision{
 	"10017": decisionFor(interaction.ReasonChannelAddressNotFound),
 	"10018": operator(ReasonInvalidConv,
 		"Check conversationIdentifier: the workflow id contains it, so another one needs a new conversation."),
-	"10019": {Verdict: Retry, Reason: ReasonOrgMigration},
+	"10019": {Verdict: Retry, WholeOrg: true, Reason: ReasonOrgMigration},
 	"10020": decisionFor(interaction.ReasonEndUserNotFound),
 	"10025": decisionFor(interaction.ReasonActiveConversationNotFound),
 	"10026": decisionFor(interaction.ReasonChannelAddressNotFound),
@@ -136,7 +140,7 @@ var byCode = map[string]Decision{
 	"10106": operator(ReasonSessionIDMissing,
 		"Inactivate needs the sessionId: send it with the next start or message event."),
 	"UNABLE_TO_LOCK_ROW": {Verdict: Retry, Reason: "UNABLE_TO_LOCK_ROW"},
-	"SERVER_UNAVAILABLE": {Verdict: Retry, Reason: "SERVER_UNAVAILABLE"},
+	"SERVER_UNAVAILABLE": {Verdict: Retry, WholeOrg: true, Reason: "SERVER_UNAVAILABLE"},
 	"15102":              decisionFor(interaction.ReasonPermissionDenied),
 	"15105":              decisionFor(interaction.ReasonPermissionDenied),
 }
@@ -172,7 +176,7 @@ func Decide(err error) Decision {
 
 func decideAnswer(apiErr *interaction.Error) Decision {
 	if apiErr.RateLimited() {
-		return Decision{Verdict: Retry, Reason: ReasonRateLimited}
+		return Decision{Verdict: Retry, WholeOrg: true, Reason: ReasonRateLimited}
 	}
 	if apiErr.Reason != "" {
 		return decideReason(apiErr.Reason)
@@ -206,16 +210,16 @@ func decideTransport(apiErr *interaction.Error) Decision {
 			Hint: "This is not how the API answers: check the API base URL and the proxies on the way.",
 		}
 	case apiErr.Err != nil && timedOut(apiErr):
-		return Decision{Verdict: Retry, Reason: ReasonTimeout}
+		return Decision{Verdict: Retry, WholeOrg: true, Reason: ReasonTimeout}
 	case apiErr.Err != nil:
-		return Decision{Verdict: Retry, Reason: ReasonNetwork}
+		return Decision{Verdict: Retry, WholeOrg: true, Reason: ReasonNetwork}
 	case isUnexplained(apiErr):
 		return Decision{
 			Verdict: Capped, Tries: cappedTries, Reason: ReasonUnknown,
 			Hint: "Ask Salesforce with the RequestId of the details.",
 		}
 	case interaction.IsTransient(status):
-		return Decision{Verdict: Retry, Reason: httpReason(status)}
+		return Decision{Verdict: Retry, WholeOrg: true, Reason: httpReason(status)}
 	case status == http.StatusUnauthorized:
 		return operator(ReasonUnauthorized, hintUnauthorized)
 	case status == http.StatusForbidden:
@@ -234,7 +238,7 @@ const (
 )
 
 func decideToken(token *interaction.TokenError) Decision {
-	d := Decision{Verdict: Retry}
+	d := Decision{Verdict: Retry, WholeOrg: true}
 	if !token.Passing() {
 		d = Decision{Verdict: Capped, Tries: tokenTries, Spacing: tokenSpacing}
 	}

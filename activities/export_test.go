@@ -7,7 +7,7 @@ type Signaler = signaler
 
 // NewWithSignaler returns activities for tests: the SDK's test environment has no
 // client that could send the signals.
-func NewWithSignaler(orgs map[string]API, of func(context.Context) Signaler) *Activities {
+func NewWithSignaler(orgs Orgs, of func(context.Context) Signaler) *Activities {
 	return &Activities{orgs: orgs, workflows: of}
 }
 

@@ -26,6 +26,7 @@ import (
 
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/gate"
 	"sessionkeeper/internal/interaction"
 	"sessionkeeper/sandbox/simulator"
 )
@@ -50,6 +51,7 @@ type lab struct {
 	*simulator.Simulator
 	t      *testing.T
 	server *httptest.Server
+	client *interaction.Client
 	do     *activities.Activities
 	api    http.HandlerFunc
 }
@@ -76,7 +78,7 @@ func newLab(t *testing.T, timeout time.Duration) *lab {
 	require.NoError(t, err)
 	client, err := interaction.NewClient(l.server.URL, tokens, interaction.ClientOptions{Timeout: timeout})
 	require.NoError(t, err)
-	l.do = newActivities(client)
+	l.client, l.do = client, newActivities(client)
 	_, err = sim.CreateSession(orgID, simulator.Session{
 		ID: sessionID, ConversationIdentifier: "conv-1", ChannelAddressIdentifier: channel,
 		EndUserClientID: endUser, Status: simulator.StatusActive,
@@ -124,6 +126,8 @@ type progress struct {
 	Capped       int       `json:"capped"`
 	FailingSince time.Time `json:"failingSince,omitzero"`
 	Signalled    bool      `json:"signalled"`
+	Waits        int       `json:"waits"`
+	Turn         time.Time `json:"turn,omitzero"`
 }
 
 // result is the result of one attempt, or of all attempts of a call.
@@ -192,11 +196,29 @@ func (o *outbound) GetInfo(ctx context.Context) activity.Info {
 
 type surroundingsKey struct{}
 
+// oneOrg is the only org of its activities. Without a gate, every call gets a new one: the
+// SDK's test environment skips the time that a gate waits for.
+type oneOrg struct {
+	api  activities.API
+	gate *gate.Gate
+}
+
+func (o oneOrg) Org(id string) (activities.Org, bool) {
+	if o.gate == nil {
+		o.gate = gate.New(gate.Options{})
+	}
+	return activities.Org{API: o.api, Gate: o.gate}, id == orgID
+}
+
 // newActivities returns the activities for one org. Their signals go to the
 // surroundings of the attempt.
 func newActivities(api activities.API) *activities.Activities {
-	return activities.NewWithSignaler(map[string]activities.API{orgID: api},
-		func(ctx context.Context) activities.Signaler { return ctx.Value(surroundingsKey{}).(*surroundings) })
+	return activities.NewWithSignaler(oneOrg{api: api}, receiver)
+}
+
+// receiver returns the receiver of an attempt's signals.
+func receiver(ctx context.Context) activities.Signaler {
+	return ctx.Value(surroundingsKey{}).(*surroundings)
 }
 
 func (s *surroundings) SignalWorkflow(ctx context.Context, workflowID, runID, name string, arg any) error {

@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/gate"
 )
 
 // startRace is how long after the start of a session Salesforce may not know it
@@ -23,6 +24,12 @@ type Progress struct {
 	// clock. It is zero if none failed yet. Attempts that were interrupted are not
 	// known.
 	FailingSince time.Time `json:"failingSince,omitzero"`
+	// Waits counts the attempts that only waited for the org. They have sent nothing.
+	Waits int `json:"waits,omitempty"`
+	// Turn is the turn that the org's gate has given to the call, zero for none.
+	Turn time.Time `json:"turn,omitzero"`
+	// Refused counts the answers after which the call is tried again for a long time.
+	Refused int `json:"refused,omitempty"`
 	// Signalled: the workflow has the report that the call keeps failing.
 	Signalled bool `json:"signalled,omitempty"`
 }
@@ -40,8 +47,15 @@ func readProgress(ctx context.Context) Progress {
 // the progress. The error is nil if the goal of the call is reached all the same.
 // Otherwise it is a [temporal.ApplicationError]: its type is the reason, its details
 // are the answer, and it says whether and when to try again. age is how old the session
-// was when the attempt began, counted from Request.KnownSince.
-func (p *Progress) Judge(answer *conversation.Answer, cause error, age time.Duration) (Decision, error) {
+// was when the attempt began, counted from Request.KnownSince. wait is what the org's gate
+// says of the next attempt, nil if it says nothing.
+func (p *Progress) Judge(
+	answer *conversation.Answer, cause error, age time.Duration, wait *gate.Wait,
+) (Decision, error) {
+	p.Turn = time.Time{}
+	if wait != nil {
+		p.Turn = wait.Turn
+	}
 	d := Decide(cause)
 	addFailure(answer, d, cause)
 	d = p.adjust(d, answer.At, age < startRace)
@@ -49,13 +63,17 @@ func (p *Progress) Judge(answer *conversation.Answer, cause error, age time.Dura
 		addDone(answer)
 		return d, nil
 	}
-	return d, failure(*answer, d, cause)
+	return d, failure(*answer, d, cause, wait)
 }
 
+// Attempt is the number of an attempt, without those that only waited for the org.
+func (p *Progress) Attempt(attempt int32) int { return int(attempt) - p.Waits }
+
 // KeepsFailing reports whether to report this failure to the workflow: it is at
-// least the third one of a call that is tried again, and none was reported.
+// least the third one of a call that is tried again, and none was reported. A call that
+// waits for its turn is not failing.
 func (p *Progress) KeepsFailing(answer conversation.Answer, d Decision) bool {
-	return d.Verdict != Operator && answer.Attempt >= signalAfter && !p.Signalled
+	return d.Verdict != Operator && d.Reason != ReasonRateLimited && answer.Attempt >= signalAfter && !p.Signalled
 }
 
 // adjust changes a decision according to the earlier attempts, and adds this
@@ -72,8 +90,14 @@ func (p *Progress) adjust(d Decision, at time.Time, young bool) Decision {
 		if p.Capped >= d.Tries {
 			d.Verdict = Operator
 		}
+	case d.Verdict == Retry && !d.WholeOrg:
+		p.Refused++
+		if p.Refused >= maxRefusals {
+			d.Verdict = Operator
+			d.Hint = "Salesforce has refused the call in this way for days."
+		}
 	}
-	if p.FailingSince.IsZero() {
+	if p.FailingSince.IsZero() && p.Turn.IsZero() { // a call that waits for its turn is not failing
 		p.FailingSince = at
 	}
 	return d

@@ -23,7 +23,8 @@ type signaler interface {
 
 // reportFailure passes the progress on to the next attempt. It logs the first
 // failure of a call and its last one, and reports to the workflow a call that
-// keeps failing. Of a call that was cancelled it says nothing: the workflow does
+// keeps failing. It logs no call that was refused because there were too many: the
+// org's gate logs that once. Of a call that was cancelled it says nothing: the workflow does
 // not want it any more.
 func (a *Activities) reportFailure(ctx context.Context, answer conversation.Answer, d Decision, p Progress) {
 	// RecordHeartbeat returns after the first heartbeat of an attempt was sent. So
@@ -32,7 +33,8 @@ func (a *Activities) reportFailure(ctx context.Context, answer conversation.Answ
 	if ctx.Err() != nil {
 		return
 	}
-	if d.Verdict == Operator || p.FailingSince.Equal(answer.At) {
+	isFirst := p.FailingSince.Equal(answer.At) && d.Reason != ReasonRateLimited
+	if d.Verdict == Operator || isFirst {
 		logFailure(ctx, answer, d)
 	}
 	if !p.KeepsFailing(answer, d) {

@@ -157,7 +157,7 @@ func (c CallFailing) Validate() error {
 	return p.err()
 }
 
-// maxAttempts is more than a call can have: 24 hours with an attempt a minute.
+// maxAttempts is more than a call can have: a year with an attempt a minute.
 const maxAttempts = 1_000_000
 
 // maxMessage limits a text of Salesforce. The worker cuts it to less.

@@ -32,7 +32,7 @@ func TestOnlyWaitHasNoTimeoutByDefault(t *testing.T) {
 		for _, flag := range command.Flags {
 			names = append(names, flag.Names()...)
 		}
-		if slices.Contains([]string{"ingest", "serve", "codec", "token", "key"}, command.Name) {
+		if slices.Contains([]string{"ingest", "serve", "codec", "token", "key", "orgs"}, command.Name) {
 			require.NotContains(t, names, "timeout")
 			continue
 		}

@@ -48,7 +48,7 @@ func app() *cli.Command {
 			&cli.StringFlag{Name: "task-queue", Usage: "task `QUEUE` of the workers", Value: conversation.DefaultTaskQueue},
 		},
 		Commands: []*cli.Command{
-			startCommand(), messageCommand(), closeCommand(), statusCommand(), retryCommand(), eraseCommand(),
+			startCommand(), messageCommand(), closeCommand(), statusCommand(), retryCommand(), orgsCommand(), eraseCommand(),
 			ingestCommand(), serveCommand(), codecCommand(), tokenCommand(), keyCommand(),
 		},
 		Action: func(_ context.Context, c *cli.Command) error {

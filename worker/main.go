@@ -60,7 +60,7 @@ func app() *cli.Command {
 				Name: "healthcheck", Usage: "ask the worker that listens on -listen whether it is ready, then exit",
 			},
 			&cli.StringFlag{
-				Name: "listen", Usage: "`ADDRESS` of /healthz, /readyz and /metrics",
+				Name: "listen", Usage: "`ADDRESS` of /healthz, /readyz, /metrics and /orgs",
 				Value: "127.0.0.1:9090", Sources: cli.EnvVars("SESSIONKEEPER_LISTEN"),
 			},
 			&cli.StringFlag{
@@ -95,15 +95,15 @@ func run(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	if c.Bool("check-config") {
+		return checkConfig(c)
+	}
 	config, err := service.LoadConfig(c.String("config"))
 	if err != nil {
 		return err
 	}
-	if c.Bool("check-config") {
-		return checkConfig(c, config)
-	}
 	if err := service.Run(ctx, service.Options{
-		Config: config, Temporal: temporal.Options, Keys: temporal.Keys,
+		Config: config, ConfigFile: c.String("config"), Temporal: temporal.Options, Keys: temporal.Keys,
 		Listen: c.String("listen"), Logger: logger, Version: version,
 	}); err != nil {
 		logger.Error("Worker failed", zap.Error(err))
@@ -120,9 +120,10 @@ func healthcheck(ctx context.Context, c *cli.Command) error {
 	return nil
 }
 
-func checkConfig(c *cli.Command, config service.Config) error {
-	if _, err := config.Clients(version); err != nil {
-		return fmt.Errorf("configuration %s: %w", c.String("config"), err)
+func checkConfig(c *cli.Command) error {
+	config, err := service.CheckConfig(c.String("config"))
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(c.Root().Writer, "%s is valid: task queue %s\n", c.String("config"), config.TaskQueue)
 	for _, org := range config.Orgs {

@@ -98,12 +98,12 @@ func (s *State) countAnswer(c call, answer conversation.Answer) bool {
 
 // answerFrom returns the answer in an activity's error. If there is none, it
 // makes one from the kind of the error. The second result is false if the error
-// did not come from an attempt. A call that was cancelled between two attempts
-// has no answer: then the worker's last report of its failures is the best that
-// is known.
+// did not come from an attempt that has sent something. A call that was cancelled
+// between two attempts, or while it waited for its org, has no answer: then the
+// worker's last report of its failures is the best that is known.
 func (s *State) answerFrom(c call, err error, now time.Time) (conversation.Answer, bool) {
 	answer := conversation.Answer{Operation: c.Operation, By: c.By, At: now}
-	if application, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+	if application, ok := errors.AsType[*temporal.ApplicationError](err); ok && !activities.IsWait(err) {
 		answer.Reason, answer.Message = application.Type(), application.Message()
 		if application.HasDetails() && application.Details(&answer) == nil {
 			answer.Message = application.Message()

@@ -112,12 +112,20 @@ func startCall(ctx workflow.Context, c call) *pendingCall {
 
 // callOptions are the options of every call to Salesforce. The workflow waits for
 // a cancelled call: an attempt in flight cannot be undone. Its answer says what
-// happened, and the next call must not overtake it.
+// happened, and the next call must not overtake it. There is no limit on the time of all
+// attempts: an org may be away or paused for days. The activity limits the requests.
+//
+// The fairness key and the priority are set here, because conversations are started by
+// clients of every kind.
 func callOptions(c call) workflow.ActivityOptions {
+	priority := activities.CallPriority
+	if c.hangUp {
+		priority = activities.HangUpPriority
+	}
 	return workflow.ActivityOptions{
-		StartToCloseTimeout:    activities.AttemptTimeout,
-		ScheduleToCloseTimeout: activities.RetryTimeout,
-		WaitForCancellation:    true,
+		StartToCloseTimeout: activities.AttemptTimeout,
+		WaitForCancellation: true,
+		Priority:            temporal.Priority{PriorityKey: priority, FairnessKey: c.OrgID},
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval:    time.Second,
 			BackoffCoefficient: 2,

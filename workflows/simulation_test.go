@@ -254,7 +254,7 @@ func (m *machine) reconcile(due *call, historyTooLong bool, c *simulation.Comman
 
 func (m *machine) start(due call, c *simulation.Commands) {
 	m.pendingCall = &pendingCall{call: due}
-	c.Call = &simulation.Call{Operation: due.Operation, Request: due.Request}
+	c.Call = &simulation.Call{Operation: due.Operation, Request: due.Request, HangUp: due.hangUp}
 }
 
 func (m *machine) resetTimer(next decision, now time.Time) {
@@ -269,6 +269,9 @@ func (m *machine) resetTimer(next decision, now time.Time) {
 
 // passOn passes on the updates that have a result.
 func (m *machine) passOn(c *simulation.Commands) {
+	if len(m.ids) == len(m.closeRequests)+len(m.updates) {
+		return // none has, and there may be thousands
+	}
 	for request, id := range m.ids {
 		if request.resolved() {
 			c.Resolved = append(c.Resolved, simulation.Resolved{ID: id, Outcome: request.outcome, Err: request.err})

@@ -177,6 +177,8 @@ type call struct {
 	Operation conversation.Operation
 	activities.Request
 	generation int
+	// hangUp: the call ends a chat that was closed. It goes before other calls.
+	hangUp bool
 	// lastActivityAt is the last activity that was known when the call was decided.
 	lastActivityAt time.Time
 }
@@ -212,7 +214,7 @@ func (s *State) newCall(op conversation.Operation, by conversation.By) call {
 	return call{
 		Operation:  op,
 		Request:    activities.Request{Identity: s.Identity, By: by, KnownSince: s.KnownSince},
-		generation: s.Generation, lastActivityAt: s.LastActivityAt,
+		generation: s.Generation, hangUp: s.Closing != nil, lastActivityAt: s.LastActivityAt,
 	}
 }
 

@@ -8,9 +8,11 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"go.uber.org/zap"
 
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/service"
 )
 
 // temporalReset is Temporal as in the public samples: a message cancels the
@@ -88,17 +90,13 @@ func (s *resetWorker) startWorker() error {
 	if err != nil {
 		return err
 	}
-	clients, err := config.Clients("compare")
-	if err != nil {
-		return err
-	}
 	worker.SetStickyWorkflowCacheSize(config.CachedConversations)
 	polling := worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{})
 	s.worker = worker.New(s.client, taskQueue, worker.Options{
 		WorkflowTaskPollerBehavior: polling, ActivityTaskPollerBehavior: polling,
 	})
 	s.worker.RegisterWorkflow(resetWorkflow)
-	s.worker.RegisterActivity(activities.New(clients))
+	s.worker.RegisterActivity(activities.New(service.NewOrgs(config, "compare", zap.NewNop())))
 	return s.worker.Start()
 }
 

@@ -23,15 +23,14 @@ type readiness struct {
 	stopping  atomic.Bool
 }
 
-func (r *readiness) check(ctx context.Context) error {
+func (r *readiness) check(ctx context.Context) (degraded string, err error) {
 	if r.stopping.Load() {
-		return errors.New("stopping")
+		return "", errors.New("stopping")
 	}
 	if r.connected.Load() {
-		return nil
+		return "", nil
 	}
-	err := telemetry.Reach(ctx, r.temporal)
-	return err
+	return "", telemetry.Reach(ctx, r.temporal)
 }
 
 // observe is an interceptor of the client of Temporal.

@@ -3,28 +3,17 @@ package service
 import (
 	"fmt"
 
-	"sessionkeeper/activities"
 	"sessionkeeper/internal/interaction"
 )
 
-// Clients returns the API client of every org by its id. It reads the secrets and
-// sends no requests.
-func (c Config) Clients(version string) (map[string]activities.API, error) {
-	clients := make(map[string]activities.API, len(c.Orgs))
-	for _, org := range c.Orgs {
-		client, err := org.client(version)
-		if err != nil {
-			return nil, fmt.Errorf("org %s: %w", org.OrgID, err)
-		}
-		clients[org.OrgID] = client
-	}
-	return clients, nil
-}
-
+// client returns the API client of the org. It reads the secret and sends no requests.
 func (o Org) client(version string) (*interaction.Client, error) {
+	if o.problem != nil {
+		return nil, o.problem
+	}
 	tokens, err := o.tokens()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("org %s: %w", o.OrgID, err)
 	}
 	return interaction.NewClient(o.APIBaseURL, tokens, interaction.ClientOptions{
 		Timeout: o.CallTimeout, Version: version, PlainHTTP: o.PlainHTTP,
@@ -42,7 +31,7 @@ func (o Org) tokens() (interaction.TokenSource, error) {
 			TokenLifetime: o.TokenLifetime, Timeout: o.CallTimeout, PlainHTTP: o.PlainHTTP,
 		})
 	}
-	key, err := o.JWTBearer.Key.read()
+	key, err := o.JWTBearer.readKey()
 	if err != nil {
 		return nil, fmt.Errorf("private key: %w", err)
 	}
@@ -51,6 +40,18 @@ func (o Org) tokens() (interaction.TokenSource, error) {
 		Audience: o.JWTBearer.Audience, TokenURL: o.JWTBearer.TokenURL,
 		TokenLifetime: o.TokenLifetime, Timeout: o.CallTimeout, PlainHTTP: o.PlainHTTP,
 	})
+}
+
+// readKey returns the private key.
+func (j JWTBearer) readKey() (string, error) {
+	key, err := j.Key.read()
+	if err != nil {
+		return "", err
+	}
+	if err := checkKey(key); err != nil {
+		return "", fmt.Errorf("%s %w", j.Key.source(), err)
+	}
+	return key, nil
 }
 
 // secretFiles are the files with the secrets of the org.

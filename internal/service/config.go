@@ -4,10 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/gate"
 	"sessionkeeper/internal/secretfile"
 	"sessionkeeper/internal/strictyaml"
 )
@@ -20,10 +25,6 @@ type Config struct {
 	// about 25 KB each. The others are replayed from their history when they have
 	// a task. Default 10,000.
 	CachedConversations int `yaml:"cachedConversations"`
-	// CallsPerSecond limits the calls of all workers of the task queue together.
-	// Default 0: no limit. Salesforce documents a limit of 2,000 requests per
-	// second.
-	CallsPerSecond float64 `yaml:"callsPerSecond"`
 	// StopTimeout is how long a stopping worker waits for the calls in flight.
 	// Default 25s.
 	StopTimeout time.Duration `yaml:"stopTimeout"`
@@ -32,8 +33,14 @@ type Config struct {
 	// AllowHosts are hosts that orgs may use besides Salesforce's own, such as
 	// "sandbox" or "*.my.example.com". A loopback address needs no entry.
 	AllowHosts []string `yaml:"allowHosts"`
-	// Orgs are the orgs that this worker may call: at least one.
+	// Orgs are the orgs that this worker may call. At least one is required here or in
+	// OrgFolder. Changes are taken while the worker runs.
 	Orgs []Org `yaml:"orgs"`
+	// OrgFolder is a folder with more orgs: each file *.yaml in it has one.
+	OrgFolder string `yaml:"orgFolder"`
+
+	// unusable are the files of OrgFolder whose org cannot be used, and why.
+	unusable map[string]error
 }
 
 // Deployment makes this worker a version of a Temporal Worker Deployment. The worker
@@ -62,9 +69,23 @@ type Org struct {
 	// PlainHTTP allows http to another machine. Use it only for the sandbox in a
 	// private network.
 	PlainHTTP bool `yaml:"plainHttp"`
+	// CallsInFlight is how many calls of the org a worker makes at once. Default 10.
+	CallsInFlight int `yaml:"callsInFlight"`
+	// CallsPerSecond is the highest pace of a worker's calls. The pace adapts to what
+	// Salesforce accepts. Default 100. Salesforce documents a limit of 2,000 requests per
+	// second.
+	CallsPerSecond float64 `yaml:"callsPerSecond"`
+	// Paused: no call is made, all of them wait. PauseReason is then required.
+	Paused      bool   `yaml:"paused"`
+	PauseReason string `yaml:"pauseReason"`
 	// One of JWTBearer and ClientCredentials is required.
 	JWTBearer         *JWTBearer         `yaml:"jwtBearer"`
 	ClientCredentials *ClientCredentials `yaml:"clientCredentials"`
+
+	// source is the file of OrgFolder that has the org, empty for the configuration itself.
+	source string
+	// problem says why the file cannot be used.
+	problem error
 }
 
 // JWTBearer has the settings of the OAuth 2.0 JWT bearer flow.
@@ -89,27 +110,68 @@ type ClientCredentials struct {
 	Secret Secret `yaml:"secret"`
 }
 
-// LoadConfig reads and checks a configuration file of at most 1 MiB. The error lists
-// every problem with its line.
-func LoadConfig(path string) (Config, error) {
+// LoadConfig reads and checks a configuration file of at most 1 MiB, and the files of its
+// folder of orgs. The error lists every problem with its line.
+//
+// A secret that cannot be used, and a mistake in a file of the folder, are a problem of one
+// org only. They are no error here: [NewOrgs] uses the other orgs. [CheckConfig] reports
+// them.
+func LoadConfig(path string) (Config, error) { return loadConfig(path, false) }
+
+// CheckConfig is [LoadConfig] with an error also for a problem of one org only.
+func CheckConfig(path string) (Config, error) {
+	config, err := loadConfig(path, true)
+	if err != nil {
+		return Config{}, err
+	}
+	var problems []error
+	for _, file := range slices.Sorted(maps.Keys(config.unusable)) {
+		problems = append(problems, config.unusable[file])
+	}
+	for _, org := range config.Orgs {
+		if _, err := org.client("check"); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return config, errors.Join(problems...)
+}
+
+func loadConfig(path string, secrets bool) (Config, error) {
 	text, err := secretfile.Read(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration: %w", err)
 	}
-	config, err := ParseConfig(text)
+	config, err := parseConfig(text, secrets)
 	if err != nil {
-		return Config{}, fmt.Errorf("configuration %s:\n  %s", path, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+		return Config{}, problemsOf(path, err)
+	}
+	if config.OrgFolder != "" {
+		if !filepath.IsAbs(config.OrgFolder) {
+			config.OrgFolder = filepath.Join(filepath.Dir(path), config.OrgFolder)
+		}
+		if err := config.readFolder(); err != nil {
+			return Config{}, fmt.Errorf("configuration %s: orgFolder: %w", path, err)
+		}
 	}
 	return config, nil
 }
 
-// ParseConfig reads and checks the text of a configuration file.
-func ParseConfig(text []byte) (Config, error) {
+func problemsOf(path string, err error) error {
+	return fmt.Errorf("configuration %s:\n  %s", path, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+}
+
+// descriptions of types for errors about YAML.
+var descriptions = map[string]string{ //nolint:gosec // no credentials
+	"[]service.Org":  "want a list of orgs",
+	"service.Org":    "want the settings of one org",
+	"service.Secret": "want file or env: where the secret is, not the secret",
+}
+
+// parseConfig reads and checks the text of a configuration file without its folder of orgs.
+// It checks secrets, or only where they are.
+func parseConfig(text []byte, secrets bool) (Config, error) {
 	var config Config
-	document, err := strictyaml.Decode(text, &config, map[string]string{ //nolint:gosec // no credentials
-		"[]service.Org":  "want a list of orgs",
-		"service.Secret": "want file or env: where the secret is, not the secret",
-	})
+	document, err := strictyaml.Decode(text, &config, descriptions)
 	if errors.Is(err, strictyaml.ErrEmpty) {
 		err = fmt.Errorf(`%w: want at least one org under "orgs"`, err)
 	}
@@ -117,8 +179,58 @@ func ParseConfig(text []byte) (Config, error) {
 		return Config{}, err
 	}
 	config.setDefaults()
-	validator{document, config.AllowHosts}.config(config)
+	validator{document, config.AllowHosts, secrets}.config(config)
 	return config, document.Err()
+}
+
+// readFolder adds the orgs of the folder.
+func (c *Config) readFolder() error {
+	if _, err := os.Stat(c.OrgFolder); err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(c.OrgFolder, "*.yaml"))
+	if err != nil {
+		return err
+	}
+	c.unusable = map[string]error{}
+	sources := map[string]string{}
+	for _, org := range c.Orgs {
+		sources[org.OrgID] = "the configuration"
+	}
+	for _, file := range files {
+		org := readOrg(file, c.AllowHosts)
+		first, duplicate := sources[org.OrgID]
+		switch {
+		case !isOrgID(org.OrgID):
+			c.unusable[file] = org.problem
+			continue
+		case duplicate:
+			c.unusable[file] = fmt.Errorf("configuration %s: org %s is already configured in %s", file, org.OrgID, first)
+			continue
+		}
+		sources[org.OrgID] = file
+		c.Orgs = append(c.Orgs, org)
+	}
+	return nil
+}
+
+// readOrg reads the file of one org. An org with a problem has its id if the file names it.
+func readOrg(file string, allowHosts []string) (org Org) {
+	text, err := secretfile.Read(file)
+	if err != nil {
+		return Org{source: file, problem: fmt.Errorf("read configuration: %w", err)}
+	}
+	document, err := strictyaml.Decode(text, &org, descriptions)
+	org.source = file
+	if err == nil {
+		org.setDefaults()
+		validator{document, allowHosts, true}.org(nil, org)
+		err = document.Err()
+	}
+	if err != nil {
+		org.problem = problemsOf(file, err)
+	}
+	return org
 }
 
 func (c *Config) setDefaults() {
@@ -126,8 +238,13 @@ func (c *Config) setDefaults() {
 	c.CachedConversations = cmp.Or(c.CachedConversations, 10_000)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 25*time.Second)
 	for i := range c.Orgs {
-		org := &c.Orgs[i]
-		org.CallTimeout = cmp.Or(org.CallTimeout, 10*time.Second)
-		org.TokenLifetime = cmp.Or(org.TokenLifetime, 10*time.Minute)
+		c.Orgs[i].setDefaults()
 	}
+}
+
+func (o *Org) setDefaults() {
+	o.CallTimeout = cmp.Or(o.CallTimeout, 10*time.Second)
+	o.TokenLifetime = cmp.Or(o.TokenLifetime, 10*time.Minute)
+	o.CallsInFlight = cmp.Or(o.CallsInFlight, gate.DefaultInFlight)
+	o.CallsPerSecond = cmp.Or(o.CallsPerSecond, gate.DefaultPerSecond)
 }

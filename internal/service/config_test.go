@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sessionkeeper/activities"
 	"sessionkeeper/internal/secretfile"
 )
 
@@ -40,6 +41,21 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
+func parseStrictly(text []byte) (Config, error) { return parseConfig(text, true) }
+
+// clientsOf returns the API clients of a configuration by the ids of the orgs.
+func clientsOf(config Config) (map[string]activities.API, error) {
+	clients := map[string]activities.API{}
+	for _, org := range config.Orgs {
+		client, err := org.client("1.2.3")
+		if err != nil {
+			return nil, err
+		}
+		clients[org.OrgID] = client
+	}
+	return clients, nil
+}
+
 // validConfig is a configuration in which each test makes one mistake. KEY is
 // replaced by the path of a valid key file.
 const validConfig = `orgs:
@@ -52,7 +68,7 @@ const validConfig = `orgs:
 `
 
 func TestConfigDefaults(t *testing.T) {
-	config, err := ParseConfig([]byte(strings.ReplaceAll(validConfig, "KEY", write(t, "key.pem", rsaKey(t)))))
+	config, err := parseStrictly([]byte(strings.ReplaceAll(validConfig, "KEY", write(t, "key.pem", rsaKey(t)))))
 	require.NoError(t, err)
 	require.Equal(t, "sessionkeeper", config.TaskQueue)
 	require.Equal(t, 10_000, config.CachedConversations)
@@ -60,7 +76,7 @@ func TestConfigDefaults(t *testing.T) {
 	require.Equal(t, 10*time.Second, config.Orgs[0].CallTimeout)
 	require.Equal(t, 10*time.Minute, config.Orgs[0].TokenLifetime)
 	require.Nil(t, config.Deployment)
-	_, err = config.Clients("1.2.3")
+	_, err = clientsOf(config)
 	require.NoError(t, err)
 }
 
@@ -82,9 +98,9 @@ func TestConfigErrors(t *testing.T) {
 			"# nothing\n",
 			`the file is empty: want at least one org under "orgs"`,
 		},
-		"null":          {"null\n", `line 1: orgs: want at least one org`},
-		"no orgs":       {"taskQueue: q\n", `line 1: orgs: want at least one org`},
-		"orgs is empty": {"taskQueue: q\norgs: []\n", `line 2: orgs: want at least one org`},
+		"null":          {"null\n", `line 1: orgs: want at least one org, or orgFolder`},
+		"no orgs":       {"taskQueue: q\n", `line 1: orgs: want at least one org, or orgFolder`},
+		"orgs is empty": {"taskQueue: q\norgs: []\n", `line 2: orgs: want at least one org, or orgFolder`},
 		"text":          {"hello\n", `line 1: want settings, each as "name: value"`},
 		"list":          {"- hello\n", `line 1: want settings, each as "name: value"`},
 		"binary":        {"\x00\x01\x7fELF", `the file is not valid YAML: control characters are not allowed`},
@@ -98,7 +114,7 @@ func TestConfigErrors(t *testing.T) {
 		"unknown fields and wrong types at once": {
 			`taskqueue: q
 cachedConversations: many
-callsPerSecond: [1]
+allowHosts: [[1]]
 stopTimeout: 25
 deployment: {name: a.b}
 orgs:
@@ -110,7 +126,7 @@ orgs:
 `,
 			`line 1: unknown field taskqueue
 line 2: "many" is not a whole number
-line 3: want a number
+line 3: want a text
 line 4: "25" is not a duration such as "10s"
 line 5: deployment.name: must not contain "." or ":"
 line 7: orgs[0].orgId: want the org's 15-character id, such as 00D000000000001
@@ -129,14 +145,14 @@ line 11: want settings, each as "name: value"`,
 		},
 		"out of range, all at once": {
 			`cachedConversations: -1
-callsPerSecond: -0.5
+allowHosts: [a b]
 stopTimeout: -1s
 deployment: {buildId: x}
 ` + validConfig + `    callTimeout: 11s
     tokenLifetime: 25h
 `,
 			`line 1: cachedConversations: must not be negative
-line 2: callsPerSecond: must not be negative
+line 2: allowHosts[0]: want a host name, such as sandbox or *.my.example.com
 line 3: stopTimeout: must not be negative
 line 4: deployment.name: is missing
 line 12: orgs[0].callTimeout: must be between 1ms and 10s
@@ -235,7 +251,7 @@ line 9: orgs[0].jwtBearer.tokenUrl: must not contain a query or a fragment`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := ParseConfig([]byte(files.Replace(test.text)))
+			_, err := parseStrictly([]byte(files.Replace(test.text)))
 			require.EqualError(t, err, files.Replace(test.want))
 			require.NotContains(t, err.Error(), "hunter2")
 		})
@@ -244,7 +260,7 @@ line 9: orgs[0].jwtBearer.tokenUrl: must not contain a query or a fragment`,
 
 func TestLineOfAProblemBelowAYAMLAnchor(t *testing.T) {
 	text := "orgs:\n  - &first\n    orgId: 00D000000000001\n  - <<: *first\n    orgId: 00D000000000002\n"
-	_, err := ParseConfig([]byte(text))
+	_, err := parseStrictly([]byte(text))
 	require.ErrorContains(t, err, "line 4: orgs[1].apiBaseUrl: is missing")
 }
 
@@ -259,7 +275,7 @@ func TestHTTPIsAllowedOnLoopbackOrWithPlainHTTP(t *testing.T) {
 	} {
 		text := strings.NewReplacer("https://example.my.salesforce-scrt.com", url, "KEY", key).
 			Replace("allowHosts: [sandbox]\n" + validConfig)
-		_, err := ParseConfig([]byte(text))
+		_, err := parseStrictly([]byte(text))
 		require.Equal(t, ok, err == nil, "%s: %v", url, err)
 	}
 }
@@ -280,7 +296,7 @@ func TestHostsAreSalesforcesUnlessAllowed(t *testing.T) {
 	} {
 		text := strings.NewReplacer("example.my.salesforce-scrt.com", host, "KEY", key).
 			Replace("allowHosts: [api.example.com, '*.example.org']\n" + validConfig)
-		_, err := ParseConfig([]byte(text))
+		_, err := parseStrictly([]byte(text))
 		if want == "" {
 			require.NoError(t, err, host)
 			continue
@@ -289,12 +305,12 @@ func TestHostsAreSalesforcesUnlessAllowed(t *testing.T) {
 	}
 	for _, setting := range []string{"audience: https://", "tokenUrl: https://"} {
 		text := strings.NewReplacer("KEY", key, "consumerKey: key", setting+"login.salesforce.com\n      consumerKey: key").Replace(validConfig)
-		_, err := ParseConfig([]byte(text))
+		_, err := parseStrictly([]byte(text))
 		require.NoError(t, err)
-		_, err = ParseConfig([]byte(strings.Replace(text, "login.salesforce.com", "login.example.com", 1)))
+		_, err = parseStrictly([]byte(strings.Replace(text, "login.salesforce.com", "login.example.com", 1)))
 		require.ErrorContains(t, err, "the host is not one of Salesforce's (login.salesforce.com, ")
 	}
-	_, err := ParseConfig([]byte("allowHosts: ['*', 'http://a']\n" + strings.Replace(validConfig, "KEY", key, 1)))
+	_, err := parseStrictly([]byte("allowHosts: ['*', 'http://a']\n" + strings.Replace(validConfig, "KEY", key, 1)))
 	require.EqualError(t, err, "line 1: allowHosts[0]: want a host name, such as sandbox or *.my.example.com\n"+
 		"line 1: allowHosts[1]: want a host name, such as sandbox or *.my.example.com")
 }
@@ -306,7 +322,7 @@ func TestLoadConfigErrorHasTheFileName(t *testing.T) {
 
 	path := write(t, "worker.yaml", "orgs: []\n")
 	_, err = LoadConfig(path)
-	require.EqualError(t, err, "configuration "+path+":\n  line 1: orgs: want at least one org")
+	require.EqualError(t, err, "configuration "+path+":\n  line 1: orgs: want at least one org, or orgFolder")
 
 	path = write(t, "worker.yaml", strings.Repeat("# a long comment\n", secretfile.MaxSize/16)+"#")
 	_, err = LoadConfig(path)
@@ -353,9 +369,9 @@ func TestKeyInEveryShape(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("THE_KEY", shape)
 			for _, source := range []string{"env: THE_KEY", "file: " + write(t, "key.pem", shape)} {
-				config, err := ParseConfig([]byte(strings.Replace(validConfig, "file: KEY", source, 1)))
+				config, err := parseStrictly([]byte(strings.Replace(validConfig, "file: KEY", source, 1)))
 				require.NoError(t, err, source)
-				_, err = config.Clients("1.2.3")
+				_, err = clientsOf(config)
 				require.NoError(t, err, source)
 			}
 		})
@@ -395,7 +411,7 @@ func TestWhatIsNoKeyIsNamedWithItsSource(t *testing.T) {
 				sources["env: THE_KEY"] = "environment variable THE_KEY "
 			}
 			for setting, source := range sources {
-				_, err := ParseConfig([]byte(strings.Replace(validConfig, "file: KEY", setting, 1)))
+				_, err := parseStrictly([]byte(strings.Replace(validConfig, "file: KEY", setting, 1)))
 				require.ErrorContains(t, err, "orgs[0].jwtBearer.key: "+source)
 				require.ErrorContains(t, err, test.want)
 				require.NotContains(t, err.Error(), "hunter2")
@@ -423,12 +439,12 @@ func FuzzParseConfig(f *testing.F) {
 		if strings.Contains(text, "file") {
 			t.Skip()
 		}
-		config, err := ParseConfig([]byte(text))
+		config, err := parseStrictly([]byte(text))
 		if err != nil {
 			require.NotEmpty(t, err.Error())
 			return
 		}
-		_, err = config.Clients("1")
+		_, err = clientsOf(config)
 		require.NoError(t, err, "a valid configuration makes clients")
 	})
 }

@@ -2,7 +2,6 @@ package service
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"regexp"
@@ -20,6 +19,8 @@ import (
 type validator struct {
 	*strictyaml.Document
 	allowHosts []string
+	// secrets: secrets are read and checked.
+	secrets bool
 }
 
 type path = strictyaml.Path
@@ -27,9 +28,6 @@ type path = strictyaml.Path
 func (v validator) config(config Config) {
 	if config.CachedConversations < 0 {
 		v.Add(path{"cachedConversations"}, "must not be negative")
-	}
-	if config.CallsPerSecond < 0 {
-		v.Add(path{"callsPerSecond"}, "must not be negative")
 	}
 	if config.StopTimeout < 0 {
 		v.Add(path{"stopTimeout"}, "must not be negative")
@@ -42,8 +40,8 @@ func (v validator) config(config Config) {
 			v.Add(path{"allowHosts", strconv.Itoa(i)}, `want a host name, such as sandbox or *.my.example.com`)
 		}
 	}
-	if len(config.Orgs) == 0 {
-		v.Add(path{"orgs"}, "want at least one org")
+	if len(config.Orgs) == 0 && config.OrgFolder == "" {
+		v.Add(path{"orgs"}, "want at least one org, or orgFolder")
 	}
 	seen := map[string]int{}
 	for i, org := range config.Orgs {
@@ -65,12 +63,24 @@ func (v validator) deployment(p path, d Deployment) {
 }
 
 func (v validator) org(p path, org Org) {
-	if err := (conversation.Identity{OrgID: org.OrgID, ConversationIdentifier: "any"}).ValidateKey(); err != nil {
+	if !isOrgID(org.OrgID) {
 		v.Add(p.Child("orgId"), "want the org's 15-character id, such as 00D000000000001")
 	}
 	v.url(p.Child("apiBaseUrl"), org.APIBaseURL, org.PlainHTTP, apiHosts)
 	v.inRange(p.Child("callTimeout"), org.CallTimeout, time.Millisecond, 10*time.Second)
 	v.inRange(p.Child("tokenLifetime"), org.TokenLifetime, time.Second, 24*time.Hour)
+	if org.CallsInFlight < 1 || org.CallsInFlight > 1000 {
+		v.Add(p.Child("callsInFlight"), "must be between 1 and 1000")
+	}
+	if !(org.CallsPerSecond >= 0.1 && org.CallsPerSecond <= 2000) { // negated, so that NaN is rejected
+		v.Add(p.Child("callsPerSecond"), "must be between 0.1 and 2000")
+	}
+	switch {
+	case org.Paused && strings.TrimSpace(org.PauseReason) == "":
+		v.Add(p.Child("paused"), "say why in pauseReason: operators see it")
+	case len(org.PauseReason) > 200:
+		v.Add(p.Child("pauseReason"), "must not be longer than 200 bytes")
+	}
 	switch {
 	case org.JWTBearer != nil && org.ClientCredentials != nil:
 		v.Add(p.Child("clientCredentials"), "want either jwtBearer or clientCredentials, not both")
@@ -83,6 +93,10 @@ func (v validator) org(p path, org Org) {
 	}
 }
 
+func isOrgID(id string) bool {
+	return conversation.Identity{OrgID: id, ConversationIdentifier: "any"}.ValidateKey() == nil
+}
+
 func (v validator) jwtBearer(p path, j JWTBearer, plainHTTP bool) {
 	v.required(p.Child("consumerKey"), j.ConsumerKey)
 	v.required(p.Child("username"), j.Username)
@@ -92,12 +106,9 @@ func (v validator) jwtBearer(p path, j JWTBearer, plainHTTP bool) {
 	if j.TokenURL != "" {
 		v.url(p.Child("tokenUrl"), j.TokenURL, plainHTTP, loginHosts)
 	}
-	key, err := j.Key.read()
-	if err == nil {
-		err = checkKey(key)
-		if err != nil {
-			err = fmt.Errorf("%s %w", j.Key.source(), err)
-		}
+	err := j.Key.check()
+	if v.secrets && err == nil {
+		_, err = j.readKey()
 	}
 	v.AddErr(p.Child("key"), err)
 }
@@ -105,7 +116,10 @@ func (v validator) jwtBearer(p path, j JWTBearer, plainHTTP bool) {
 func (v validator) clientCredentials(p path, cc ClientCredentials, plainHTTP bool) {
 	v.required(p.Child("consumerKey"), cc.ConsumerKey)
 	v.url(p.Child("tokenUrl"), cc.TokenURL, plainHTTP, loginHosts)
-	_, err := cc.Secret.read()
+	err := cc.Secret.check()
+	if v.secrets && err == nil {
+		_, err = cc.Secret.read()
+	}
 	v.AddErr(p.Child("secret"), err)
 }
 

@@ -30,23 +30,24 @@ func TestExampleConfigurationIsValid(t *testing.T) {
 	t.Setenv("OTHER_ORG_CONSUMER_SECRET", "secret")
 	key := write(t, "key.pem", rsaKey(t))
 	text := readDeployFile(t, "worker.example.yaml", "/run/secrets/sessionkeeper/key.pem", key)
-	config, err := ParseConfig(text)
+	config, err := parseStrictly(text)
 	require.NoError(t, err)
 	require.Len(t, config.Orgs, 2)
-	clients, err := config.Clients("1.2.3")
+	clients, err := clientsOf(config)
 	require.NoError(t, err)
 	require.Len(t, clients, 2)
 
 	// The settings in comments must exist, and show the defaults.
 	uncommented := string(text)
 	for _, field := range []string{
-		"taskQueue", "cachedConversations", "callsPerSecond", "stopTimeout", "deployment", "callTimeout", "tokenLifetime",
+		"taskQueue", "cachedConversations", "stopTimeout", "deployment", "callTimeout", "tokenLifetime",
+		"callsInFlight", "callsPerSecond",
 		"audience", "tokenUrl", "  name", "  buildId",
 	} {
 		require.Contains(t, uncommented, "#"+field+":")
 		uncommented = strings.ReplaceAll(uncommented, "#"+field+":", field+":")
 	}
-	all, err := ParseConfig([]byte(uncommented))
+	all, err := parseStrictly([]byte(uncommented))
 	require.NoError(t, err)
 	require.Equal(t, &Deployment{Name: "sessionkeeper", BuildID: "1.2.3"}, all.Deployment)
 	all.Deployment = nil
@@ -65,10 +66,10 @@ func TestSandboxConfigurationWorksWithTheSandbox(t *testing.T) {
 	server := httptest.NewServer(sandbox)
 	defer server.Close()
 
-	config, err := ParseConfig(readDeployFile(t, "worker.sandbox.yaml",
+	config, err := parseStrictly(readDeployFile(t, "worker.sandbox.yaml",
 		"http://sandbox:8787", server.URL, "/run/sandbox/key.pem", write(t, "key.pem", string(key))))
 	require.NoError(t, err)
-	clients, err := config.Clients("1.2.3")
+	clients, err := clientsOf(config)
 	require.NoError(t, err)
 	_, err = sandbox.CreateSession(simulator.DemoOrgID, simulator.Session{
 		ID: "0Mw000000000001AAA", ConversationIdentifier: conversationID, Status: simulator.StatusActive,
@@ -86,6 +87,6 @@ func TestSandboxConfigurationWorksWithTheSandbox(t *testing.T) {
 
 // The unchanged file uses http to another container, which plainHttp must allow.
 func TestSandboxConfigurationIsValid(t *testing.T) {
-	_, err := ParseConfig(readDeployFile(t, "worker.sandbox.yaml", "/run/sandbox/key.pem", write(t, "key.pem", rsaKey(t))))
+	_, err := parseStrictly(readDeployFile(t, "worker.sandbox.yaml", "/run/sandbox/key.pem", write(t, "key.pem", rsaKey(t))))
 	require.NoError(t, err)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"sessionkeeper/internal/telemetry"
@@ -28,7 +29,7 @@ func get(t *testing.T, url string) (int, string) {
 func TestReadyWhileTemporalIsHealthy(t *testing.T) {
 	f := newFrontend()
 	f.serve(t, "127.0.0.1:0")
-	var ready readiness
+	ready := readiness{orgs: NewOrgs(Config{}, "1.2.3", zap.NewNop())}
 	handler := telemetry.Handler(prometheus.NewRegistry(), ready.check)
 	server, err := telemetry.Serve(t.Context(), "127.0.0.1:0", handler, func(err error) { t.Error(err) })
 	require.NoError(t, err)

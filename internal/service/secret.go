@@ -31,28 +31,35 @@ func (s Secret) source() string {
 	return "file " + s.File
 }
 
+// check checks where the secret is, and does not read it.
+func (s Secret) check() error {
+	switch {
+	case s.File == "" && s.Env == "":
+		return errors.New("want file or env: where the secret is")
+	case s.File != "" && s.Env != "":
+		return errors.New("want either file or env, not both")
+	case s.Env != "" && !variableName.MatchString(s.Env):
+		return errors.New("env: want the name of an environment variable")
+	case strings.ContainsAny(s.File, "\r\n") || strings.Contains(s.File, "-----BEGIN"):
+		return errors.New("file: want the file's path, not what is in it")
+	}
+	return nil
+}
+
 // read returns the secret without a byte order mark, and without white space and
 // quotes around it. An operator may write the secret itself into File or Env by
 // mistake, so the errors do not repeat a value that looks like a secret.
 func (s Secret) read() (string, error) {
-	switch {
-	case s.File == "" && s.Env == "":
-		return "", errors.New("want file or env: where the secret is")
-	case s.File != "" && s.Env != "":
-		return "", errors.New("want either file or env, not both")
-	case s.Env != "":
-		return readVariable(s.Env)
-	case strings.ContainsAny(s.File, "\r\n") || strings.Contains(s.File, "-----BEGIN"):
-		return "", errors.New("file: want the file's path, not what is in it")
-	default:
-		return readSecretFile(s.File)
+	if err := s.check(); err != nil {
+		return "", err
 	}
+	if s.Env != "" {
+		return readVariable(s.Env)
+	}
+	return readSecretFile(s.File)
 }
 
 func readVariable(name string) (string, error) {
-	if !variableName.MatchString(name) {
-		return "", errors.New("env: want the name of an environment variable")
-	}
 	value := trim(os.Getenv(name))
 	if value == "" {
 		return "", fmt.Errorf("environment variable %s is not set", name)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
@@ -21,6 +22,8 @@ import (
 // Options are the arguments of [Run].
 type Options struct {
 	Config Config
+	// ConfigFile is the file of the configuration, to follow its changes. Empty for not to.
+	ConfigFile string
 	// Temporal has the settings of the connection. Run sets its logger and its
 	// metrics.
 	Temporal client.Options
@@ -39,18 +42,19 @@ type Options struct {
 // [Config].StopTimeout. If Temporal is unavailable at the start, Run waits for it.
 // Run returns nil after a graceful stop.
 func Run(ctx context.Context, o Options) error {
-	clients, err := o.Config.Clients(o.Version)
-	if err != nil {
-		return err
-	}
+	orgs := NewOrgs(o.Config, o.Version, o.Logger)
 	warnOfExposure(o)
 	o.Keys.Watch(ctx, telemetry.Slog(o.Logger))
 	metrics, registry, err := telemetry.NewMetrics(o.Version, o.Logger)
 	if err != nil {
 		return err
 	}
-	var ready readiness
-	server, err := telemetry.Serve(ctx, o.Listen, telemetry.Handler(registry, ready.check), func(err error) {
+	ready := readiness{orgs: orgs}
+	registry.MustRegister(orgs)
+	mux := http.NewServeMux()
+	mux.Handle("GET /orgs", orgs)
+	mux.Handle("/", telemetry.Handler(registry, ready.check))
+	server, err := telemetry.Serve(ctx, o.Listen, telemetry.SafeHeaders(mux), func(err error) {
 		o.Logger.Error("Health and metrics stopped", zap.Error(err))
 	})
 	if err != nil {
@@ -74,14 +78,19 @@ func Run(ctx context.Context, o Options) error {
 	fatal := make(chan error, 1)
 	w := newWorker(temporal, o.Config, o.Version, func(err error) { fatal <- err })
 	workflows.Register(w)
-	w.RegisterActivity(activities.New(clients))
+	w.RegisterActivity(activities.New(orgs))
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
 	ready.started(temporal)
+	r := repairs{temporal.WorkflowService(), o.Temporal.Namespace, o.Logger}
+	r.added(ctx, orgs.applied)
+	if o.ConfigFile != "" {
+		orgs.Watch(ctx, o.ConfigFile, func(logins map[string]string) { r.repaired(ctx, logins) })
+	}
 	o.Logger.Info("Worker started", zap.String("version", o.Version), zap.String("taskQueue", o.Config.TaskQueue),
 		zap.String("namespace", o.Temporal.Namespace), zap.String("temporal", o.Temporal.HostPort),
-		zap.String("listen", server.Address()), zap.Int("orgs", len(clients)))
+		zap.String("listen", server.Address()), zap.Int("orgs", len(orgs.Statuses())))
 	if o.Started != nil {
 		o.Started(server.Address())
 	}
@@ -116,8 +125,7 @@ func warnOfExposure(o Options) {
 func newWorker(temporal client.Client, config Config, version string, onFatal func(error)) worker.Worker {
 	worker.SetStickyWorkflowCacheSize(config.CachedConversations)
 	return worker.New(temporal, config.TaskQueue, worker.Options{
-		WorkerStopTimeout:            config.StopTimeout,
-		TaskQueueActivitiesPerSecond: config.CallsPerSecond,
+		WorkerStopTimeout: config.StopTimeout,
 		// With a fixed number of pollers, conversations that started in a burst
 		// waited up to 30 seconds for their first task, on an idle machine.
 		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),

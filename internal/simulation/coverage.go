@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/gate"
 	"sessionkeeper/sender"
 )
 
@@ -48,10 +49,13 @@ func (c Coverage) Missing() []string {
 	} {
 		want("step", string(k))
 	}
-	for _, k := range []FaultKind{TemporalDown, AnswersLost, Slow, WorkerDown, SalesforceFails} {
+	for _, k := range []FaultKind{TemporalDown, AnswersLost, Slow, WorkerDown, SalesforceFails, OrgPaused, OrgBusy} {
 		want("fault", string(k))
 	}
 	want("fault", killedInACall)
+	for _, s := range []gate.State{gate.Paused, gate.Away, gate.RateLimited, gate.Busy} {
+		want("wait", string(s))
+	}
 	for _, a := range Answers {
 		want("answer", string(conversation.Inactivate)+" "+a.Name, string(conversation.End)+" "+a.Name)
 	}

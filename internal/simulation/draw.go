@@ -216,7 +216,8 @@ func (d drawing) event(s *Story, at time.Duration, kind StepKind, session int) S
 func (d drawing) faults(s *Story) {
 	last := s.Steps[len(s.Steps)-1].At + 30*time.Minute
 	for range pick(d, 0, 0, 1, 2, 3) {
-		kind := pick(d, TemporalDown, AnswersLost, Slow, WorkerDown, SalesforceFails, SalesforceFails, SalesforceFails)
+		kind := pick(d, TemporalDown, AnswersLost, Slow, WorkerDown, SalesforceFails, SalesforceFails, SalesforceFails,
+			OrgPaused, OrgBusy)
 		if s.Calm && kind == WorkerDown {
 			continue
 		}
@@ -228,6 +229,9 @@ func (d drawing) faults(s *Story) {
 		f := Fault{Kind: kind, From: from, To: from + d.between(0, pick(d, time.Second, time.Minute, 10*time.Minute))}
 		if kind == SalesforceFails {
 			f.Answer = d.IntN(len(Answers))
+			f.To = from + d.between(0, pick(d, time.Minute, time.Hour, 3*time.Hour, 30*time.Hour))
+		}
+		if kind == OrgPaused || kind == OrgBusy {
 			f.To = from + d.between(0, pick(d, time.Minute, time.Hour, 3*time.Hour, 30*time.Hour))
 		}
 		s.Faults = append(s.Faults, f)

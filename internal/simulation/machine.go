@@ -71,6 +71,8 @@ type Commands struct {
 type Call struct {
 	Operation conversation.Operation
 	activities.Request
+	// HangUp: the call ends a chat that was closed.
+	HangUp bool
 }
 
 // Resolved is the result of an update.

@@ -8,7 +8,9 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/gate"
 	"sessionkeeper/sender"
 )
 
@@ -32,6 +34,7 @@ var rules = []struct {
 	{"A close that waits returns an outcome only when its session is over.", outcomesAreTrue},
 	{"A conversation that is quiet does not stay Active.", quietIsNoticed},
 	{"A message that was acknowledged is not lost.", messagesAreKept},
+	{"An org that is away or paused calls no operator.", outagesCallNoOperator},
 	{"Every conversation comes to rest, and says why.", comesToRest},
 	{"What a run passes on to the next one is bounded.", carriedIsBounded},
 	{"A message costs no timer.", messagesCostNoTimer},
@@ -310,7 +313,7 @@ func closesAreKept(h *history) (found []string) {
 		if h.wasGivenUp() {
 			continue
 		}
-		latest := r.Acked.Add(reaction + attemptTime + h.workersDown())
+		latest := r.Acked.Add(reaction + attemptTime + h.workersDown() + h.orgDown())
 		if first.After(latest) && !r.Session.endedBy(latest) {
 			found = append(found, fmt.Sprintf("End of %s begins %s late", r.Session.ID, first.Sub(latest)))
 		}
@@ -391,6 +394,44 @@ func (h *history) temporalDown() (total time.Duration) {
 	return total
 }
 
+// orgDown is how long a call may wait for its org: as long as the org is paused, busy or
+// away, or limits its calls, and then until the call asks again.
+func (h *history) orgDown() (total time.Duration) {
+	for _, f := range h.Story.Faults {
+		if f.Kind == OrgPaused || f.Kind == OrgBusy || f.Kind == SalesforceFails && concernsOrg(Answers[f.Answer]) {
+			total += f.To - f.From + gate.LongestWait
+		}
+	}
+	return total
+}
+
+// concernsOrg reports whether an answer says something of the whole org.
+func concernsOrg(a Answer) bool {
+	kind := activities.GateOutcome(a.make()).Kind
+	return kind == gate.Unreachable || kind == gate.Limited
+}
+
+// outagesCallNoOperator: a conversation is never Blocked because its org cannot be reached,
+// is paused or limits its calls. The attempts that an outcome names are not more than those
+// that were made.
+func outagesCallNoOperator(h *history) (found []string) {
+	for _, p := range h.Phases {
+		blocked := p.Status.Blocked
+		if blocked == nil {
+			continue
+		}
+		for _, a := range Answers {
+			if concernsOrg(a) && blocked.Reason == activities.Decide(a.make()).Reason {
+				found = append(found, "Blocked with "+blocked.Reason)
+			}
+		}
+	}
+	if h.Final != nil && h.Final.Outcome != nil && h.Final.Outcome.Attempts > len(h.Calls) {
+		found = append(found, fmt.Sprintf("%d attempts are counted, %d were made", h.Final.Outcome.Attempts, len(h.Calls)))
+	}
+	return found
+}
+
 // quietIsNoticed: when nothing was reported for longer than inactivateAfter, a call was
 // made, or the conversation is not Active any more. A sender that has died may make this
 // late by one window and the grace; an outage by its length.
@@ -398,7 +439,7 @@ func quietIsNoticed(h *history) (found []string) {
 	if h.inactivateAfter.shortest == 0 {
 		return nil
 	}
-	late := reaction + 2*clockError + h.temporalDown() + h.workersDown()
+	late := reaction + 2*clockError + h.temporalDown() + h.workersDown() + h.orgDown()
 	if len(h.Deaths) > 0 || h.temporalDown() > 0 {
 		late += h.longestWindow + leaseGrace
 	}

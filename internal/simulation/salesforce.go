@@ -126,7 +126,8 @@ func (s *salesforce) call(a *activity, run string, done func(conversation.Answer
 		most = 0
 	}
 	record := &CallRecord{
-		Operation: c.Operation, By: c.By, SessionID: c.SessionID, EndUser: c.EndUserClientID, Run: run, Attempt: a.attempt,
+		Operation: c.Operation, By: c.By, SessionID: c.SessionID, EndUser: c.EndUserClientID, Run: run,
+		Attempt:   a.progress.Attempt(a.attempt),
 		Scheduled: a.scheduledAt, Known: a.known, Began: time.Now(),
 	}
 	s.history.Calls = append(s.history.Calls, record)

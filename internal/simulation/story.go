@@ -115,6 +115,10 @@ const (
 	WorkerDown FaultKind = "no worker"
 	// SalesforceFails: Salesforce answers with Fault.Answer.
 	SalesforceFails FaultKind = "Salesforce fails"
+	// OrgPaused: the org is paused in the worker's settings.
+	OrgPaused FaultKind = "org paused"
+	// OrgBusy: as many calls of the org are in flight as may be.
+	OrgBusy FaultKind = "org busy"
 )
 
 // Fault lasts from From to To.

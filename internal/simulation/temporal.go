@@ -13,6 +13,7 @@ import (
 
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/gate"
 )
 
 // errUnavailable is the error of a request that cannot reach Temporal. A server that
@@ -54,7 +55,8 @@ type run struct {
 // activity is one call to Salesforce with all its attempts.
 type activity struct {
 	Call
-	id, attempt int
+	id      int
+	attempt int32
 	// known is how many results the workflow knew when it decided to call.
 	known int
 	// scheduled is by Temporal's clock, scheduledAt by the world's.
@@ -272,12 +274,20 @@ func (r *run) attempt(a *activity) {
 	a.attempt++
 	a.running = true
 	began := r.now()
+	pass, wait := r.world.org.ask(a)
+	if wait != nil {
+		r.waits(a, wait)
+		return
+	}
 	crashes := false
 	a.record = r.world.salesforce.call(a, r.id, func(answer conversation.Answer, err error) {
 		if a.done || crashes {
 			return
 		}
-		r.answered(a, answer, err, began)
+		if pass != nil {
+			wait = pass.Done(activities.GateOutcome(err))
+		}
+		r.answered(a, answer, err, began, wait)
 	})
 	if down, ok := r.world.crashesWithin(activities.AttemptTimeout); ok && !r.world.story.Calm {
 		// The worker is killed during the attempt, if Salesforce has not answered by then.
@@ -292,6 +302,16 @@ func (r *run) attempt(a *activity) {
 	}
 }
 
+// waits is an attempt that only waits for the org.
+func (r *run) waits(a *activity, wait *gate.Wait) {
+	r.tasks++
+	r.world.history.count("wait", string(wait.State))
+	r.world.after(upTo(r.world.chance(ofTask, r.tasks), 20*time.Millisecond), func() {
+		answer := conversation.Answer{Operation: a.Operation, By: a.By, Attempt: a.progress.Attempt(a.attempt), At: r.now()}
+		r.retry(a, a.progress.Wait(answer, a.OrgID, wait), wait.Delay)
+	})
+}
+
 // crashesWithin returns when the next crash of the worker is.
 func (w *world) crashesWithin(d time.Duration) (time.Duration, bool) {
 	for _, f := range w.story.Faults {
@@ -303,12 +323,13 @@ func (w *world) crashesWithin(d time.Duration) (time.Duration, bool) {
 }
 
 // answered is the rest of an attempt, as package activities does it.
-func (r *run) answered(a *activity, answer conversation.Answer, cause error, began time.Time) {
-	answer.Operation, answer.By, answer.Attempt, answer.At = a.Operation, a.By, a.attempt, r.now()
+func (r *run) answered(a *activity, answer conversation.Answer, cause error, began time.Time, wait *gate.Wait) {
+	answer.Operation, answer.By, answer.At = a.Operation, a.By, r.now()
+	answer.Attempt = a.progress.Attempt(a.attempt)
 	var decision activities.Decision
 	var err error
 	if cause != nil {
-		decision, err = a.progress.Judge(&answer, cause, began.Sub(a.KnownSince))
+		decision, err = a.progress.Judge(&answer, cause, began.Sub(a.KnownSince), wait)
 	}
 	a.record.Result = Result{Answer: answer, Err: err}
 	if err == nil {
@@ -335,7 +356,7 @@ func (r *run) retry(a *activity, err error, delay time.Duration) {
 	if delay == 0 {
 		delay = min(time.Minute, time.Second<<min(a.attempt-1, 6))
 	}
-	if a.cancelRequested || r.now().Add(delay).After(a.scheduled.Add(activities.RetryTimeout)) {
+	if a.cancelRequested {
 		r.complete(a, Result{Err: err})
 		return
 	}

@@ -23,6 +23,7 @@ type world struct {
 
 	temporal   *server
 	salesforce *salesforce
+	org        *org
 	partner    *partner
 
 	mu      sync.Mutex
@@ -74,6 +75,7 @@ func Run(story Story, begin func(Beginning) Machine) *History {
 	w := &world{story: story, began: time.Now(), arrived: make(chan struct{}, 1), history: &History{Story: story}}
 	w.temporal = &server{world: w, begin: begin}
 	w.salesforce = &salesforce{world: w}
+	w.org = newOrg(w)
 	w.partner = newPartner(w)
 	w.partner.plan()
 	w.at(w.end(), w.rest)
@@ -154,6 +156,7 @@ const (
 	ofStatus
 	ofSession
 	ofRestart
+	ofGate
 )
 
 func upTo(r *rand.Rand, most time.Duration) time.Duration {

@@ -29,16 +29,21 @@ func Reach(ctx context.Context, temporal client.Client) error {
 }
 
 // Handler serves /healthz, /readyz and /metrics. /readyz answers 503 with the
-// error that ready returns.
-func Handler(registry *prometheus.Registry, ready func(context.Context) error) http.Handler {
+// error that ready returns. Without an error it answers 200, with what is degraded if
+// anything is: a program that is degraded still works.
+func Handler(registry *prometheus.Registry, ready func(context.Context) (degraded string, err error)) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := ready(r.Context()); err != nil {
+		degraded, err := ready(r.Context())
+		switch {
+		case err != nil:
 			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
-			return
+		case degraded != "":
+			_, _ = fmt.Fprintln(w, "ready, degraded: "+degraded)
+		default:
+			_, _ = fmt.Fprintln(w, "ready")
 		}
-		_, _ = fmt.Fprintln(w, "ready")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	return SafeHeaders(mux)

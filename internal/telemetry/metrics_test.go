@@ -30,7 +30,7 @@ func exposed(t *testing.T, counters, gauges, timers []string) string {
 	}
 	recorder := httptest.NewRecorder()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
-	Handler(registry, func(context.Context) error { return nil }).ServeHTTP(recorder, request)
+	Handler(registry, func(context.Context) (string, error) { return "", nil }).ServeHTTP(recorder, request)
 	require.Equal(t, 200, recorder.Code)
 	return recorder.Body.String()
 }

@@ -14,9 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+	"go.uber.org/zap"
 
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/service"
 	"sessionkeeper/local/billing"
 	"sessionkeeper/local/internal/testlog"
 	"sessionkeeper/local/stack"
@@ -39,15 +41,13 @@ func newRig(b *testing.B) rig {
 	require.NoError(b, err)
 	b.Cleanup(s.Stop)
 	tail.ShowOnFailure(b)
-	clients, err := s.Config.Clients("bench")
-	require.NoError(b, err)
 	w := worker.New(s.Temporal, baselineQueue, worker.Options{
 		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
 		ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
 	})
 	w.RegisterWorkflow(resetPerMessage)
 	w.RegisterWorkflow(smallest)
-	w.RegisterActivity(activities.New(clients))
+	w.RegisterActivity(activities.New(service.NewOrgs(s.Config, "bench", zap.NewNop())))
 	require.NoError(b, w.Start())
 	b.Cleanup(w.Stop)
 	return rig{Stack: s, sender: sender.New(s.Temporal, sender.Options{Window: new(conversation.Duration(0))})}

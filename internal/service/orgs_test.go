@@ -1,0 +1,239 @@
+package service
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"sessionkeeper/internal/gate"
+	"sessionkeeper/internal/orgstatus"
+	"sessionkeeper/internal/telemetry"
+)
+
+// folder is a configuration with a folder of orgs.
+type folder struct {
+	*Orgs
+	t    *testing.T
+	path string
+	logs *observer.ObservedLogs
+}
+
+// newFolder has the orgs 1 and 2, each with a file of its secret.
+func newFolder(t *testing.T) *folder {
+	t.Helper()
+	f := &folder{t: t, path: filepath.Join(t.TempDir(), "worker.yaml")}
+	require.NoError(t, os.Mkdir(filepath.Join(filepath.Dir(f.path), "orgs.d"), 0o700))
+	f.write("worker.yaml", "orgFolder: orgs.d\n")
+	for n := range 2 {
+		f.writeOrg(n+1, "")
+		f.write(fmt.Sprintf("secret%d", n+1), "first")
+	}
+	core, logs := observer.New(zapcore.InfoLevel)
+	f.logs = logs
+	config, err := LoadConfig(f.path)
+	require.NoError(t, err)
+	f.Orgs = NewOrgs(config, "1.2.3", zap.New(core))
+	return f
+}
+
+func (f *folder) file(name string) string { return filepath.Join(filepath.Dir(f.path), name) }
+
+func (f *folder) write(name, text string) {
+	f.t.Helper()
+	require.NoError(f.t, os.WriteFile(f.file(name), []byte(text), 0o600))
+}
+
+func id(n int) string { return fmt.Sprintf("00D00000000000%d", n) }
+
+func (f *folder) writeOrg(n int, settings string) {
+	f.t.Helper()
+	f.write(fmt.Sprintf("orgs.d/%d.yaml", n), fmt.Sprintf(`orgId: %s
+apiBaseUrl: https://org%d.my.salesforce-scrt.com
+clientCredentials:
+  consumerKey: key
+  tokenUrl: https://org%d.my.salesforce.com/services/oauth2/token
+  secret: {file: %s}
+%s`, id(n), n, n, f.file(fmt.Sprintf("secret%d", n)), settings))
+}
+
+// change is what the worker does when it reads a configuration that has changed. It returns
+// the new logins and what was logged.
+func (f *folder) change() (logins map[string]string, logged []string) {
+	f.t.Helper()
+	f.logs.TakeAll()
+	require.Empty(f.t, f.reload(f.path), "a change counts when it was read twice")
+	logins = f.reload(f.path)
+	require.Empty(f.t, f.reload(f.path))
+	for _, entry := range f.logs.TakeAll() {
+		logged = append(logged, entry.Message)
+	}
+	return logins, logged
+}
+
+func (f *folder) status(n int) orgstatus.Org {
+	f.t.Helper()
+	for _, s := range f.list().Orgs {
+		if s.OrgID == id(n) {
+			return s
+		}
+	}
+	return orgstatus.Org{}
+}
+
+func (f *folder) list() (list orgstatus.List) {
+	f.t.Helper()
+	w := httptest.NewRecorder()
+	f.ServeHTTP(w, httptest.NewRequestWithContext(f.t.Context(), "GET", "/orgs", nil))
+	require.NoError(f.t, json.Unmarshal(w.Body.Bytes(), &list))
+	return list
+}
+
+func TestOrgsFollowTheConfiguration(t *testing.T) {
+	f := newFolder(t)
+	require.Len(t, f.list().Orgs, 2)
+	first, ok := f.Org(id(1))
+	require.True(t, ok)
+
+	f.write("secret3", "first")
+	f.writeOrg(3, "")
+	logins, logged := f.change()
+	require.Contains(t, logins, id(3))
+	require.Len(t, logins, 1)
+	require.Equal(t, []string{"Org added"}, logged)
+
+	f.write("secret1", "second")
+	logins, logged = f.change()
+	require.Contains(t, logins, id(1))
+	require.Equal(t, []string{"Org has a new login"}, logged)
+	rotated, _ := f.Org(id(1))
+	require.NotSame(t, first.API, rotated.API)
+	require.Same(t, first.Gate, rotated.Gate, "what is known of the org stays")
+
+	f.writeOrg(2, "paused: true\npauseReason: maintenance\n")
+	logins, logged = f.change()
+	require.Empty(t, logins)
+	require.Equal(t, []string{"Org is paused", "Org has new limits"}, logged)
+	require.Equal(t, gate.Paused, f.status(2).State)
+	require.Equal(t, "maintenance", f.status(2).Reason)
+	f.writeOrg(2, "")
+	_, logged = f.change()
+	require.Equal(t, []string{"Org is open", "Org has new limits"}, logged)
+
+	require.NoError(t, os.Remove(f.file("orgs.d/2.yaml")))
+	logins, logged = f.change()
+	require.Empty(t, logins)
+	require.Equal(t, []string{"Org removed"}, logged)
+	_, ok = f.Org(id(2))
+	require.False(t, ok)
+}
+
+// Settings that cannot be used leave the last good ones in use, and are visible.
+func TestSettingsThatCannotBeUsed(t *testing.T) {
+	for name, test := range map[string]struct {
+		breaks      func(f *folder)
+		want, about string
+	}{
+		"not YAML": {func(f *folder) { f.write("orgs.d/1.yaml", "orgId: [") }, "is not valid YAML", "problems"},
+		"a field":  {func(f *folder) { f.writeOrg(1, "colour: red\n") }, "line 7: unknown field colour", "org"},
+		"a value":  {func(f *folder) { f.writeOrg(1, "callTimeout: 1h\n") }, "line 7: callTimeout: must be between", "org"},
+		"no secret": {
+			func(f *folder) { require.NoError(f.t, os.Remove(f.file("secret1"))) }, "secret1: no such file or directory", "org",
+		},
+		"empty secret": {func(f *folder) { f.write("secret1", " ") }, "secret1 is empty", "org"},
+		"another org's id": {
+			func(f *folder) {
+				text, err := os.ReadFile(f.file("orgs.d/1.yaml"))
+				require.NoError(f.t, err)
+				f.write("orgs.d/3.yaml", string(text))
+			}, "org 00D000000000001 is already configured in ", "problems",
+		},
+		"the configuration": {func(f *folder) { f.write("worker.yaml", "orgFolder: nowhere\n") }, "nowhere: no such file", "problems"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolder(t)
+			good, _ := f.Org(id(1))
+			test.breaks(f)
+			logins, logged := f.change()
+			require.Empty(t, logins)
+			require.Len(t, logged, 1)
+			require.Contains(t, logged[0], "not taken")
+			used, ok := f.Org(id(1))
+			require.True(t, ok)
+			require.Same(t, good.API, used.API)
+			require.Equal(t, gate.Open, f.status(1).State)
+			if test.about == "org" {
+				require.Contains(t, f.status(1).Problem, test.want)
+			} else {
+				require.Contains(t, strings.Join(f.list().Problems, "\n"), test.want)
+			}
+			require.Positive(t, f.problems())
+			ready := readiness{orgs: f.Orgs}
+			front := newFrontend()
+			front.serve(t, "127.0.0.1:0")
+			ready.started(front.connect(t))
+			degraded, err := ready.check(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, "settings that cannot be used: 1, see /orgs", degraded)
+
+			f.write("worker.yaml", "orgFolder: orgs.d\n")
+			f.write("secret1", "first")
+			f.writeOrg(1, "")
+			_ = os.Remove(f.file("orgs.d/3.yaml"))
+			f.change()
+			require.Zero(t, f.problems())
+			require.Empty(t, f.status(1).Problem)
+		})
+	}
+}
+
+// A worker starts with the orgs that are good. The calls of the others wait.
+func TestWorkerStartsWithTheOrgsThatAreGood(t *testing.T) {
+	f := newFolder(t)
+	f.write("secret1", "")
+	config, err := LoadConfig(f.path)
+	require.NoError(t, err)
+	_, err = CheckConfig(f.path)
+	require.ErrorContains(t, err, "secret1 is empty")
+	f.Orgs = NewOrgs(config, "1.2.3", f.logger)
+	require.Equal(t, gate.Open, f.status(2).State)
+	require.Equal(t, gate.Paused, f.status(1).State)
+	require.Equal(t, notUsable, f.status(1).Reason)
+	broken, ok := f.Org(id(1))
+	require.True(t, ok)
+	_, wait := broken.Gate.Enter(gate.Call{})
+	require.NotNil(t, wait)
+
+	f.write("secret1", "repaired")
+	logins, _ := f.change()
+	require.Contains(t, logins, id(1))
+	require.Equal(t, gate.Open, f.status(1).State)
+	repaired, _ := f.Org(id(1))
+	require.NotNil(t, repaired.API)
+}
+
+func TestMetricsOfOrgs(t *testing.T) {
+	f := newFolder(t)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(f.Orgs)
+	ready := readiness{orgs: f.Orgs}
+	w := httptest.NewRecorder()
+	telemetry.Handler(registry, ready.check).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	for _, line := range []string{
+		`sessionkeeper_org_calls_in_flight{org="00D000000000002"} 0`,
+		`sessionkeeper_org_pace{org="00D000000000001"} 10`,
+		`sessionkeeper_org_state{org="00D000000000001",state="open"} 1`,
+		`sessionkeeper_settings_not_used 0`,
+	} {
+		require.Contains(t, w.Body.String(), "\n"+line+"\n")
+	}
+}
