@@ -73,7 +73,7 @@ func (p *Progress) Attempt(attempt int32) int { return int(attempt) - p.Waits }
 // least the third one of a call that is tried again, and none was reported. A call that
 // waits for its turn is not failing.
 func (p *Progress) KeepsFailing(answer conversation.Answer, d Decision) bool {
-	return d.Verdict != Operator && d.Reason != ReasonRateLimited && answer.Attempt >= signalAfter && !p.Signalled
+	return d.Verdict != Operator && p.Turn.IsZero() && answer.Attempt >= signalAfter && !p.Signalled
 }
 
 // adjust changes a decision according to the earlier attempts, and adds this

@@ -33,7 +33,7 @@ func (a *Activities) reportFailure(ctx context.Context, answer conversation.Answ
 	if ctx.Err() != nil {
 		return
 	}
-	isFirst := p.FailingSince.Equal(answer.At) && d.Reason != ReasonRateLimited
+	isFirst := p.FailingSince.Equal(answer.At) && p.Turn.IsZero()
 	if d.Verdict == Operator || isFirst {
 		logFailure(ctx, answer, d)
 	}

@@ -14,6 +14,7 @@ import (
 // process's clock, unless a field says otherwise.
 type History struct {
 	Story    Story
+	Began    time.Time
 	Reports  []*Report
 	Calls    []*CallRecord
 	Sessions []*Session

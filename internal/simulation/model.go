@@ -34,7 +34,8 @@ var rules = []struct {
 	{"A close that waits returns an outcome only when its session is over.", outcomesAreTrue},
 	{"A conversation that is quiet does not stay Active.", quietIsNoticed},
 	{"A message that was acknowledged is not lost.", messagesAreKept},
-	{"An org that is away or paused calls no operator.", outagesCallNoOperator},
+	{"No call is made while its org is paused.", noCallWhilePaused},
+	{"An org that is away or paused calls no operator, and waiting is no attempt.", outagesCallNoOperator},
 	{"Every conversation comes to rest, and says why.", comesToRest},
 	{"What a run passes on to the next one is bounded.", carriedIsBounded},
 	{"A message costs no timer.", messagesCostNoTimer},
@@ -409,6 +410,17 @@ func (h *history) orgDown() (total time.Duration) {
 func concernsOrg(a Answer) bool {
 	kind := activities.GateOutcome(a.make()).Kind
 	return kind == gate.Unreachable || kind == gate.Limited
+}
+
+func noCallWhilePaused(h *history) (found []string) {
+	for _, c := range h.Calls {
+		for _, f := range h.Story.Faults {
+			if f.Kind == OrgPaused && f.at(c.Began.Sub(h.Began)) && !h.Story.Calm {
+				found = append(found, fmt.Sprintf("%s while the org is paused", c.Operation))
+			}
+		}
+	}
+	return found
 }
 
 // outagesCallNoOperator: a conversation is never Blocked because its org cannot be reached,

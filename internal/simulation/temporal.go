@@ -308,7 +308,12 @@ func (r *run) waits(a *activity, wait *gate.Wait) {
 	r.world.history.count("wait", string(wait.State))
 	r.world.after(upTo(r.world.chance(ofTask, r.tasks), 20*time.Millisecond), func() {
 		answer := conversation.Answer{Operation: a.Operation, By: a.By, Attempt: a.progress.Attempt(a.attempt), At: r.now()}
-		r.retry(a, a.progress.Wait(answer, a.OrgID, wait), wait.Delay)
+		err := a.progress.Wait(answer, a.OrgID, wait)
+		if failed, _ := errors.AsType[*temporal.ApplicationError](err); failed.NonRetryable() {
+			r.complete(a, Result{Err: err})
+			return
+		}
+		r.retry(a, err, wait.Delay)
 	})
 }
 

@@ -72,7 +72,10 @@ func (a *agenda) Pop() any {
 // Run plays a story in virtual time. It must be called in a bubble of testing/synctest.
 // begin returns the rules of the workflow for a new run.
 func Run(story Story, begin func(Beginning) Machine) *History {
-	w := &world{story: story, began: time.Now(), arrived: make(chan struct{}, 1), history: &History{Story: story}}
+	began := time.Now()
+	w := &world{
+		story: story, began: began, arrived: make(chan struct{}, 1), history: &History{Story: story, Began: began},
+	}
 	w.temporal = &server{world: w, begin: begin}
 	w.salesforce = &salesforce{world: w}
 	w.org = newOrg(w)

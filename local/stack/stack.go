@@ -123,14 +123,15 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 	}
 	s.stops = append(s.stops, server.Stop)
 	s.TemporalAddress, s.UIAddress = server.FrontendAddress(), server.UIAddress()
-	if s.Temporal, err = client.DialContext(ctx, s.connection()); err != nil {
+	if s.Temporal, err = client.DialContext(ctx, s.Connection()); err != nil {
 		return fmt.Errorf("connect to Temporal at %s: %w", s.TemporalAddress, err)
 	}
 	s.stops = append(s.stops, s.Temporal.Close)
 	return nil
 }
 
-func (s *Stack) connection() client.Options {
+// Connection returns the settings of a connection to the server.
+func (s *Stack) Connection() client.Options {
 	logger := s.serverLogger
 	if logger == nil {
 		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
@@ -157,7 +158,7 @@ func (s *Stack) startWorker(ctx context.Context, o Options) error {
 // the worker takes work, with the address of its health and metrics.
 func (s *Stack) StartWorker(ctx context.Context, metricsPort int) (address string, stop func(), err error) {
 	address, stopWorker, err := inprocess.StartWorker(ctx, metricsPort, service.Options{
-		Config: s.Config, Temporal: s.connection(), Keys: s.keys, Logger: s.logger, Version: "local",
+		Config: s.Config, Temporal: s.Connection(), Keys: s.keys, Logger: s.logger, Version: "local",
 	})
 	if err != nil {
 		return "", nil, err
