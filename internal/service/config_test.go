@@ -20,14 +20,14 @@ import (
 	"sessionkeeper/internal/secretfile"
 )
 
-func pemOf(t *testing.T, key any) string {
+func pemOf(t testing.TB, key any) string {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(t, err)
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-func rsaKey(t *testing.T) string {
+func rsaKey(t testing.TB) string {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)

@@ -1,0 +1,217 @@
+package bench_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"sessionkeeper/conversation"
+	"sessionkeeper/local/stack"
+	"sessionkeeper/sandbox/simulator"
+	"sessionkeeper/sender"
+)
+
+// orgRig is a stack with several orgs in one sandbox, and workers.
+type orgRig struct {
+	*stack.Stack
+	sender *sender.Sender
+	logs   *observer.ObservedLogs
+}
+
+func newOrgRig(b *testing.B, orgs, workers int, behaviour func(*simulator.Config), wrap func(http.Handler) http.Handler) orgRig {
+	b.Helper()
+	core, logs := observer.New(zap.InfoLevel)
+	s, err := stack.Start(b.Context(), stack.Options{
+		NoWorker: true, Logger: zap.New(core), Wrap: wrap, Behaviour: func(c *simulator.Config) {
+			for n := 1; n < orgs; n++ {
+				org := c.Orgs[0]
+				org.OrgID, org.ConsumerKey = orgID(n), fmt.Sprint("key-", n)
+				c.Orgs = append(c.Orgs, org)
+			}
+			behaviour(c)
+		},
+	})
+	require.NoError(b, err)
+	b.Cleanup(s.Stop)
+	for n := 1; n < orgs; n++ {
+		org := s.Config.Orgs[0]
+		login := *org.JWTBearer
+		login.ConsumerKey = fmt.Sprint("key-", n)
+		org.OrgID, org.JWTBearer = orgID(n), &login
+		s.Config.Orgs = append(s.Config.Orgs, org)
+	}
+	for range workers {
+		_, stop, err := s.StartWorker(b.Context(), 0)
+		require.NoError(b, err)
+		b.Cleanup(stop)
+	}
+	return orgRig{s, sender.New(s.Temporal, sender.Options{Window: new(conversation.Duration(0))}), logs}
+}
+
+// orgID is the id of an org; 0 is the demo org.
+func orgID(n int) string {
+	if n == 0 {
+		return simulator.DemoOrgID
+	}
+	return fmt.Sprintf("00D00000000%04d", 1000+n)
+}
+
+var orgCounter atomic.Int64
+
+// starts returns the starts of new conversations of an org, with their sessions.
+func (r orgRig) starts(b *testing.B, org, conversations int) []conversation.Start {
+	b.Helper()
+	var all []conversation.Start
+	for range conversations {
+		session, err := r.Sandbox.CreateSession(orgID(org), simulator.Session{
+			ConversationIdentifier:   fmt.Sprint("conv-", orgCounter.Add(1)),
+			ChannelAddressIdentifier: simulator.DemoChannelAddress, EndUserClientID: "user", Status: simulator.StatusActive,
+		})
+		require.NoError(b, err)
+		all = append(all, conversation.Start{Identity: conversation.Identity{
+			OrgID: orgID(org), AuthorizationContext: simulator.DemoAuthorizationContext, EndUserClientID: "user",
+			ChannelAddressIdentifier: simulator.DemoChannelAddress, ConversationIdentifier: session.ConversationIdentifier,
+			SessionID: session.ID,
+		}})
+	}
+	return all
+}
+
+func (r orgRig) hangUp(ctx context.Context, s conversation.Start) (sender.Receipt, error) {
+	return r.sender.CloseConversation(ctx, s.Identity, conversation.Close{By: conversation.EndUser})
+}
+
+// BenchmarkHerd closes many chats of three orgs at once, whose limits are low. It measures
+// how long each org takes, and how many requests are refused.
+func BenchmarkHerd(b *testing.B) {
+	for _, c := range []struct {
+		name       string
+		orgs       []int
+		perSecond  int
+		retryAfter time.Duration
+		workers    int
+	}{
+		{"600/unlimited", []int{480, 90, 30}, 2000, 0, 1},
+		{"600/at 5 a second", []int{480, 90, 30}, 5, 0, 1},
+		{"600/at 5 a second, Retry-After", []int{480, 90, 30}, 5, time.Second, 1},
+		{"600/at 5 a second, two workers", []int{480, 90, 30}, 5, 0, 2},
+		{"600/at 5 a second, Retry-After, two workers", []int{480, 90, 30}, 5, time.Second, 2},
+		{"3000/unlimited", []int{2400, 450, 150}, 2000, 0, 1},
+		{"3000/at 20 a second", []int{2400, 450, 150}, 20, 0, 1},
+		{"3000/at 20 a second, Retry-After, two workers", []int{2400, 450, 150}, 20, time.Second, 2},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			r := newOrgRig(b, len(c.orgs), c.workers, func(config *simulator.Config) {
+				config.MaxRequestsPerSecond = c.perSecond
+				config.Behaviour.Answers = map[simulator.Cause]simulator.Answer{simulator.RateLimited: {
+					Status: 429, Message: "Interaction request rate limit exceeded", RetryAfter: simulator.Duration(c.retryAfter),
+				}}
+			}, nil)
+			var all []conversation.Start
+			for org, n := range c.orgs {
+				all = append(all, r.starts(b, org, n)...)
+			}
+			for b.Loop() {
+				forEach(b, all, r.sender.Start)
+				began := time.Now()
+				forEach(b, all, r.hangUp)
+				for _, s := range all {
+					require.NoError(b, r.Temporal.GetWorkflow(b.Context(), s.WorkflowID(), "").Get(b.Context(), nil))
+				}
+				r.report(b, c.orgs, began)
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// report reports the time until the last End of each org, and the share of the requests
+// that were refused.
+func (r orgRig) report(b *testing.B, orgs []int, began time.Time) {
+	b.Helper()
+	ended, refused := 0, 0
+	last := map[string]time.Time{}
+	for _, e := range r.Sandbox.Journal() {
+		switch {
+		case e.Status == http.StatusTooManyRequests:
+			refused++
+		case e.Success && e.Operation != "":
+			ended++
+			last[e.OrgID] = e.ReceivedAt
+		}
+	}
+	for org, n := range orgs {
+		b.ReportMetric(last[orgID(org)].Sub(began).Seconds(), fmt.Sprintf("s-for-%d", n))
+	}
+	b.ReportMetric(100*float64(refused)/float64(ended+refused), "%-refused")
+	b.ReportMetric(float64(r.logs.Len()), "log-lines")
+}
+
+// BenchmarkHangingOrg measures how long calls of two orgs wait while a third one hangs ten
+// seconds with each call and has thousands of closes waiting.
+func BenchmarkHangingOrg(b *testing.B) {
+	var hangs atomic.Bool
+	var inFlight, most atomic.Int64
+	sick := orgID(2)
+	r := newOrgRig(b, 3, 1, func(*simulator.Config) {}, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if hangs.Load() && req.Header.Get("Orgid") == sick {
+				most.Store(max(most.Load(), inFlight.Add(1)))
+				defer inFlight.Add(-1)
+				select {
+				case <-time.After(10 * time.Second):
+				case <-req.Context().Done():
+				}
+			}
+			next.ServeHTTP(w, req)
+		})
+	})
+	var quiet, beside []time.Duration
+	for b.Loop() {
+		quiet = append(quiet, r.closeSteadily(b, 600)...)
+		hangs.Store(true)
+		ill := r.starts(b, 2, 3000)
+		forEach(b, ill, r.sender.Start)
+		forEach(b, ill, r.hangUp)
+		beside = append(beside, r.closeSteadily(b, 600)...)
+	}
+	for name, all := range map[string][]time.Duration{"quiet": quiet, "beside": beside} {
+		b.ReportMetric(percentile(all, 0.5).Seconds()*1000, name+"-p50-ms")
+		b.ReportMetric(percentile(all, 0.99).Seconds()*1000, name+"-p99-ms")
+	}
+	b.ReportMetric(float64(most.Load()), "calls-of-the-sick-org")
+	b.ReportMetric(0, "ns/op")
+}
+
+// closeSteadily closes chats of two orgs, 20 a second, and returns how long each took from
+// the hang-up to its call.
+func (r orgRig) closeSteadily(b *testing.B, chats int) (took []time.Duration) {
+	b.Helper()
+	all := append(r.starts(b, 0, chats/2), r.starts(b, 1, chats/2)...)
+	forEach(b, all, r.sender.Start)
+	hungUp := map[string]time.Time{}
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for _, s := range all {
+		<-ticker.C
+		hungUp[s.ConversationIdentifier] = time.Now()
+		_, err := r.hangUp(b.Context(), s)
+		require.NoError(b, err)
+	}
+	for _, s := range all {
+		require.NoError(b, r.Temporal.GetWorkflow(b.Context(), s.WorkflowID(), "").Get(b.Context(), nil))
+	}
+	for _, e := range r.Sandbox.Journal() {
+		if at, ok := hungUp[e.ConversationIdentifier]; ok && e.Operation == "End" {
+			took = append(took, e.ReceivedAt.Sub(at))
+		}
+	}
+	return took
+}
