@@ -192,7 +192,15 @@ func TestPaceFindsTheLimitAndRises(t *testing.T) {
 			enter(t, g, Call{}).Done(Outcome{Kind: Answered})
 			time.Sleep(time.Second)
 		}
+		require.InDelta(t, firstPace, g.Status().Pace, 0.1, "few calls say nothing about the limit")
+		for range 200 {
+			if pass, _ := g.Enter(Call{Turn: time.Now()}); pass != nil {
+				pass.Done(Outcome{Kind: Answered})
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 		require.InDelta(t, 50, g.Status().Pace, 0.1)
+		time.Sleep(2 * idleFor)
 		enter(t, g, Call{}).Done(Outcome{Kind: Limited})
 		require.InDelta(t, 25, g.Status().Pace, 0.1)
 		time.Sleep(10 * time.Second)

@@ -9,7 +9,7 @@ import (
 
 // pace is how many calls per second may go.
 //
-// It starts low and doubles every second in which calls are accepted. When Salesforce
+// It starts low and doubles every second in which as many calls are accepted. When Salesforce
 // refuses a call, it is halved until no more are refused. From then on it rises slowly,
 // because the limit is probably the same, then faster and faster; and with each refusal it
 // falls by a small part. So it stays near the limit, and most calls are accepted. Each
@@ -141,8 +141,9 @@ func (p *pace) giveTurn(now time.Time, c Call, most float64) time.Time {
 	return turn
 }
 
+// accepted raises a pace that is made use of, as long as no call was refused.
 func (p *pace) accepted(now time.Time) {
-	if p.refusedAt.IsZero() {
+	if p.refusedAt.IsZero() && p.bucket.TokensAt(now) < float64(p.bucket.Burst())/2 {
 		p.base = min(p.base+1, p.most)
 		p.bucket.SetBurstAt(now, int(max(firstBurst, p.base/2)))
 	}
