@@ -192,8 +192,11 @@ func (o *Orgs) take(settings Org) (login string, isNew bool) {
 		found.API = client
 		log.Info("Org has a new login", zap.String("apiBaseUrl", settings.APIBaseURL))
 	}
-	if found.settings.gate() != settings.gate() || found.problem != nil {
-		found.Gate.Change(settings.gate())
+	found.Gate.Change(settings.gate())
+	if found.problem != nil {
+		log.Info("The settings of an org can be used again")
+	}
+	if found.settings.gate() != settings.gate() {
 		log.Info("Org has new limits", zap.Int("callsInFlight", settings.CallsInFlight),
 			zap.Float64("callsPerSecond", settings.CallsPerSecond), zap.Bool("paused", settings.Paused))
 	}
