@@ -50,6 +50,9 @@ func (s *State) callFailed(c call, err error, cancelRequested bool, now time.Tim
 		return
 	}
 	switch {
+	// A wait has sent nothing. It ends a call only if the call was cancelled, or was scheduled
+	// by an earlier version, which limited the time of all attempts. Then it is made again.
+	case activities.IsWait(err):
 	case cancelRequested, temporal.IsCanceledError(err), !s.isStillDue(c, now):
 	case s.Next != nil:
 		s.resumeAfterRefusedClose()

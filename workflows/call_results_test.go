@@ -7,7 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 
+	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/gate"
 )
 
 // idle returns a conversation whose Inactivate is due, and that call.
@@ -31,6 +33,19 @@ func TestFailureOfACancelledCallBlocksNothing(t *testing.T) {
 		s, due, now := idle(t)
 		s.callFailed(due, failure, canceled, now)
 		require.Equal(t, want, s.Phase(), "cancel requested: %t", canceled)
+	}
+}
+
+// A call that only waited for its org is made again, whatever ended it.
+func TestWaitBlocksNothing(t *testing.T) {
+	for _, canceled := range []bool{true, false} {
+		s, due, now := idle(t)
+		var progress activities.Progress
+		err := progress.Wait(conversation.Answer{Operation: due.Operation}, "00D000000000001", &gate.Wait{State: gate.Paused})
+		s.callFailed(due, err, canceled, now)
+		require.Equal(t, conversation.Active, s.Phase(), "cancel requested: %t", canceled)
+		require.Nil(t, s.LastAnswer)
+		require.NotNil(t, s.dueCall(now))
 	}
 }
 
