@@ -138,6 +138,11 @@ func (a *Activities) send(
 	if wait != nil {
 		return interaction.Response{}, wait, nil
 	}
+	defer pass.Return()
+	// The org may have got another API since, or its first one.
+	if org, ok = a.orgs.Org(r.OrgID); !ok || org.API == nil {
+		return interaction.Response{}, nil, errOrgNotConfigured
+	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), info.Deadline.Add(-signalTimeout-reportMargin))
 	defer cancel()
 	response, err := org.API.MessagingSession(ctx, interaction.Request{
@@ -186,7 +191,7 @@ func failure(answer conversation.Answer, d Decision, err error, wait *gate.Wait)
 	if !options.NonRetryable {
 		options.NextRetryDelay = max(d.Spacing, retryAfter(err))
 		if wait != nil {
-			options.NextRetryDelay = wait.Delay
+			options.NextRetryDelay = max(wait.Delay, retryAfter(err))
 		}
 	}
 	return temporal.NewApplicationErrorWithOptions(explain(answer.Operation, d, err), d.Reason, options)

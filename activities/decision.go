@@ -100,6 +100,12 @@ var byReason = map[interaction.ErrorReason]Decision{
 		"Give the integration user access to the MessagingSession record; then retry."),
 }
 
+// Codes that concern the whole org.
+const (
+	codeOrgMigration      = "10019"
+	codeServerUnavailable = "SERVER_UNAVAILABLE"
+)
+
 // byCode is the decision table for the numeric codes that are more specific than
 // their HTTP status. Salesforce does not document which status comes with which
 // code, so the code decides. A code that says that an identifier is not valid is
@@ -117,16 +123,16 @@ var byCode = map[string]Decision{
 	"10017": decisionFor(interaction.ReasonChannelAddressNotFound),
 	"10018": operator(ReasonInvalidConv,
 		"Check conversationIdentifier: the workflow id contains it, so another one needs a new conversation."),
-	"10019": {Verdict: Retry, WholeOrg: true, Reason: ReasonOrgMigration},
-	"10020": decisionFor(interaction.ReasonEndUserNotFound),
-	"10025": decisionFor(interaction.ReasonActiveConversationNotFound),
-	"10026": decisionFor(interaction.ReasonChannelAddressNotFound),
-	"10031": decisionFor(interaction.ReasonChannelAddressIsInactive),
-	"10035": decisionFor(interaction.ReasonChannelAddressNotFound),
-	"10055": decisionFor(interaction.ReasonConversationPreconditionFailed),
-	"10056": decisionFor(interaction.ReasonConversationProcessingAborted),
-	"10058": decisionFor(interaction.ReasonCustomerError),
-	"10071": decisionFor(interaction.ReasonSessionNotFound),
+	codeOrgMigration: {Verdict: Retry, WholeOrg: true, Reason: ReasonOrgMigration},
+	"10020":          decisionFor(interaction.ReasonEndUserNotFound),
+	"10025":          decisionFor(interaction.ReasonActiveConversationNotFound),
+	"10026":          decisionFor(interaction.ReasonChannelAddressNotFound),
+	"10031":          decisionFor(interaction.ReasonChannelAddressIsInactive),
+	"10035":          decisionFor(interaction.ReasonChannelAddressNotFound),
+	"10055":          decisionFor(interaction.ReasonConversationPreconditionFailed),
+	"10056":          decisionFor(interaction.ReasonConversationProcessingAborted),
+	"10058":          decisionFor(interaction.ReasonCustomerError),
+	"10071":          decisionFor(interaction.ReasonSessionNotFound),
 	"10072": operator(ReasonInvalidSession,
 		"Send a start event with the right sessionId. Then repeat the close, if it was one."),
 	"10093": operator(ReasonForbidden,
@@ -139,10 +145,10 @@ var byCode = map[string]Decision{
 	"10105": decisionFor(interaction.ReasonEndUserNotFound),
 	"10106": operator(ReasonSessionIDMissing,
 		"Inactivate needs the sessionId: send it with the next start or message event."),
-	"UNABLE_TO_LOCK_ROW": {Verdict: Retry, Reason: "UNABLE_TO_LOCK_ROW"},
-	"SERVER_UNAVAILABLE": {Verdict: Retry, WholeOrg: true, Reason: "SERVER_UNAVAILABLE"},
-	"15102":              decisionFor(interaction.ReasonPermissionDenied),
-	"15105":              decisionFor(interaction.ReasonPermissionDenied),
+	"UNABLE_TO_LOCK_ROW":  {Verdict: Retry, Reason: "UNABLE_TO_LOCK_ROW"},
+	codeServerUnavailable: {Verdict: Retry, WholeOrg: true, Reason: codeServerUnavailable},
+	"15102":               decisionFor(interaction.ReasonPermissionDenied),
+	"15105":               decisionFor(interaction.ReasonPermissionDenied),
 }
 
 // operator returns a decision that needs an operator. byReason adds the reason.
@@ -273,7 +279,7 @@ func explainToken(token *interaction.TokenError) (reason, hint string) {
 func decideUnsent(err error) Decision {
 	switch {
 	case errors.Is(err, errOrgNotConfigured):
-		return operator(ReasonOrgNotConfigured, "Add the org and restart the worker; then retry.")
+		return operator(ReasonOrgNotConfigured, "Add the org to the worker's configuration; then it is tried again.")
 	case errors.Is(err, errForeignWorkflow):
 		return operator(ReasonForeignWorkflow, "Find out which program started this workflow.")
 	case errors.Is(err, interaction.ErrInvalidRequest):

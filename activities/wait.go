@@ -59,7 +59,7 @@ func GateOutcome(err error) gate.Outcome {
 		return gate.Outcome{Kind: gate.Answered}
 	}
 	if token, ok := errors.AsType[*interaction.TokenError](err); ok {
-		return outcomeOf(token.HTTPStatus, token.Err, token.RetryAfter, gate.NotSent)
+		return outcomeOf(token.HTTPStatus, token.Err, token.RetryAfter, gate.Reachable)
 	}
 	apiErr, ok := errors.AsType[*interaction.Error](err)
 	switch {
@@ -67,6 +67,8 @@ func GateOutcome(err error) gate.Outcome {
 		return gate.Outcome{Kind: gate.NotSent}
 	case apiErr.RateLimited():
 		return gate.Outcome{Kind: gate.Limited, RetryAfter: apiErr.RetryAfter}
+	case apiErr.Code == codeOrgMigration, apiErr.Code == codeServerUnavailable:
+		return gate.Outcome{Kind: gate.Unreachable, RetryAfter: apiErr.RetryAfter}
 	case apiErr.Reason != "" || apiErr.Code != "":
 		return gate.Outcome{Kind: gate.Answered}
 	default:
@@ -82,7 +84,7 @@ func outcomeOf(status int, err error, retryAfter time.Duration, answered gate.Ou
 		return gate.Outcome{Kind: gate.Limited, RetryAfter: retryAfter}
 	case err != nil && !errors.Is(err, interaction.ErrMalformedResponse),
 		status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
-		return gate.Outcome{Kind: gate.Unreachable}
+		return gate.Outcome{Kind: gate.Unreachable, RetryAfter: retryAfter}
 	default:
 		return gate.Outcome{Kind: answered}
 	}

@@ -56,7 +56,7 @@ type Call struct {
 // Outcome is how a call ended, as far as it concerns the whole org.
 type Outcome struct {
 	Kind OutcomeKind
-	// RetryAfter is how long Salesforce asks to wait. Only for Limited.
+	// RetryAfter is how long Salesforce asks to wait. Only for Limited and Unreachable.
 	RetryAfter time.Duration
 }
 
@@ -67,6 +67,8 @@ type OutcomeKind int
 const (
 	// NotSent: nothing was sent, for a reason that lies in the call.
 	NotSent OutcomeKind = iota
+	// Reachable: the org's login has answered, and the call was not sent.
+	Reachable
 	// Answered: Salesforce has answered, whatever it said.
 	Answered
 	// Limited: Salesforce has refused the call because there were too many.
@@ -142,7 +144,7 @@ func New(o Options) *Gate {
 func (g *Gate) Change(settings Settings) {
 	defer g.lock()()
 	g.settings = settings.withDefaults()
-	g.pace.most = g.settings.PerSecond
+	g.pace.limit(time.Now(), g.settings.PerSecond)
 }
 
 // lock locks the gate. The function that it returns unlocks it and passes on a new state.
@@ -161,12 +163,21 @@ func (g *Gate) lock() (unlock func()) {
 	}
 }
 
-// Pass lets one call go.
-type Pass struct{ leave func(Outcome) *Wait }
+// Pass lets one call go. It must be returned, by Done or Return.
+type Pass struct {
+	leave func(Outcome) *Wait
+	once  sync.Once
+}
 
 // Done returns the pass when the call has ended. It says what a call that was Limited has
-// to wait for, and is nil for others. It must be called once.
-func (p *Pass) Done(o Outcome) *Wait { return p.leave(o) }
+// to wait for, and is nil for others.
+func (p *Pass) Done(o Outcome) (wait *Wait) {
+	p.once.Do(func() { wait = p.leave(o) })
+	return wait
+}
+
+// Return returns a pass that was not returned yet. The call counts as not sent.
+func (p *Pass) Return() { p.Done(Outcome{Kind: NotSent}) }
 
 // Enter asks whether a call may go now. Then it returns a pass, else what to wait for.
 func (g *Gate) Enter(c Call) (*Pass, *Wait) {
@@ -178,7 +189,7 @@ func (g *Gate) Enter(c Call) (*Pass, *Wait) {
 	if len(g.inFlight) >= g.settings.InFlight {
 		return nil, g.waitForTurn(now, c, Busy)
 	}
-	if !g.circuit.IsClosed() && !g.circuit.TryAcquirePermit() {
+	if !g.circuit.IsClosed() && (now.Before(g.pace.heldUntil) || !g.circuit.TryAcquirePermit()) {
 		return nil, g.waitForOrg(now, c)
 	}
 	if g.circuit.IsClosed() && !g.pace.admit(now, c) {
@@ -195,24 +206,27 @@ func (g *Gate) Enter(c Call) (*Pass, *Wait) {
 func (g *Gate) leave(entered time.Time, c Call, o Outcome) *Wait {
 	defer g.lock()()
 	now := time.Now()
+	g.pace.endedAt = now
 	g.inFlight = slices.Delete(g.inFlight, slices.Index(g.inFlight, entered), slices.Index(g.inFlight, entered)+1)
 	switch o.Kind {
 	case Answered:
 		g.circuit.RecordSuccess()
 		g.pace.accepted(now)
+		g.pace.measure(now.Sub(entered))
 	case Limited:
 		g.circuit.RecordSuccess()
 		g.pace.refused(now, o.RetryAfter)
 		return g.waitForTurn(now, c, RateLimited)
 	case Unreachable:
 		g.circuit.RecordFailure()
+		g.pace.hold(now, o.RetryAfter)
+	case Reachable:
+		g.circuit.RecordSuccess()
 	case NotSent:
 		if g.circuit.IsHalfOpen() { // the probe says nothing, and its permit has to be returned
 			g.circuit.RecordFailure()
 		}
-		return nil
 	}
-	g.pace.measure(now.Sub(entered))
 	return nil
 }
 
@@ -223,11 +237,12 @@ func (g *Gate) waitForTurn(now time.Time, c Call, why State) *Wait {
 	turn := g.pace.giveTurn(now, c, g.callsPerSecond(now))
 	held := max(0, g.pace.heldUntil.Sub(now))
 	delay := turn.Sub(now) - held
-	if delay > nearTurn {
-		delay = max(nearTurn, delay/2)
-	}
+	longest := max(nearTurn, delay/2)
 	if lasts := now.Sub(g.since); lasts < nearTurn {
-		delay = min(delay, max(newLimitWait, lasts))
+		longest = max(newLimitWait, lasts)
+	}
+	if delay > longest {
+		delay = g.spread(longest)
 	}
 	return &Wait{State: why, Turn: turn, Delay: max(min(held+delay, g.spread(LongestWait)), shortestWait)}
 }
@@ -235,10 +250,11 @@ func (g *Gate) waitForTurn(now time.Time, c Call, why State) *Wait {
 // callsPerSecond is how many calls can end per second if all passes are in use. A call that
 // hangs is as long as it has lasted.
 func (g *Gate) callsPerSecond(now time.Time) float64 {
-	duration := g.pace.duration
-	if len(g.inFlight) > 0 {
-		duration = max(duration, now.Sub(g.inFlight[0]))
+	var ages time.Duration
+	for _, began := range g.inFlight {
+		ages += now.Sub(began)
 	}
+	duration := max(g.pace.duration, ages/time.Duration(max(1, len(g.inFlight))))
 	return float64(g.settings.InFlight) / duration.Seconds()
 }
 

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,7 +136,7 @@ func TestWaitForCallsThatHang(t *testing.T) {
 			asked++
 			time.Sleep(wait.Delay)
 		}
-		require.Less(t, asked, 60)
+		require.Less(t, asked, 100)
 	})
 }
 
@@ -159,6 +160,107 @@ func TestRetryAfterHoldsTheOrg(t *testing.T) {
 		time.Sleep(2 * limitedFor)
 		require.Equal(t, Open, g.Status().State)
 		require.Equal(t, []State{Open}, states())
+	})
+}
+
+// After Retry-After, the calls that wait do not ask at the same moment.
+func TestCallsAreSpreadAfterRetryAfter(t *testing.T) {
+	play(t, Settings{}, func(t *testing.T, g *Gate, _ func() []State) {
+		enter(t, g, Call{}).Done(Outcome{Kind: Limited, RetryAfter: time.Minute})
+		atOnce := map[time.Duration]int{}
+		for range 500 {
+			wait := refuse(t, g, Call{})
+			require.Greater(t, wait.Delay, time.Minute)
+			atOnce[wait.Delay.Round(20*time.Millisecond)]++
+		}
+		for _, n := range atOnce {
+			require.Less(t, n, 50)
+		}
+	})
+}
+
+// An org with a very low limit is asked for as rarely.
+func TestVerySlowPace(t *testing.T) {
+	play(t, Settings{PerSecond: 0.2}, func(t *testing.T, g *Gate, _ func() []State) {
+		asked, sent := 0, 0
+		var calls sync.WaitGroup
+		var mu sync.Mutex
+		for range 50 {
+			calls.Go(func() {
+				var turn time.Time
+				for {
+					pass, wait := g.Enter(Call{HangUp: true, Turn: turn})
+					mu.Lock()
+					asked++
+					if pass != nil {
+						sent++
+					}
+					mu.Unlock()
+					if pass != nil {
+						pass.Done(Outcome{Kind: Answered})
+						return
+					}
+					turn = wait.Turn
+					time.Sleep(wait.Delay)
+				}
+			})
+		}
+		began := time.Now()
+		calls.Wait()
+		require.Equal(t, 50, sent)
+		require.Less(t, time.Since(began), 7*time.Minute, "50 calls take 250 s at this pace")
+		require.Less(t, asked, 50*15)
+	})
+}
+
+// A probe does not go while Salesforce asks to wait, and a login that answers is an org that
+// can be reached.
+func TestUnreachableOrgThatAsksToWait(t *testing.T) {
+	play(t, Settings{}, func(t *testing.T, g *Gate, _ func() []State) {
+		for range failuresUntilOpen {
+			enter(t, g, Call{}).Done(Outcome{Kind: Unreachable})
+			time.Sleep(time.Second)
+		}
+		time.Sleep(probeInterval)
+		enter(t, g, Call{}).Done(Outcome{Kind: Unreachable, RetryAfter: 5 * time.Minute})
+		time.Sleep(4 * time.Minute)
+		refuse(t, g, Call{HangUp: true})
+		time.Sleep(time.Minute)
+		enter(t, g, Call{}).Done(Outcome{Kind: Reachable})
+		require.Equal(t, Open, g.Status().State)
+	})
+}
+
+// A pass that was forgotten, because the call has panicked, is returned once.
+func TestPassIsReturnedOnce(t *testing.T) {
+	play(t, Settings{InFlight: 1}, func(t *testing.T, g *Gate, _ func() []State) {
+		pass := enter(t, g, Call{})
+		require.NotNil(t, pass.Done(Outcome{Kind: Limited}))
+		pass.Return()
+		require.Nil(t, pass.Done(Outcome{Kind: Answered}))
+		require.Zero(t, g.Status().InFlight)
+	})
+}
+
+// A lower limit counts at once.
+func TestLoweredPace(t *testing.T) {
+	play(t, Settings{PerSecond: 1000}, func(t *testing.T, g *Gate, _ func() []State) {
+		for range 3000 {
+			if pass, _ := g.Enter(Call{Turn: time.Now()}); pass != nil {
+				pass.Done(Outcome{Kind: Answered})
+			}
+			time.Sleep(time.Millisecond)
+		}
+		g.Change(Settings{PerSecond: 1})
+		time.Sleep(time.Minute)
+		passed := 0
+		for range 100 {
+			if pass, _ := g.Enter(Call{Turn: time.Now()}); pass != nil {
+				pass.Done(Outcome{Kind: Answered})
+				passed++
+			}
+		}
+		require.LessOrEqual(t, passed, firstBurst)
 	})
 }
 

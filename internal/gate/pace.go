@@ -26,8 +26,8 @@ type pace struct {
 	bucket *rate.Limiter
 	// falling: the first refusals came just now, and the limit is not known yet.
 	falling bool
-	// admittedAt is when the last call went.
-	admittedAt time.Time
+	// admittedAt is when the last call went, endedAt when one ended last.
+	admittedAt, endedAt time.Time
 	// refusedAt is when the pace fell last, zero for never.
 	refusedAt time.Time
 	// heldUntil is until when Salesforce wants no call.
@@ -63,7 +63,7 @@ const (
 	riseDoubles = 10 * time.Second
 	// ahead is how much faster turns come than the pace.
 	ahead = 1.5
-	// idleFor is after how long without a call the turns that were given are too late.
+	// idleFor is after how long at least without a call the turns that were given are too late.
 	idleFor = 2 * time.Second
 )
 
@@ -110,7 +110,8 @@ func (p *pace) admit(now time.Time, c Call) bool {
 }
 
 func (p *pace) isIdle(now time.Time) bool {
-	return now.After(latest(p.admittedAt, p.heldUntil).Add(idleFor))
+	longest := max(idleFor, time.Duration(3*float64(time.Second)/p.current(now)))
+	return now.After(latest(latest(p.admittedAt, p.endedAt), p.heldUntil).Add(longest))
 }
 
 // lastTurn is the last turn that was given to a call which goes before this one.
@@ -165,7 +166,20 @@ func (p *pace) refused(now time.Time, retryAfter time.Duration) {
 		p.bucket.SetBurstAt(now, int(max(2, p.base/2)))
 		p.bucket.SetLimitAt(now, rate.Limit(p.base))
 	}
-	p.heldUntil = latest(p.heldUntil, now.Add(retryAfter))
+	p.hold(now, retryAfter)
+}
+
+// hold lets no call go for a time.
+func (p *pace) hold(now time.Time, d time.Duration) { p.heldUntil = latest(p.heldUntil, now.Add(d)) }
+
+// limit takes another highest pace.
+func (p *pace) limit(now time.Time, most float64) {
+	p.most = most
+	if p.base > most {
+		p.base = most
+		p.bucket.SetBurstAt(now, int(max(firstBurst, most/2)))
+		p.bucket.SetLimitAt(now, rate.Limit(most))
+	}
 }
 
 // measure takes the duration of a call.
