@@ -185,33 +185,34 @@ func parseConfig(text []byte, secrets bool) (Config, error) {
 
 // readFolder adds the orgs of the folder.
 func (c *Config) readFolder() error {
-	if _, err := os.Stat(c.OrgFolder); err != nil {
-		return err
-	}
-	files, err := filepath.Glob(filepath.Join(c.OrgFolder, "*.yaml"))
+	entries, err := os.ReadDir(c.OrgFolder)
 	if err != nil {
 		return err
 	}
 	c.unusable = map[string]error{}
-	sources := map[string]string{}
-	for _, org := range c.Orgs {
-		sources[org.OrgID] = "the configuration"
-	}
-	for _, file := range files {
-		org := readOrg(file, c.AllowHosts)
-		first, duplicate := sources[org.OrgID]
-		switch {
-		case !isOrgID(org.OrgID):
-			c.unusable[file] = org.problem
-			continue
-		case duplicate:
-			c.unusable[file] = fmt.Errorf("configuration %s: org %s is already configured in %s", file, org.OrgID, first)
-			continue
+	for _, entry := range entries {
+		if filepath.Ext(entry.Name()) == ".yaml" && !entry.IsDir() {
+			c.addOrg(readOrg(filepath.Join(c.OrgFolder, entry.Name()), c.AllowHosts))
 		}
-		sources[org.OrgID] = file
-		c.Orgs = append(c.Orgs, org)
 	}
 	return nil
+}
+
+// addOrg adds the org of a file. If two files of the folder have the same org, nobody knows
+// which one is meant: neither counts.
+func (c *Config) addOrg(org Org) {
+	first := slices.IndexFunc(c.Orgs, func(o Org) bool { return o.OrgID == org.OrgID })
+	switch {
+	case !isOrgID(org.OrgID):
+		c.unusable[org.source] = org.problem
+	case first < 0:
+		c.Orgs = append(c.Orgs, org)
+	case c.Orgs[first].source == "":
+		c.unusable[org.source] = fmt.Errorf("%s: org %s is configured in the configuration file too", org.source, org.OrgID)
+	default:
+		c.Orgs[first].problem = fmt.Errorf("org %s is configured twice: %s and %s",
+			org.OrgID, c.Orgs[first].source, org.source)
+	}
 }
 
 // readOrg reads the file of one org. An org with a problem has its id if the file names it.

@@ -72,7 +72,7 @@ const reloadInterval = 3 * time.Second
 
 // Watch takes the changes of a configuration file, its folder of orgs and the secrets until
 // ctx ends. repaired is called with the orgs whose blocked calls may succeed now.
-func (o *Orgs) Watch(ctx context.Context, path string, repaired func(map[string]string)) {
+func (o *Orgs) Watch(ctx context.Context, path string, repaired func(orgs []string)) {
 	go func() {
 		ticker := time.NewTicker(reloadInterval)
 		defer ticker.Stop()
@@ -82,17 +82,20 @@ func (o *Orgs) Watch(ctx context.Context, path string, repaired func(map[string]
 				return
 			case <-ticker.C:
 			}
-			if logins := o.reload(path); len(logins) > 0 {
-				repaired(logins)
+			if orgs := o.reload(path); len(orgs) > 0 {
+				repaired(orgs)
 			}
 		}
 	}()
 }
 
 // reload reads the configuration, and takes it if it has changed and was the same the time
-// before. It returns the new logins by their orgs.
-func (o *Orgs) reload(path string) (logins map[string]string) {
+// before. It returns the ids of the orgs with a new login.
+func (o *Orgs) reload(path string) (repaired []string) {
 	config, err := LoadConfig(path)
+	if err == nil && o.lostFolder(config) {
+		err = fmt.Errorf("configuration %s: orgFolder has no file any more", path)
+	}
 	if err != nil {
 		o.refuse(err)
 		return nil
@@ -104,6 +107,16 @@ func (o *Orgs) reload(path string) (logins map[string]string) {
 		return nil
 	}
 	return o.apply(config)
+}
+
+// lostFolder reports whether all files of the folder are gone. A volume that is not mounted
+// looks like that.
+func (o *Orgs) lostFolder(next Config) bool {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	isOfFolder := func(s Org) bool { return s.source != "" }
+	had := slices.ContainsFunc(slices.Collect(maps.Values(o.byID)), func(o *org) bool { return isOfFolder(o.settings) })
+	return next.OrgFolder != "" && had && !slices.ContainsFunc(next.Orgs, isOfFolder) && len(next.unusable) == 0
 }
 
 // refuse keeps the orgs as they are, because the configuration cannot be read.
@@ -125,18 +138,17 @@ func (o *Orgs) accept() {
 	o.stale = nil
 }
 
-// apply takes the orgs of a configuration. It returns those whose login is new, by their
-// ids.
-func (o *Orgs) apply(config Config) (logins map[string]string) {
+// apply takes the orgs of a configuration. It returns the ids of those whose login is new.
+func (o *Orgs) apply(config Config) (repaired []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	logins, o.applied = map[string]string{}, config.fingerprint()
+	o.applied = config.fingerprint()
 	o.report(config.unusable)
 	configured := map[string]bool{}
 	for _, settings := range config.Orgs {
 		configured[settings.OrgID] = true
-		if login, isNew := o.take(settings); isNew {
-			logins[settings.OrgID] = login
+		if o.take(settings) {
+			repaired = append(repaired, settings.OrgID)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(o.byID)) {
@@ -145,7 +157,7 @@ func (o *Orgs) apply(config Config) (logins map[string]string) {
 			o.logger.Info("Org removed", zap.String("orgId", id))
 		}
 	}
-	return logins
+	return repaired
 }
 
 // report logs the files that cannot be used, and that can be used again.
@@ -159,12 +171,12 @@ func (o *Orgs) report(unusable map[string]error) {
 }
 
 // take uses the settings of an org. If they cannot be used, it keeps those that are in use;
-// if there are none, the calls of the org wait.
-func (o *Orgs) take(settings Org) (login string, isNew bool) {
+// if there are none, the calls of the org wait. It reports whether the login is new.
+func (o *Orgs) take(settings Org) (isNew bool) {
 	id, log := settings.OrgID, o.logger.With(zap.String("orgId", settings.OrgID))
 	found := o.byID[id]
 	// First, because the secret may change meanwhile. Then the next reading sees a new login.
-	login = settings.login()
+	login := settings.login()
 	client, err := settings.client(o.version)
 	switch {
 	case err != nil && found != nil:
@@ -172,20 +184,20 @@ func (o *Orgs) take(settings Org) (login string, isNew bool) {
 			log.Error("The settings of an org were not taken, the last good ones are in use", zap.Error(err))
 		}
 		found.problem = err
-		return "", false
+		return false
 	case err != nil:
 		log.Error("The settings of an org cannot be used, its calls wait", zap.Error(err))
 		o.byID[id] = &org{settings: settings, problem: err, Org: activities.Org{
 			Gate: o.newGate(id, gate.Settings{Paused: notUsable}),
 		}}
-		return "", false
+		return false
 	}
 	if found == nil {
 		o.byID[id] = &org{settings: settings, login: login, Org: activities.Org{
 			API: client, Gate: o.newGate(id, settings.gate()),
 		}}
 		log.Info("Org added", zap.String("apiBaseUrl", settings.APIBaseURL))
-		return login, true
+		return true
 	}
 	isNew = found.login != login
 	if isNew {
@@ -201,7 +213,7 @@ func (o *Orgs) take(settings Org) (login string, isNew bool) {
 			zap.Float64("callsPerSecond", settings.CallsPerSecond), zap.Bool("paused", settings.Paused))
 	}
 	found.settings, found.login, found.problem = settings, login, nil
-	return login, isNew
+	return isNew
 }
 
 // newGate returns a gate that logs each new state of the org.
@@ -249,7 +261,7 @@ func (o Org) secret() string {
 func (c Config) fingerprint() string {
 	var all []any
 	for _, org := range c.Orgs {
-		all = append(all, org, org.secret(), fmt.Sprint(org.problem))
+		all = append(all, org, org.source, org.secret(), fmt.Sprint(org.problem))
 	}
 	for _, file := range slices.Sorted(maps.Keys(c.unusable)) {
 		all = append(all, file, c.unusable[file].Error())

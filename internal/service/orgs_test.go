@@ -68,7 +68,7 @@ clientCredentials:
 
 // change is what the worker does when it reads a configuration that has changed. It returns
 // the new logins and what was logged.
-func (f *folder) change() (logins map[string]string, logged []string) {
+func (f *folder) change() (logins, logged []string) {
 	f.t.Helper()
 	f.logs.TakeAll()
 	require.Empty(f.t, f.reload(f.path), "a change counts when it was read twice")
@@ -154,8 +154,15 @@ func TestSettingsThatCannotBeUsed(t *testing.T) {
 			func(f *folder) {
 				text, err := os.ReadFile(f.file("orgs.d/1.yaml"))
 				require.NoError(f.t, err)
-				f.write("orgs.d/3.yaml", string(text))
-			}, "org 00D000000000001 is already configured in ", "problems",
+				f.write("orgs.d/0.yaml", string(text)+"callsInFlight: 7\n")
+			}, "org 00D000000000001 is configured twice", "org",
+		},
+		"an empty folder": {
+			func(f *folder) {
+				for _, name := range []string{"orgs.d/1.yaml", "orgs.d/2.yaml"} {
+					require.NoError(f.t, os.Remove(f.file(name)))
+				}
+			}, "orgFolder has no file any more", "problems",
 		},
 		"the configuration": {func(f *folder) { f.write("worker.yaml", "orgFolder: nowhere\n") }, "nowhere: no such file", "problems"},
 	} {
@@ -188,7 +195,8 @@ func TestSettingsThatCannotBeUsed(t *testing.T) {
 			f.write("worker.yaml", "orgFolder: orgs.d\n")
 			f.write("secret1", "first")
 			f.writeOrg(1, "")
-			_ = os.Remove(f.file("orgs.d/3.yaml"))
+			f.writeOrg(2, "")
+			_ = os.Remove(f.file("orgs.d/0.yaml"))
 			f.change()
 			require.Zero(t, f.problems())
 			require.Empty(t, f.status(1).Problem)

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -14,8 +15,8 @@ import (
 	"sessionkeeper/internal/bulkretry"
 )
 
-// repairs retries Blocked conversations of orgs that were added or repaired. Several
-// workers see the same change: the id of the job makes Temporal do it once.
+// repairs retries Blocked conversations of orgs that were added or repaired. Workers that
+// see the same change within a minute make it one job: its id has the minute.
 type repairs struct {
 	service   workflowservice.WorkflowServiceClient
 	namespace string
@@ -23,27 +24,28 @@ type repairs struct {
 }
 
 const (
+	// repairDelay is how long a job waits, so that the other workers know of the change too.
+	repairDelay = 10 * time.Second
 	// repairsPerSecond is how many conversations are retried per second.
 	repairsPerSecond = 20
-	// repairFor is for how long a job is asked for that cannot begin.
-	repairFor = 30 * time.Minute
 )
 
 // added retries the conversations of orgs that no worker knew, when a worker starts.
-func (r repairs) added(ctx context.Context, configuration string) {
-	go r.retry(ctx, "", activities.ReasonOrgNotConfigured, configuration)
+func (r repairs) added(ctx context.Context) {
+	go r.retry(ctx, "", activities.ReasonOrgNotConfigured)
 }
 
-// repaired retries the conversations of orgs with a new login, by the ids of the orgs.
-func (r repairs) repaired(ctx context.Context, logins map[string]string) {
+// repaired retries the conversations of orgs with a new login.
+func (r repairs) repaired(ctx context.Context, orgs []string) {
 	go func() {
-		for id, login := range logins {
-			r.retry(ctx, id, "", id+"-"+login)
+		for _, id := range orgs {
+			r.retry(ctx, id, "")
 		}
 	}()
 }
 
-func (r repairs) retry(ctx context.Context, orgID, errorReason, job string) {
+// retry asks for a job until it has begun, because others may run before it.
+func (r repairs) retry(ctx context.Context, orgID, errorReason string) {
 	log := r.logger.With(zap.String("orgId", orgID), zap.String("errorReason", errorReason))
 	query, err := bulkretry.Query(orgID, errorReason)
 	if err != nil {
@@ -51,11 +53,17 @@ func (r repairs) retry(ctx context.Context, orgID, errorReason, job string) {
 		return
 	}
 	j := bulkretry.Job{
-		Service: r.service, Namespace: r.namespace, ID: "sessionkeeper-" + job, Query: query, PerSecond: repairsPerSecond,
+		Service: r.service, Namespace: r.namespace, Query: query, PerSecond: repairsPerSecond,
+		ID:     "sessionkeeper-" + cmp.Or(orgID, errorReason) + time.Now().UTC().Format("-2006-01-02T15:04"),
 		Reason: "org added or repaired", Identity: "worker",
 	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(repairDelay):
+	}
 	found, err := backoff.Retry(ctx, func() (int64, error) { return begin(ctx, j) },
-		backoff.WithBackOff(backoff.NewExponentialBackOff()), backoff.WithMaxElapsedTime(repairFor))
+		backoff.WithBackOff(backoff.NewExponentialBackOff()), backoff.WithMaxElapsedTime(0))
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:

@@ -84,9 +84,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	ready.started(temporal)
 	r := repairs{temporal.WorkflowService(), o.Temporal.Namespace, o.Logger}
-	r.added(ctx, orgs.applied)
+	r.added(ctx)
 	if o.ConfigFile != "" {
-		orgs.Watch(ctx, o.ConfigFile, func(logins map[string]string) { r.repaired(ctx, logins) })
+		orgs.Watch(ctx, o.ConfigFile, func(orgs []string) { r.repaired(ctx, orgs) })
 	}
 	o.Logger.Info("Worker started", zap.String("version", o.Version), zap.String("taskQueue", o.Config.TaskQueue),
 		zap.String("namespace", o.Temporal.Namespace), zap.String("temporal", o.Temporal.HostPort),
