@@ -27,10 +27,11 @@ const (
 const waitPrefix = "WAITS_FOR_ORG_"
 
 // IsWait reports whether an error of an activity says that the attempt has sent nothing,
-// because its org lets no call go.
+// because its org lets no call go. An errorReason of Salesforce that begins like our own is
+// no wait: what needs an operator is not retryable.
 func IsWait(err error) bool {
 	failed, ok := errors.AsType[*temporal.ApplicationError](err)
-	return ok && strings.HasPrefix(failed.Type(), waitPrefix)
+	return ok && !failed.NonRetryable() && strings.HasPrefix(failed.Type(), waitPrefix)
 }
 
 // Wait counts an attempt that only waited for the org, and returns its error. The details

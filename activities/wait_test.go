@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 
 	"sessionkeeper/activities"
 	"sessionkeeper/conversation"
@@ -41,6 +42,7 @@ func TestAttemptThatOnlyWaits(t *testing.T) {
 		before = got.heartbeat
 	}
 	require.False(t, activities.IsWait(errors.New("other")))
+	require.False(t, activities.IsWait(temporal.NewNonRetryableApplicationError("", "WAITS_FOR_ORG_X", nil)))
 }
 
 // A refused call brings its turn with it, and is neither logged nor reported: a herd would
