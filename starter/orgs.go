@@ -40,7 +40,7 @@ func orgsCommand() *cli.Command {
 
 func showOrgs(ctx context.Context, c *cli.Command) error {
 	if c.Args().Present() {
-		return fmt.Errorf("unexpected argument %q", c.Args().First())
+		return errors.New("want no argument, see starter orgs -help")
 	}
 	lists := map[string]orgstatus.List{}
 	var problems []error
@@ -60,7 +60,7 @@ func showOrgs(ctx context.Context, c *cli.Command) error {
 	for _, worker := range c.StringSlice("worker") {
 		for _, org := range lists[worker].Orgs {
 			if org.Problem != "" {
-				problems = append(problems, fmt.Errorf("worker %s: %s", worker, org.Problem))
+				problems = append(problems, fmt.Errorf("worker %s: %s", worker, oneLine(org.Problem)))
 			}
 			if c.Bool("not-open") && org.State == "open" && org.Problem == "" {
 				continue
@@ -69,7 +69,7 @@ func showOrgs(ctx context.Context, c *cli.Command) error {
 				org.Since.UTC().Format(time.RFC3339), org.InFlight, org.Pace, oneLine(org.Reason))
 		}
 		for _, problem := range lists[worker].Problems {
-			problems = append(problems, fmt.Errorf("worker %s: %s", worker, problem))
+			problems = append(problems, fmt.Errorf("worker %s: %s", worker, oneLine(problem)))
 		}
 	}
 	_ = table.Flush()
@@ -100,5 +100,5 @@ func askForOrgs(ctx context.Context, worker string) (list orgstatus.List, err er
 	return list, nil
 }
 
-// oneLine keeps a text from breaking the table.
+// oneLine keeps a text from breaking the output.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -29,7 +29,7 @@ func (p *pendingCall) done() bool { return p != nil && p.future.IsReady() }
 // and End never run at the same time.
 func (r *runner) reconcileCall(ctx workflow.Context, due *call) {
 	if historyTooLong(ctx) && len(r.closeRequests) == 0 {
-		// Retries may go on for a day, and a run with a call in flight cannot
+		// Retries may go on for days, and a run with a call in flight cannot
 		// continue as new. So cancel the call; the next run makes it again. An
 		// update prevents this: it cannot move to the next run, and its caller
 		// waits for this call.

@@ -242,9 +242,9 @@ func (g *Gate) waitForTurn(now time.Time, c Call, why State) *Wait {
 		longest = max(newLimitWait, lasts)
 	}
 	if delay > longest {
-		delay = g.spread(longest)
+		delay = g.jitter(longest)
 	}
-	return &Wait{State: why, Turn: turn, Delay: max(min(held+delay, g.spread(LongestWait)), shortestWait)}
+	return &Wait{State: why, Turn: turn, Delay: max(min(held+delay, g.jitter(LongestWait)), shortestWait)}
 }
 
 // callsPerSecond is how many calls can end per second if all passes are in use. A call that
@@ -264,12 +264,12 @@ func (g *Gate) callsPerSecond(now time.Time) float64 {
 func (g *Gate) waitForOrg(now time.Time, c Call) *Wait {
 	longest := min(max(now.Sub(g.since)/2, shortestOutageWait), LongestWait)
 	turn := g.pace.giveTurn(now, c, asksPerSecond)
-	delay := max(g.spread(longest), min(turn.Sub(now), g.spread(LongestWait)))
+	delay := max(g.jitter(longest), min(turn.Sub(now), g.jitter(LongestWait)))
 	return &Wait{State: g.state, Reason: g.settings.Paused, Turn: turn, Delay: delay}
 }
 
-// spread is a time between the half of the longest one and the whole, by chance, so that
+// jitter is a time between the half of the longest one and the whole, by chance, so that
 // calls do not come in step.
-func (g *Gate) spread(longest time.Duration) time.Duration {
+func (g *Gate) jitter(longest time.Duration) time.Duration {
 	return longest/2 + time.Duration(g.chance()*float64(longest/2))
 }
