@@ -69,7 +69,7 @@ func GateOutcome(err error) gate.Outcome {
 	case apiErr.RateLimited():
 		return gate.Outcome{Kind: gate.Limited, RetryAfter: apiErr.RetryAfter}
 	case apiErr.Code == codeOrgMigration, apiErr.Code == codeServerUnavailable:
-		return gate.Outcome{Kind: gate.Unreachable, RetryAfter: apiErr.RetryAfter}
+		return gate.Outcome{Kind: gate.NoAnswer, RetryAfter: apiErr.RetryAfter}
 	case apiErr.Reason != "" || apiErr.Code != "":
 		return gate.Outcome{Kind: gate.Answered}
 	default:
@@ -85,7 +85,7 @@ func outcomeOf(status int, err error, retryAfter time.Duration, answered gate.Ou
 		return gate.Outcome{Kind: gate.Limited, RetryAfter: retryAfter}
 	case err != nil && !errors.Is(err, interaction.ErrMalformedResponse),
 		status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
-		return gate.Outcome{Kind: gate.Unreachable, RetryAfter: retryAfter}
+		return gate.Outcome{Kind: gate.NoAnswer, RetryAfter: retryAfter}
 	default:
 		return gate.Outcome{Kind: answered}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"sessionkeeper/internal/gate"
 	"sessionkeeper/internal/orgstatus"
 )
 
@@ -23,15 +24,15 @@ func orgsCommand() *cli.Command {
 		Description: "Asks each worker at the address of its health and metrics, and shows for each org whether its\n" +
 			"calls go, how many are in flight, and at which pace. Each worker has its own pace.\n" +
 			"It fails if a worker does not answer, or has settings that it cannot use.\n\n" +
-			"STATE is open, paused, unreachable or rate limited. An org that is not open loses no call: they wait.\n\n" +
+			"STATE is ready, paused, unreachable or rate limited. An org that is not ready loses no call: they wait.\n\n" +
 			"Examples:\n" +
 			"   starter orgs -worker 10.0.0.7:9090 -worker 10.0.0.8:9090\n" +
-			"   starter orgs -not-open",
+			"   starter orgs -not-ready",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{
 				Name: "worker", Usage: "`HOST:PORT` of a worker's health and metrics", Value: []string{"localhost:9090"},
 			},
-			&cli.BoolFlag{Name: "not-open", Usage: "only orgs that are not open, or have a problem"},
+			&cli.BoolFlag{Name: "not-ready", Usage: "only orgs that are not ready, or have a problem"},
 			&cli.BoolFlag{Name: "json", Usage: "print the answers as JSON"},
 		},
 		Action: showOrgs,
@@ -62,7 +63,7 @@ func showOrgs(ctx context.Context, c *cli.Command) error {
 			if org.Problem != "" {
 				problems = append(problems, fmt.Errorf("worker %s: %s", worker, oneLine(org.Problem)))
 			}
-			if c.Bool("not-open") && org.State == "open" && org.Problem == "" {
+			if c.Bool("not-ready") && org.State == gate.Ready && org.Problem == "" {
 				continue
 			}
 			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%.3g/s\t%s\n", worker, org.OrgID, org.State,

@@ -11,7 +11,7 @@ import (
 
 func TestOrgs(t *testing.T) {
 	answer := `{"orgs": [
-		{"orgId": "00D000000000001", "state": "open", "since": "2026-11-27T10:00:00Z", "inFlight": 3, "pace": 17.25},
+		{"orgId": "00D000000000001", "state": "ready", "since": "2026-11-27T10:00:00Z", "inFlight": 3, "pace": 17.25},
 		{"orgId": "00D000000000002", "state": "paused", "reason": "maintenance\n until six", "since": "2026-11-27T10:00:00Z", "pace": 10}
 	]}`
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -26,15 +26,15 @@ func TestOrgs(t *testing.T) {
 	out, err := starter(t, nil, "orgs", "-worker", worker)
 	require.NoError(t, err)
 	require.Contains(t, out, "WORKER")
-	require.Regexp(t, worker+` +00D000000000001 +open +2026-11-27T10:00:00Z +3 +17.2/s`, out)
+	require.Regexp(t, worker+` +00D000000000001 +ready +2026-11-27T10:00:00Z +3 +17.2/s`, out)
 	require.Regexp(t, `00D000000000002 +paused +2026-11-27T10:00:00Z +0 +10/s +maintenance until six\n`, out)
 
-	out, err = starter(t, nil, "orgs", "-worker", worker, "-not-open")
+	out, err = starter(t, nil, "orgs", "-worker", worker, "-not-ready")
 	require.NoError(t, err)
 	require.NotContains(t, out, "00D000000000001")
 	require.Contains(t, out, "00D000000000002")
 
-	answer = `{"orgs": [{"orgId": "00D000000000001", "state": "open", "problem": "secret is empty"}], "problems": ["orgs.d/x.yaml: no"]}`
+	answer = `{"orgs": [{"orgId": "00D000000000001", "state": "ready", "problem": "secret is empty"}], "problems": ["orgs.d/x.yaml: no"]}`
 	_, err = starter(t, nil, "orgs", "-worker", worker)
 	require.EqualError(t, err, "worker "+worker+": secret is empty\nworker "+worker+": orgs.d/x.yaml: no")
 

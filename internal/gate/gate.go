@@ -56,7 +56,7 @@ type Call struct {
 // Outcome is how a call ended, as far as it concerns the whole org.
 type Outcome struct {
 	Kind OutcomeKind
-	// RetryAfter is how long Salesforce asks to wait. Only for Limited and Unreachable.
+	// RetryAfter is how long Salesforce asks to wait. Only for Limited and NoAnswer.
 	RetryAfter time.Duration
 }
 
@@ -73,13 +73,13 @@ const (
 	Answered
 	// Limited: Salesforce has refused the call because there were too many.
 	Limited
-	// Unreachable: there was no answer of Salesforce.
-	Unreachable
+	// NoAnswer: there was no answer of Salesforce.
+	NoAnswer
 )
 
 // Wait says that a call may not go now.
 type Wait struct {
-	// State is what the call waits for: Paused, Away, RateLimited or Busy.
+	// State is what the call waits for: Paused, Unreachable, RateLimited or Busy.
 	State State
 	// Reason says why the org is paused, empty for the other states.
 	Reason string
@@ -129,7 +129,7 @@ func New(o Options) *Gate {
 	settings := o.withDefaults()
 	g := &Gate{
 		changed: o.Changed, chance: o.Chance, settings: settings, pace: newPace(settings.PerSecond),
-		state: Open, since: time.Now(),
+		state: Ready, since: time.Now(),
 		circuit: circuitbreaker.NewBuilder[any]().
 			WithFailureThreshold(failuresUntilOpen).WithSuccessThreshold(1).WithDelay(probeInterval).Build(),
 	}
@@ -189,10 +189,11 @@ func (g *Gate) Enter(c Call) (*Pass, *Wait) {
 	if len(g.inFlight) >= g.settings.InFlight {
 		return nil, g.waitForTurn(now, c, Busy)
 	}
-	if !g.circuit.IsClosed() && (now.Before(g.pace.heldUntil) || !g.circuit.TryAcquirePermit()) {
+	isProbe := !g.circuit.IsClosed()
+	if isProbe && (now.Before(g.pace.heldUntil) || !g.circuit.TryAcquirePermit()) {
 		return nil, g.waitForOrg(now, c)
 	}
-	if g.circuit.IsClosed() && !g.pace.admit(now, c) {
+	if !isProbe && !g.pace.admit(now, c, g.isSlack()) {
 		why := Busy
 		if g.pace.isLimited(now) {
 			why = RateLimited
@@ -200,45 +201,57 @@ func (g *Gate) Enter(c Call) (*Pass, *Wait) {
 		return nil, g.waitForTurn(now, c, why)
 	}
 	g.inFlight = append(g.inFlight, now)
-	return &Pass{leave: func(o Outcome) *Wait { return g.leave(now, c, o) }}, nil
+	return &Pass{leave: func(o Outcome) *Wait { return g.leave(now, c, isProbe, o) }}, nil
 }
 
-func (g *Gate) leave(entered time.Time, c Call, o Outcome) *Wait {
+// isSlack reports whether so few calls are in flight that none has to wait for another one.
+func (g *Gate) isSlack() bool { return len(g.inFlight) <= g.settings.InFlight/2 }
+
+func (g *Gate) leave(entered time.Time, c Call, isProbe bool, o Outcome) *Wait {
 	defer g.lock()()
 	now := time.Now()
-	g.pace.endedAt = now
 	g.inFlight = slices.Delete(g.inFlight, slices.Index(g.inFlight, entered), slices.Index(g.inFlight, entered)+1)
+	if isProbe || g.circuit.IsClosed() { // else a call that began before the outage has ended
+		g.record(o.Kind, isProbe)
+	}
 	switch o.Kind {
 	case Answered:
-		g.circuit.RecordSuccess()
 		g.pace.accepted(now)
 		g.pace.measure(now.Sub(entered))
 	case Limited:
-		g.circuit.RecordSuccess()
 		g.pace.refused(now, o.RetryAfter)
 		return g.waitForTurn(now, c, RateLimited)
-	case Unreachable:
-		g.circuit.RecordFailure()
-		g.pace.hold(now, o.RetryAfter)
-	case Reachable:
-		g.circuit.RecordSuccess()
-	case NotSent:
-		if g.circuit.IsHalfOpen() { // the probe says nothing, and its permit has to be returned
-			g.circuit.RecordFailure()
-		}
+	case NoAnswer:
+		g.pace.hold(now, min(o.RetryAfter, LongestWait))
+	case Reachable, NotSent:
 	}
 	return nil
 }
 
+// record tells the circuit how a call has ended.
+func (g *Gate) record(kind OutcomeKind, isProbe bool) {
+	switch kind {
+	case Answered, Limited, Reachable:
+		g.circuit.RecordSuccess()
+	case NoAnswer:
+		g.circuit.RecordFailure()
+	case NotSent:
+		if isProbe { // it says nothing, and its permit has to be returned
+			g.circuit.RecordFailure()
+		}
+	}
+}
+
 // waitForTurn is the wait for a turn. A turn that is far away may come earlier, so the call
 // asks again on the way: after half of the time, and while the limit is new, after as long
-// as it has lasted.
+// as it has lasted. If Salesforce asks to wait for long, all calls would come back together,
+// so they wait for their turns.
 func (g *Gate) waitForTurn(now time.Time, c Call, why State) *Wait {
 	turn := g.pace.giveTurn(now, c, g.callsPerSecond(now))
 	held := max(0, g.pace.heldUntil.Sub(now))
 	delay := turn.Sub(now) - held
 	longest := max(nearTurn, delay/2)
-	if lasts := now.Sub(g.since); lasts < nearTurn {
+	if lasts := now.Sub(g.since); lasts < nearTurn && held <= newLimitWait {
 		longest = max(newLimitWait, lasts)
 	}
 	if delay > longest {

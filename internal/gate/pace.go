@@ -26,10 +26,12 @@ type pace struct {
 	bucket *rate.Limiter
 	// falling: the first refusals came just now, and the limit is not known yet.
 	falling bool
-	// admittedAt is when the last call went, endedAt when one ended last.
-	admittedAt, endedAt time.Time
+	// admittedAt is when the last call went.
+	admittedAt time.Time
 	// refusedAt is when the pace fell last, zero for never.
 	refusedAt time.Time
+	// risen is for how long the pace has risen since then: only while it was made use of.
+	risen time.Duration
 	// heldUntil is until when Salesforce wants no call.
 	heldUntil time.Time
 	// turns is until when turns have been given, to hang-ups and to other calls.
@@ -63,8 +65,12 @@ const (
 	riseDoubles = 10 * time.Second
 	// ahead is how much faster turns come than the pace.
 	ahead = 1.5
-	// idleFor is after how long at least without a call the turns that were given are too late.
-	idleFor = 2 * time.Second
+	// longestUse is for how long at most one call makes use of the pace, in calls at the pace,
+	// and at least leastUse.
+	longestUse = 3
+	leastUse   = time.Second
+	// heldFor is how long after Retry-After calls keep their turns.
+	heldFor = 2 * time.Second
 )
 
 func newPace(most float64) *pace {
@@ -76,42 +82,73 @@ func newPace(most float64) *pace {
 }
 
 // current is the pace of now.
-func (p *pace) current(now time.Time) float64 {
+func (p *pace) current() float64 {
 	if p.refusedAt.IsZero() {
 		return min(p.base, p.most)
 	}
-	rises := max(0, now.Sub(latest(p.refusedAt, p.heldUntil)))
 	perDoubling := max(leastRise, riseShare*p.base) * riseDoubles.Seconds() / math.Ln2
-	return min(p.base+perDoubling*(math.Exp2(rises.Seconds()/riseDoubles.Seconds())-1), p.most)
+	return min(p.base+perDoubling*(math.Exp2(p.risen.Seconds()/riseDoubles.Seconds())-1), p.most)
 }
 
-// isLimited reports whether Salesforce has refused a call within the last minute.
+// isLimited reports whether Salesforce has refused a call within the last minute, or wants
+// no call now.
 func (p *pace) isLimited(now time.Time) bool {
+	return p.wasRefused(now) || now.Before(p.heldUntil)
+}
+
+func (p *pace) wasRefused(now time.Time) bool {
 	return !p.refusedAt.IsZero() && now.Before(latest(p.refusedAt, p.heldUntil).Add(limitedFor))
 }
 
 // admit reports whether a call may go now. A call that has had its turn goes before those
-// that ask for the first time. Other calls do not go while hang-ups wait.
-func (p *pace) admit(now time.Time, c Call) bool {
+// that ask for the first time. Other calls do not go while hang-ups wait. isSlack says that
+// no call waits for another one to end.
+func (p *pace) admit(now time.Time, c Call, isSlack bool) bool {
 	if now.Before(p.heldUntil) {
 		return false
 	}
-	p.bucket.SetLimitAt(now, rate.Limit(p.current(now)))
-	if p.isIdle(now) {
-		p.turns = [2]time.Time{}
+	p.apply(now)
+	if isSlack && p.isUnused(now) {
+		p.forgetTurns()
 	}
 	hadTurn := !c.Turn.IsZero() && !c.Turn.After(now)
 	hangUpsWait := !c.HangUp && p.turns[hangUps].After(now)
 	if hangUpsWait || !hadTurn && p.lastTurn(c).After(now) || !p.bucket.AllowN(now, 1) {
 		return false
 	}
+	p.rise(now)
 	p.admittedAt = now
 	return true
 }
 
-func (p *pace) isIdle(now time.Time) bool {
-	longest := max(idleFor, time.Duration(3*float64(time.Second)/p.current(now)))
-	return now.After(latest(latest(p.admittedAt, p.endedAt), p.heldUntil).Add(longest))
+// apply makes the bucket follow the pace.
+func (p *pace) apply(now time.Time) {
+	perSecond := p.current()
+	p.bucket.SetLimitAt(now, rate.Limit(perSecond))
+	p.bucket.SetBurstAt(now, int(max(firstBurst, perSecond/2)))
+}
+
+// isUnused reports whether as many calls may go at once as ever: those that were given turns
+// come too late.
+func (p *pace) isUnused(now time.Time) bool {
+	return p.bucket.TokensAt(now) >= float64(p.bucket.Burst()) && now.After(p.heldUntil.Add(heldFor))
+}
+
+// isUsed reports whether the calls need the pace: less than half as many may go at once as
+// when no call goes.
+func (p *pace) isUsed(now time.Time) bool {
+	return p.bucket.TokensAt(now) < firstBurst/2.0
+}
+
+func (p *pace) forgetTurns() { p.turns = [2]time.Time{} }
+
+// rise raises the pace after a refusal for the time since the last call, if it is used.
+func (p *pace) rise(now time.Time) {
+	if p.refusedAt.IsZero() || !p.isUsed(now) {
+		return
+	}
+	longest := max(leastUse, time.Duration(longestUse*float64(time.Second)/p.current()))
+	p.risen += min(now.Sub(latest(p.admittedAt, latest(p.refusedAt, p.heldUntil))), longest)
 }
 
 // lastTurn is the last turn that was given to a call which goes before this one.
@@ -125,7 +162,7 @@ func (p *pace) lastTurn(c Call) time.Time {
 // giveTurn returns the turn of a call that may not go now. A call that has one keeps it,
 // unless it would get an earlier one. Turns come at most so many per second.
 func (p *pace) giveTurn(now time.Time, c Call, most float64) time.Time {
-	perSecond := p.current(now)
+	perSecond := p.current()
 	if p.refusedAt.IsZero() {
 		perSecond = p.most // the limit is not known, and a turn that is too early does little harm
 	}
@@ -144,16 +181,16 @@ func (p *pace) giveTurn(now time.Time, c Call, most float64) time.Time {
 
 // accepted raises a pace that is made use of, as long as no call was refused.
 func (p *pace) accepted(now time.Time) {
-	if p.refusedAt.IsZero() && p.bucket.TokensAt(now) < float64(p.bucket.Burst())/2 {
+	if p.refusedAt.IsZero() && p.isUsed(now) {
 		p.base = min(p.base+1, p.most)
-		p.bucket.SetBurstAt(now, int(max(firstBurst, p.base/2)))
+		p.apply(now)
 	}
 }
 
 func (p *pace) refused(now time.Time, retryAfter time.Duration) {
 	if p.refusedAt.IsZero() || !now.Before(p.refusedAt.Add(oneRefusal)) {
 		switch {
-		case !p.isLimited(now):
+		case !p.wasRefused(now):
 			p.falling = true
 		case now.After(p.refusedAt.Add(fallsFor)):
 			p.falling = false
@@ -162,9 +199,8 @@ func (p *pace) refused(now time.Time, retryAfter time.Duration) {
 		if p.falling {
 			left = firstFall
 		}
-		p.base, p.refusedAt = max(slowest, left*p.current(now)), now
-		p.bucket.SetBurstAt(now, int(max(2, p.base/2)))
-		p.bucket.SetLimitAt(now, rate.Limit(p.base))
+		p.base, p.refusedAt, p.risen = max(slowest, left*p.current()), now, 0
+		p.apply(now)
 	}
 	p.hold(now, retryAfter)
 }
@@ -175,11 +211,8 @@ func (p *pace) hold(now time.Time, d time.Duration) { p.heldUntil = latest(p.hel
 // limit takes another highest pace.
 func (p *pace) limit(now time.Time, most float64) {
 	p.most = most
-	if p.base > most {
-		p.base = most
-		p.bucket.SetBurstAt(now, int(max(firstBurst, most/2)))
-		p.bucket.SetLimitAt(now, rate.Limit(most))
-	}
+	p.base = min(p.base, most)
+	p.apply(now)
 }
 
 // measure takes the duration of a call.

@@ -7,13 +7,13 @@ type State string
 
 // The states. RateLimited and Busy concern some calls, the others all of them.
 const (
-	Open State = "open"
+	Ready State = "ready"
 	// Paused: the settings say so.
 	Paused State = "paused"
-	// Away: the org cannot be reached.
-	Away State = "unreachable"
+	// Unreachable: the org cannot be reached.
+	Unreachable State = "unreachable"
 	// RateLimited: within the last minute, Salesforce has refused a call because there
-	// were too many.
+	// were too many, or it has asked to wait until later.
 	RateLimited State = "rate limited"
 	// Busy: as many calls go as the settings allow, or more than have gone so far. It is a
 	// reason to wait, and never the state of a gate.
@@ -48,22 +48,30 @@ func (g *Gate) Status() Status {
 func (g *Gate) status(now time.Time) Status {
 	return Status{
 		State: g.state, Reason: g.settings.Paused, Since: g.since, InFlight: len(g.inFlight),
-		Pace: g.pace.current(now), TurnsUntil: latest(g.pace.turns[hangUps], g.pace.turns[others]),
+		Pace: g.pace.current(), TurnsUntil: latest(g.pace.turns[hangUps], g.pace.turns[others]),
 	}
 }
 
-// notice takes the state of now.
+// notice takes the state of now. When calls go again after a pause or an outage, the turns
+// that were given until then are too late.
 func (g *Gate) notice(now time.Time) {
-	state := Open
+	state := Ready
 	switch {
 	case g.settings.Paused != "":
 		state = Paused
 	case !g.circuit.IsClosed():
-		state = Away
+		state = Unreachable
 	case g.pace.isLimited(now):
 		state = RateLimited
 	}
-	if state != g.state {
-		g.state, g.since = state, now
+	if state == g.state {
+		return
 	}
+	if g.state.stopsAll() && !state.stopsAll() {
+		g.pace.forgetTurns()
+	}
+	g.state, g.since = state, now
 }
+
+// stopsAll reports whether no call goes.
+func (s State) stopsAll() bool { return s == Paused || s == Unreachable }

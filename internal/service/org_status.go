@@ -61,7 +61,7 @@ func (o *Orgs) problems() int {
 
 var (
 	orgState = prometheus.NewDesc("sessionkeeper_org_state",
-		"1 for the state of the org: open, paused, unreachable or rate limited", []string{"org", "state"}, nil)
+		"1 for the state of the org: ready, paused, unreachable or rate limited", []string{"org", "state"}, nil)
 	orgInFlight = prometheus.NewDesc("sessionkeeper_org_calls_in_flight",
 		"Calls of the org in flight", []string{"org"}, nil)
 	orgPace = prometheus.NewDesc("sessionkeeper_org_pace",

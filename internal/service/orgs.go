@@ -220,7 +220,7 @@ func (o *Orgs) take(settings Org) (isNew bool) {
 func (o *Orgs) newGate(id string, settings gate.Settings) *gate.Gate {
 	return gate.New(gate.Options{Settings: settings, Changed: func(s gate.Status) {
 		log := o.logger.Info
-		if s.State != gate.Open {
+		if s.State != gate.Ready {
 			log = o.logger.Warn
 		}
 		log("Org is "+string(s.State), zap.String("orgId", id), zap.String("reason", s.Reason), zap.Float64("pace", s.Pace))

@@ -177,7 +177,7 @@ func TestSettingsThatCannotBeUsed(t *testing.T) {
 			used, ok := f.Org(id(1))
 			require.True(t, ok)
 			require.Same(t, good.API, used.API)
-			require.Equal(t, gate.Open, f.status(1).State)
+			require.Equal(t, gate.Ready, f.status(1).State)
 			if test.about == "org" {
 				require.Contains(t, f.status(1).Problem, test.want)
 			} else {
@@ -213,7 +213,7 @@ func TestWorkerStartsWithTheOrgsThatAreGood(t *testing.T) {
 	_, err = CheckConfig(f.path)
 	require.ErrorContains(t, err, "secret1 is empty")
 	f.Orgs = NewOrgs(config, "1.2.3", f.logger)
-	require.Equal(t, gate.Open, f.status(2).State)
+	require.Equal(t, gate.Ready, f.status(2).State)
 	require.Equal(t, gate.Paused, f.status(1).State)
 	require.Equal(t, notUsable, f.status(1).Reason)
 	broken, ok := f.Org(id(1))
@@ -224,7 +224,7 @@ func TestWorkerStartsWithTheOrgsThatAreGood(t *testing.T) {
 	f.write("secret1", "repaired")
 	logins, _ := f.change()
 	require.Contains(t, logins, id(1))
-	require.Equal(t, gate.Open, f.status(1).State)
+	require.Equal(t, gate.Ready, f.status(1).State)
 	repaired, _ := f.Org(id(1))
 	require.NotNil(t, repaired.API)
 }
@@ -239,7 +239,7 @@ func TestMetricsOfOrgs(t *testing.T) {
 	for _, line := range []string{
 		`sessionkeeper_org_calls_in_flight{org="00D000000000002"} 0`,
 		`sessionkeeper_org_pace{org="00D000000000001"} 10`,
-		`sessionkeeper_org_state{org="00D000000000001",state="open"} 1`,
+		`sessionkeeper_org_state{org="00D000000000001",state="ready"} 1`,
 		`sessionkeeper_settings_not_used 0`,
 	} {
 		require.Contains(t, w.Body.String(), "\n"+line+"\n")

@@ -53,7 +53,7 @@ func (c Coverage) Missing() []string {
 		want("fault", string(k))
 	}
 	want("fault", killedInACall)
-	for _, s := range []gate.State{gate.Paused, gate.Away, gate.RateLimited, gate.Busy} {
+	for _, s := range []gate.State{gate.Paused, gate.Unreachable, gate.RateLimited, gate.Busy} {
 		want("wait", string(s))
 	}
 	for _, a := range Answers {

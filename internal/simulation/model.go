@@ -409,7 +409,7 @@ func (h *history) orgDown() (total time.Duration) {
 // concernsOrg reports whether an answer says something of the whole org.
 func concernsOrg(a Answer) bool {
 	kind := activities.GateOutcome(a.make()).Kind
-	return kind == gate.Unreachable || kind == gate.Limited
+	return kind == gate.NoAnswer || kind == gate.Limited
 }
 
 func noCallWhilePaused(h *history) (found []string) {
