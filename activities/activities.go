@@ -89,7 +89,8 @@ func (a *Activities) End(ctx context.Context, r Request) (conversation.Answer, e
 }
 
 func (a *Activities) call(ctx context.Context, op conversation.Operation, r Request) (conversation.Answer, error) {
-	info, progress := activity.GetInfo(ctx), readProgress(ctx)
+	info := activity.GetInfo(ctx)
+	progress := readProgress(ctx, info.Attempt)
 	answer := conversation.Answer{Operation: op, By: r.By, Attempt: progress.Attempt(info.Attempt)}
 	began := time.Now()
 	response, wait, err := a.send(ctx, op, r, info, progress.Turn)
@@ -183,13 +184,13 @@ func addDone(answer *conversation.Answer) {
 
 // failure returns the error of the attempt. Its category is benign, because the
 // SDK would otherwise log it a second time, as an error of this worker.
-func failure(answer conversation.Answer, d Decision, err error, wait *gate.Wait) error {
+func failure(answer conversation.Answer, d Decision, err error, wait *gate.Wait, backoff time.Duration) error {
 	options := temporal.ApplicationErrorOptions{
 		NonRetryable: d.Verdict == Operator, Details: []any{answer},
 		Category: temporal.ApplicationErrorCategoryBenign,
 	}
 	if !options.NonRetryable {
-		options.NextRetryDelay = max(d.Spacing, retryAfter(err))
+		options.NextRetryDelay = max(d.Spacing, retryAfter(err), backoff)
 		if wait != nil {
 			options.NextRetryDelay = max(wait.Delay, retryAfter(err))
 		}

@@ -17,6 +17,10 @@ const (
 	// AttemptTimeout limits one attempt (StartToCloseTimeout). Temporal starts the
 	// next attempt after it, so an attempt must not be able to take longer.
 	AttemptTimeout = 45 * time.Second
+	// FirstRetry is the delay before the second attempt. It doubles with each attempt, up to
+	// LongestRetry.
+	FirstRetry   = time.Second
+	LongestRetry = time.Minute
 	// maxRefusals is how many requests of one call Salesforce may refuse in a way that
 	// usually passes. After that the conversation is Blocked: three days of one request a
 	// minute. An org that is away or limits its calls counts no requests, so such a call

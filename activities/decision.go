@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sessionkeeper/internal/gate"
 	"sessionkeeper/internal/interaction"
 )
 
@@ -56,8 +57,8 @@ type Decision struct {
 	// Spacing is the least delay before the next attempt. With 0, only the
 	// activity's backoff counts.
 	Spacing time.Duration
-	// WholeOrg: other calls of the org fail in the same way, so that an operator can do
-	// nothing for this one.
+	// WholeOrg: the org cannot be reached or limits its calls, so other calls fail in the
+	// same way and an operator can do nothing for this one.
 	WholeOrg bool
 	// Hint tells the operator what to check.
 	Hint string
@@ -123,7 +124,7 @@ var byCode = map[string]Decision{
 	"10017": decisionFor(interaction.ReasonChannelAddressNotFound),
 	"10018": operator(ReasonInvalidConv,
 		"Check conversationIdentifier: the workflow id contains it, so another one needs a new conversation."),
-	codeOrgMigration: {Verdict: Retry, WholeOrg: true, Reason: ReasonOrgMigration},
+	codeOrgMigration: {Verdict: Retry, Reason: ReasonOrgMigration},
 	"10020":          decisionFor(interaction.ReasonEndUserNotFound),
 	"10025":          decisionFor(interaction.ReasonActiveConversationNotFound),
 	"10026":          decisionFor(interaction.ReasonChannelAddressNotFound),
@@ -146,7 +147,7 @@ var byCode = map[string]Decision{
 	"10106": operator(ReasonSessionIDMissing,
 		"Inactivate needs the sessionId: send it with the next start or message event."),
 	"UNABLE_TO_LOCK_ROW":  {Verdict: Retry, Reason: "UNABLE_TO_LOCK_ROW"},
-	codeServerUnavailable: {Verdict: Retry, WholeOrg: true, Reason: codeServerUnavailable},
+	codeServerUnavailable: {Verdict: Retry, Reason: codeServerUnavailable},
 	"15102":               decisionFor(interaction.ReasonPermissionDenied),
 	"15105":               decisionFor(interaction.ReasonPermissionDenied),
 }
@@ -166,6 +167,16 @@ func decisionFor(reason interaction.ErrorReason) Decision {
 // Decide says what to do with a failed call. It looks at the most specific fact
 // first: the errorReason, then the code, then the HTTP status.
 func Decide(err error) Decision {
+	d := decide(err)
+	switch GateOutcome(err).Kind {
+	case gate.Limited, gate.NoAnswer:
+		d.WholeOrg = true
+	case gate.NotSent, gate.Reachable, gate.Answered:
+	}
+	return d
+}
+
+func decide(err error) Decision {
 	apiErr, ok := errors.AsType[*interaction.Error](err)
 	if !ok || errors.Is(err, interaction.ErrInvalidRequest) {
 		return decideUnsent(err)
@@ -182,7 +193,7 @@ func Decide(err error) Decision {
 
 func decideAnswer(apiErr *interaction.Error) Decision {
 	if apiErr.RateLimited() {
-		return Decision{Verdict: Retry, WholeOrg: true, Reason: ReasonRateLimited}
+		return Decision{Verdict: Retry, Reason: ReasonRateLimited}
 	}
 	if apiErr.Reason != "" {
 		return decideReason(apiErr.Reason)
@@ -216,16 +227,16 @@ func decideTransport(apiErr *interaction.Error) Decision {
 			Hint: "This is not how the API answers: check the API base URL and the proxies on the way.",
 		}
 	case apiErr.Err != nil && timedOut(apiErr):
-		return Decision{Verdict: Retry, WholeOrg: true, Reason: ReasonTimeout}
+		return Decision{Verdict: Retry, Reason: ReasonTimeout}
 	case apiErr.Err != nil:
-		return Decision{Verdict: Retry, WholeOrg: true, Reason: ReasonNetwork}
+		return Decision{Verdict: Retry, Reason: ReasonNetwork}
 	case isUnexplained(apiErr):
 		return Decision{
 			Verdict: Capped, Tries: cappedTries, Reason: ReasonUnknown,
 			Hint: "Ask Salesforce with the RequestId of the details.",
 		}
 	case interaction.IsTransient(status):
-		return Decision{Verdict: Retry, WholeOrg: true, Reason: httpReason(status)}
+		return Decision{Verdict: Retry, Reason: httpReason(status)}
 	case status == http.StatusUnauthorized:
 		return operator(ReasonUnauthorized, hintUnauthorized)
 	case status == http.StatusForbidden:
@@ -244,7 +255,7 @@ const (
 )
 
 func decideToken(token *interaction.TokenError) Decision {
-	d := Decision{Verdict: Retry, WholeOrg: true}
+	d := Decision{Verdict: Retry}
 	if !token.Passing() {
 		d = Decision{Verdict: Capped, Tries: tokenTries, Spacing: tokenSpacing}
 	}

@@ -34,11 +34,14 @@ type Progress struct {
 	Signalled bool `json:"signalled,omitempty"`
 }
 
-func readProgress(ctx context.Context) Progress {
+func readProgress(ctx context.Context, attempt int32) Progress {
 	var p Progress
 	if activity.HasHeartbeatDetails(ctx) {
 		// If the details cannot be decoded, the counts start again. That does no harm.
 		_ = activity.GetHeartbeatDetails(ctx, &p)
+	}
+	if p.Waits >= int(attempt) { // an operator has reset the activity: Temporal counts anew
+		p.Waits = 0
 	}
 	return p
 }
@@ -63,11 +66,20 @@ func (p *Progress) Judge(
 		addDone(answer)
 		return d, nil
 	}
-	return d, failure(*answer, d, cause, wait)
+	return d, failure(*answer, d, cause, wait, p.backoff(answer.Attempt))
 }
 
 // Attempt is the number of an attempt, without those that only waited for the org.
 func (p *Progress) Attempt(attempt int32) int { return int(attempt) - p.Waits }
+
+// backoff is the delay after a failed attempt. The activity's retry policy says the same, but
+// it counts the attempts that only waited too. It is 0 if there were none.
+func (p *Progress) backoff(attempt int) time.Duration {
+	if p.Waits == 0 {
+		return 0
+	}
+	return min(LongestRetry, FirstRetry<<min(attempt-1, 6))
+}
 
 // KeepsFailing reports whether to report this failure to the workflow: it is at
 // least the third one of a call that is tried again, and none was reported. A call that

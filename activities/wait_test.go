@@ -24,25 +24,54 @@ func TestAttemptThatOnlyWaits(t *testing.T) {
 	paused := gate.New(gate.Options{Settings: gate.Settings{Paused: "maintenance until six"}})
 	l.do = activities.NewWithSignaler(oneOrg{api: failingAPI{}, gate: paused}, receiver)
 	before := &progress{FailingSince: time.Now().Add(-time.Hour).UTC(), Capped: 1}
-	for waits := range 5 {
-		got := attempt(t, l.do, conversation.End, request(), before)
-		require.Equal(t, "WAITS_FOR_ORG_PAUSED", got.failure.Type())
-		require.True(t, activities.IsWait(got.failure))
-		require.False(t, got.failure.NonRetryable())
-		require.Regexp(t, `^End has not been sent: it waits for org 00D000000000001: paused \(maintenance until six\), next try 20`,
-			got.failure.Message())
-		require.Positive(t, got.failure.NextRetryDelay())
-		require.LessOrEqual(t, got.failure.NextRetryDelay(), gate.LongestWait)
-		require.Equal(t, waits+1, got.heartbeat.Waits)
-		require.Equal(t, -waits, got.answer.Attempt, "the test environment makes first attempts only")
-		require.Empty(t, got.signals)
-		require.Empty(t, got.log)
-		require.Equal(t, 1, got.heartbeat.Capped)
-		require.Equal(t, before.FailingSince, got.heartbeat.FailingSince)
-		before = got.heartbeat
-	}
+	got := attempt(t, l.do, conversation.End, request(), before)
+	require.Equal(t, "WAITS_FOR_ORG_PAUSED", got.failure.Type())
+	require.True(t, activities.IsWait(got.failure))
+	require.False(t, got.failure.NonRetryable())
+	require.Regexp(t, `^End has not been sent: it waits for org 00D000000000001: paused \(maintenance until six\), next try 20`,
+		got.failure.Message())
+	require.Positive(t, got.failure.NextRetryDelay())
+	require.LessOrEqual(t, got.failure.NextRetryDelay(), gate.LongestWait)
+	require.Equal(t, 1, got.heartbeat.Waits)
+	require.Zero(t, got.answer.Attempt)
+	require.Empty(t, got.signals)
+	require.Empty(t, got.log)
+	require.Equal(t, 1, got.heartbeat.Capped)
+	require.Equal(t, before.FailingSince, got.heartbeat.FailingSince)
 	require.False(t, activities.IsWait(errors.New("other")))
 	require.False(t, activities.IsWait(temporal.NewNonRetryableApplicationError("", "WAITS_FOR_ORG_X", nil)))
+}
+
+// Temporal's backoff counts the attempts that only waited. A failure after them is tried
+// again as soon as without them.
+func TestWaitsDoNotSlowRetries(t *testing.T) {
+	t.Parallel()
+	var p activities.Progress
+	failed := func(attempt int32) time.Duration {
+		answer := conversation.Answer{Attempt: p.Attempt(attempt), At: time.Now()}
+		_, err := p.Judge(&answer, &interaction.Error{Err: errors.New("connection reset")}, time.Hour, nil)
+		failure, ok := errors.AsType[*temporal.ApplicationError](err)
+		require.True(t, ok)
+		return failure.NextRetryDelay()
+	}
+	require.Zero(t, failed(1), "the retry policy decides")
+	for attempt := int32(2); attempt <= 9; attempt++ {
+		answer := conversation.Answer{Attempt: p.Attempt(attempt)}
+		_ = p.Wait(answer, "00D000000000001", &gate.Wait{State: gate.Busy})
+	}
+	require.Equal(t, 2*time.Second, failed(10))
+	require.Equal(t, 4*time.Second, failed(11))
+	require.Equal(t, time.Minute, failed(40))
+}
+
+// A reset of the activity begins the count of attempts anew, but keeps the heartbeat details.
+func TestAttemptsAfterAReset(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, time.Second)
+	l.do = activities.NewWithSignaler(oneOrg{api: failingAPI{}, gate: gate.New(gate.Options{})}, receiver)
+	got := attempt(t, l.do, conversation.End, request(), &progress{Waits: 7})
+	require.Equal(t, 1, got.answer.Attempt)
+	require.Zero(t, got.heartbeat.Waits)
 }
 
 // A refused call brings its turn with it, and is neither logged nor reported: a herd would
@@ -112,6 +141,8 @@ func TestRefusalsAreLimited(t *testing.T) {
 		"network":        {&interaction.Error{Err: errors.New("connection reset")}, false},
 		"rate limit":     {&interaction.Error{HTTPStatus: 429}, false},
 		"HTTP 503":       {&interaction.Error{HTTPStatus: 503}, false},
+		"HTTP 500":       {&interaction.Error{HTTPStatus: 500}, true},
+		"no token":       {&interaction.Error{NotSent: true, Err: &interaction.TokenError{Err: errors.New("refused")}}, false},
 		"migration":      {&interaction.Error{HTTPStatus: 400, Code: "10019"}, false},
 	} {
 		var p activities.Progress

@@ -3,7 +3,6 @@ package workflows
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -127,9 +126,9 @@ func callOptions(c call) workflow.ActivityOptions {
 		WaitForCancellation: true,
 		Priority:            temporal.Priority{PriorityKey: priority, FairnessKey: c.OrgID},
 		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval:    time.Second,
+			InitialInterval:    activities.FirstRetry,
 			BackoffCoefficient: 2,
-			MaximumInterval:    time.Minute,
+			MaximumInterval:    activities.LongestRetry,
 		},
 		Summary: fmt.Sprintf("%s by %s", c.Operation, c.By),
 	}

@@ -359,7 +359,7 @@ func (r *run) answered(a *activity, answer conversation.Answer, cause error, beg
 func (r *run) retry(a *activity, err error, delay time.Duration) {
 	a.running = false
 	if delay == 0 {
-		delay = min(time.Minute, time.Second<<min(a.attempt-1, 6))
+		delay = min(activities.LongestRetry, activities.FirstRetry<<min(a.attempt-1, 6))
 	}
 	if a.cancelRequested {
 		r.complete(a, Result{Err: err})
