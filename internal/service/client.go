@@ -6,12 +6,9 @@ import (
 	"sessionkeeper/internal/interaction"
 )
 
-// client returns the API client of the org. It reads the secret and sends no requests.
-func (o Org) client(version string) (*interaction.Client, error) {
-	if o.problem != nil {
-		return nil, o.problem
-	}
-	tokens, err := o.tokens()
+// client returns the API client of the org with its secret. It sends no requests.
+func (o Org) client(version, secret string) (*interaction.Client, error) {
+	tokens, err := o.tokens(secret)
 	if err != nil {
 		return nil, fmt.Errorf("org %s: %w", o.OrgID, err)
 	}
@@ -20,38 +17,44 @@ func (o Org) client(version string) (*interaction.Client, error) {
 	})
 }
 
-func (o Org) tokens() (interaction.TokenSource, error) {
+func (o Org) tokens(secret string) (interaction.TokenSource, error) {
 	if cc := o.ClientCredentials; cc != nil {
-		secret, err := cc.Secret.read()
-		if err != nil {
-			return nil, fmt.Errorf("consumer secret: %w", err)
-		}
 		return interaction.NewClientCredentials(interaction.ClientCredentialsConfig{
 			ClientID: cc.ConsumerKey, ClientSecret: secret, TokenURL: cc.TokenURL,
 			TokenLifetime: o.TokenLifetime, Timeout: o.CallTimeout, PlainHTTP: o.PlainHTTP,
 		})
 	}
-	key, err := o.JWTBearer.readKey()
-	if err != nil {
+	if err := o.JWTBearer.checkKey(secret); err != nil {
 		return nil, fmt.Errorf("private key: %w", err)
 	}
 	return interaction.NewJWTBearer(interaction.JWTBearerConfig{
-		ConsumerKey: o.JWTBearer.ConsumerKey, Username: o.JWTBearer.Username, PrivateKey: []byte(key),
+		ConsumerKey: o.JWTBearer.ConsumerKey, Username: o.JWTBearer.Username, PrivateKey: []byte(secret),
 		Audience: o.JWTBearer.Audience, TokenURL: o.JWTBearer.TokenURL,
 		TokenLifetime: o.TokenLifetime, Timeout: o.CallTimeout, PlainHTTP: o.PlainHTTP,
 	})
 }
 
-// readKey returns the private key.
-func (j JWTBearer) readKey() (string, error) {
-	key, err := j.Key.read()
-	if err != nil {
-		return "", err
+// readSecret returns the consumer secret or the private key.
+func (o Org) readSecret() (secret string, err error) {
+	switch {
+	case o.ClientCredentials != nil:
+		if secret, err = o.ClientCredentials.Secret.read(); err != nil {
+			err = fmt.Errorf("org %s: consumer secret: %w", o.OrgID, err)
+		}
+	case o.JWTBearer != nil:
+		if secret, err = o.JWTBearer.Key.read(); err != nil {
+			err = fmt.Errorf("org %s: private key: %w", o.OrgID, err)
+		}
 	}
+	return secret, err
+}
+
+// checkKey checks a private key. The error says where it comes from.
+func (j JWTBearer) checkKey(key string) error {
 	if err := checkKey(key); err != nil {
-		return "", fmt.Errorf("%s %w", j.Key.source(), err)
+		return fmt.Errorf("%s %w", j.Key.source(), err)
 	}
-	return key, nil
+	return nil
 }
 
 // secretFiles are the files with the secrets of the org.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ type Config struct {
 	// OrgFolder is a folder with more orgs: each file *.yaml in it has one.
 	OrgFolder string `yaml:"orgFolder"`
 
-	// unusable are the files of OrgFolder whose org cannot be used, and why.
+	// unusable are the places of orgs whose id cannot be read, and why.
 	unusable map[string]error
 }
 
@@ -82,9 +83,11 @@ type Org struct {
 	JWTBearer         *JWTBearer         `yaml:"jwtBearer"`
 	ClientCredentials *ClientCredentials `yaml:"clientCredentials"`
 
-	// source is the file of OrgFolder that has the org, empty for the configuration itself.
+	// source is where the settings are: a file of OrgFolder, or orgs[n].
 	source string
-	// problem says why the file cannot be used.
+	// ofFolder: the org comes from OrgFolder.
+	ofFolder bool
+	// problem says why the settings cannot be used.
 	problem error
 }
 
@@ -113,9 +116,9 @@ type ClientCredentials struct {
 // LoadConfig reads and checks a configuration file of at most 1 MiB, and the files of its
 // folder of orgs. The error lists every problem with its line.
 //
-// A secret that cannot be used, and a mistake in a file of the folder, are a problem of one
-// org only. They are no error here: [NewOrgs] uses the other orgs. [CheckConfig] reports
-// them.
+// A wrong value in the settings of an org, a mistake in a file of the folder, and a secret
+// that cannot be used are a problem of one org only. They are no error here: [NewOrgs] uses
+// the other orgs. [CheckConfig] reports them.
 func LoadConfig(path string) (Config, error) { return loadConfig(path, false) }
 
 // CheckConfig is [LoadConfig] with an error also for a problem of one org only.
@@ -125,23 +128,25 @@ func CheckConfig(path string) (Config, error) {
 		return Config{}, err
 	}
 	var problems []error
-	for _, file := range slices.Sorted(maps.Keys(config.unusable)) {
-		problems = append(problems, config.unusable[file])
+	for _, place := range slices.Sorted(maps.Keys(config.unusable)) {
+		problems = append(problems, config.unusable[place])
 	}
 	for _, org := range config.Orgs {
-		if _, err := org.client("check"); err != nil {
+		if _, err := newReading(org).client("check"); err != nil {
 			problems = append(problems, err)
 		}
 	}
 	return config, errors.Join(problems...)
 }
 
-func loadConfig(path string, secrets bool) (Config, error) {
+// loadConfig reads the configuration. If it is strict, a problem of an org of the
+// configuration file is an error.
+func loadConfig(path string, strict bool) (Config, error) {
 	text, err := secretfile.Read(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration: %w", err)
 	}
-	config, err := parseConfig(text, secrets)
+	config, err := parseConfig(text, strict)
 	if err != nil {
 		return Config{}, problemsOf(path, err)
 	}
@@ -168,8 +173,7 @@ var descriptions = map[string]string{ //nolint:gosec // no credentials
 }
 
 // parseConfig reads and checks the text of a configuration file without its folder of orgs.
-// It checks secrets, or only where they are.
-func parseConfig(text []byte, secrets bool) (Config, error) {
+func parseConfig(text []byte, strict bool) (Config, error) {
 	var config Config
 	document, err := strictyaml.Decode(text, &config, descriptions)
 	if errors.Is(err, strictyaml.ErrEmpty) {
@@ -179,27 +183,54 @@ func parseConfig(text []byte, secrets bool) (Config, error) {
 		return Config{}, err
 	}
 	config.setDefaults()
-	validator{document, config.AllowHosts, secrets}.config(config)
-	return config, document.Err()
+	v := validator{document, config.AllowHosts, strict}
+	v.config(config)
+	if strict {
+		v.orgs(config.Orgs)
+	}
+	if err := document.Err(); err != nil {
+		return Config{}, err
+	}
+	config.addOrgs(document)
+	return config, nil
 }
 
-// readFolder adds the orgs of the folder.
+// addOrgs checks the orgs of the file one by one.
+func (c *Config) addOrgs(document *strictyaml.Document) {
+	orgs := c.Orgs
+	c.Orgs, c.unusable = nil, map[string]error{}
+	for i, org := range orgs {
+		part, place := document.Part(), path{"orgs", strconv.Itoa(i)}
+		validator{part, c.AllowHosts, false}.org(place, org)
+		org.source, org.problem = place.String(), part.Err()
+		c.addOrg(org)
+	}
+}
+
+// readFolder adds the orgs of the folder. Hidden files are no settings: editors and mounted
+// volumes make them.
 func (c *Config) readFolder() error {
 	entries, err := os.ReadDir(c.OrgFolder)
 	if err != nil {
 		return err
 	}
-	c.unusable = map[string]error{}
 	for _, entry := range entries {
-		if filepath.Ext(entry.Name()) == ".yaml" && !entry.IsDir() {
-			c.addOrg(readOrg(filepath.Join(c.OrgFolder, entry.Name()), c.AllowHosts))
+		file := filepath.Join(c.OrgFolder, entry.Name())
+		if entry.IsDir() || strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		switch filepath.Ext(file) {
+		case ".yaml":
+			c.addOrg(readOrg(file, c.AllowHosts))
+		case ".yml":
+			c.unusable[file] = fmt.Errorf("%s: name the file .yaml, or it is not read", file)
 		}
 	}
 	return nil
 }
 
-// addOrg adds the org of a file. If two files of the folder have the same org, nobody knows
-// which one is meant: neither counts.
+// addOrg adds an org. If it is there already, nobody knows which settings are meant: neither
+// count.
 func (c *Config) addOrg(org Org) {
 	first := slices.IndexFunc(c.Orgs, func(o Org) bool { return o.OrgID == org.OrgID })
 	switch {
@@ -207,8 +238,6 @@ func (c *Config) addOrg(org Org) {
 		c.unusable[org.source] = org.problem
 	case first < 0:
 		c.Orgs = append(c.Orgs, org)
-	case c.Orgs[first].source == "":
-		c.unusable[org.source] = fmt.Errorf("%s: org %s is configured in the configuration file too", org.source, org.OrgID)
 	default:
 		c.Orgs[first].problem = fmt.Errorf("org %s is configured twice: %s and %s",
 			org.OrgID, c.Orgs[first].source, org.source)
@@ -219,13 +248,13 @@ func (c *Config) addOrg(org Org) {
 func readOrg(file string, allowHosts []string) (org Org) {
 	text, err := secretfile.Read(file)
 	if err != nil {
-		return Org{source: file, problem: fmt.Errorf("read configuration: %w", err)}
+		return Org{source: file, ofFolder: true, problem: fmt.Errorf("read configuration: %w", err)}
 	}
 	document, err := strictyaml.Decode(text, &org, descriptions)
-	org.source = file
+	org.source, org.ofFolder = file, true
 	if err == nil {
 		org.setDefaults()
-		validator{document, allowHosts, true}.org(nil, org)
+		validator{document, allowHosts, false}.org(nil, org)
 		err = document.Err()
 	}
 	if err != nil {
@@ -248,4 +277,10 @@ func (o *Org) setDefaults() {
 	o.TokenLifetime = cmp.Or(o.TokenLifetime, 10*time.Minute)
 	o.CallsInFlight = cmp.Or(o.CallsInFlight, gate.DefaultInFlight)
 	o.CallsPerSecond = cmp.Or(o.CallsPerSecond, gate.DefaultPerSecond)
+}
+
+// limitsOf takes the limits and the pause of other settings.
+func (o *Org) limitsOf(other Org) {
+	o.CallsInFlight, o.CallsPerSecond = other.CallsInFlight, other.CallsPerSecond
+	o.Paused, o.PauseReason = other.Paused, other.PauseReason
 }

@@ -43,8 +43,12 @@ func (v validator) config(config Config) {
 	if len(config.Orgs) == 0 && config.OrgFolder == "" {
 		v.Add(path{"orgs"}, "want at least one org, or orgFolder")
 	}
+}
+
+// orgs checks the orgs of the configuration file.
+func (v validator) orgs(orgs []Org) {
 	seen := map[string]int{}
-	for i, org := range config.Orgs {
+	for i, org := range orgs {
 		p := path{"orgs", strconv.Itoa(i)}
 		if first, duplicate := seen[org.OrgID]; duplicate {
 			v.Add(p.Child("orgId"), "org %s is already configured at orgs[%d]", org.OrgID, first)
@@ -108,7 +112,10 @@ func (v validator) jwtBearer(p path, j JWTBearer, plainHTTP bool) {
 	}
 	err := j.Key.check()
 	if v.secrets && err == nil {
-		_, err = j.readKey()
+		var key string
+		if key, err = j.Key.read(); err == nil {
+			err = j.checkKey(key)
+		}
 	}
 	v.AddErr(p.Child("key"), err)
 }

@@ -30,11 +30,8 @@ func (o *Orgs) Statuses() []orgstatus.Org {
 func (o *Orgs) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	list := orgstatus.List{Orgs: o.Statuses()}
 	o.mu.RLock()
-	for _, file := range slices.Sorted(maps.Keys(o.unusable)) {
-		list.Problems = append(list.Problems, o.unusable[file].Error())
-	}
-	if o.stale != nil {
-		list.Problems = append(list.Problems, o.stale.Error())
+	for _, place := range slices.Sorted(maps.Keys(o.problems)) {
+		list.Problems = append(list.Problems, o.problems[place].Error())
 	}
 	o.mu.RUnlock()
 	w.Header().Set("Content-Type", "application/json")
@@ -43,14 +40,11 @@ func (o *Orgs) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_ = encoder.Encode(list)
 }
 
-// problems counts the settings that cannot be used.
-func (o *Orgs) problems() int {
+// countProblems counts the settings that cannot be used.
+func (o *Orgs) countProblems() int {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	count := len(o.unusable)
-	if o.stale != nil {
-		count++
-	}
+	count := len(o.problems)
 	for _, org := range o.byID {
 		if org.problem != nil {
 			count++
@@ -87,5 +81,5 @@ func (o *Orgs) Collect(metrics chan<- prometheus.Metric) {
 		gauge(orgInFlight, float64(s.InFlight), s.OrgID)
 		gauge(orgPace, s.Pace, s.OrgID)
 	}
-	gauge(badSettings, float64(o.problems()))
+	gauge(badSettings, float64(o.countProblems()))
 }

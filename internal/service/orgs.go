@@ -2,10 +2,7 @@ package service
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -22,36 +19,46 @@ type Orgs struct {
 	version string
 	logger  *zap.Logger
 
+	// mu guards byID, its orgs and problems. Only one goroutine changes them.
 	mu   sync.RWMutex
 	byID map[string]*org
-	// unusable are the files of the folder whose org cannot be used, and why.
-	unusable map[string]error
-	// applied is the fingerprint of the configuration that is in use.
-	applied string
-	// seen is the fingerprint of the configuration that was read last.
-	seen string
-	// stale says why the last change of the configuration was not taken, nil if it was.
-	stale error
+	// problems say what of the configuration cannot be used, besides the settings of a known
+	// org: by file, or "configuration" or "orgFolder".
+	problems map[string]error
+
+	// seen are the fingerprints of changes that were read once, by the ids of the orgs.
+	seen map[string]string
 }
 
 // org is one org with the settings that are in use.
 type org struct {
 	activities.Org
-	settings Org
-	// login is the fingerprint of what a call needs: everything but the limits and the
-	// pause.
-	login string
+	// used is what the org is called with.
+	used reading
+	// taken is the fingerprint of what was read last, and was taken or refused.
+	taken string
 	// problem says why newer settings are not in use, or why there are none.
 	problem error
 }
+
+// Keys of Orgs.problems.
+const (
+	theConfiguration = "configuration"
+	theFolder        = "orgFolder"
+)
+
+var errFolderIsEmpty = errors.New("orgFolder has no file any more")
 
 // notUsable is why the calls of an org wait whose settings cannot be used.
 const notUsable = "its settings cannot be used"
 
 // NewOrgs returns the orgs of a configuration. It reads the secrets and sends no requests.
 func NewOrgs(config Config, version string, logger *zap.Logger) *Orgs {
-	o := &Orgs{version: version, logger: logger, byID: map[string]*org{}}
-	o.apply(config)
+	o := &Orgs{version: version, logger: logger, byID: map[string]*org{}, seen: map[string]string{}}
+	o.report(config.unusable)
+	for _, settings := range config.Orgs {
+		o.take(newReading(settings))
+	}
 	return o
 }
 
@@ -66,8 +73,20 @@ func (o *Orgs) Org(id string) (activities.Org, bool) {
 	return found.Org, true
 }
 
-// reloadInterval is how often the configuration is read. A change is taken when it was read
-// twice, so that a file which is being written is not read halfway.
+// usable returns the ids of the orgs that can be called, unless they are paused.
+func (o *Orgs) usable() (ids []string) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	for id, org := range o.byID {
+		if org.API != nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// reloadInterval is how often the configuration is read. A change of an org is taken when it
+// was read twice, so that a file which is being written is not read halfway.
 const reloadInterval = 3 * time.Second
 
 // Watch takes the changes of a configuration file, its folder of orgs and the secrets until
@@ -89,136 +108,132 @@ func (o *Orgs) Watch(ctx context.Context, path string, repaired func(orgs []stri
 	}()
 }
 
-// reload reads the configuration, and takes it if it has changed and was the same the time
-// before. It returns the ids of the orgs with a new login.
+// reload reads the configuration and takes the changes. It returns the ids of the orgs with
+// a new login.
 func (o *Orgs) reload(path string) (repaired []string) {
 	config, err := LoadConfig(path)
-	if err == nil && o.lostFolder(config) {
-		err = fmt.Errorf("configuration %s: orgFolder has no file any more", path)
-	}
-	if err != nil {
-		o.refuse(err)
+	if err != nil { // keep all orgs as they are
+		problems := map[string]error{}
+		maps.Copy(problems, o.problems)
+		problems[theConfiguration] = err
+		o.report(problems)
 		return nil
 	}
-	o.accept()
-	next := config.fingerprint()
-	if next == o.applied || next != o.seen {
-		o.seen = next
-		return nil
+	problems := maps.Clone(config.unusable)
+	if o.lostFolder(config) {
+		problems[theFolder] = errFolderIsEmpty
 	}
-	return o.apply(config)
+	o.report(problems)
+	configured := map[string]bool{}
+	for _, settings := range config.Orgs {
+		r := newReading(settings)
+		configured[settings.OrgID] = true
+		if found := o.byID[settings.OrgID]; found != nil && found.taken == r.whole {
+			delete(o.seen, settings.OrgID)
+		} else if o.isSeenTwice(settings.OrgID, r.whole) && o.take(r) {
+			repaired = append(repaired, settings.OrgID)
+		}
+	}
+	// An org that is not found may be in a file that cannot be read.
+	if len(problems) == 0 {
+		o.removeOthers(configured)
+	}
+	return repaired
 }
 
 // lostFolder reports whether all files of the folder are gone. A volume that is not mounted
 // looks like that.
 func (o *Orgs) lostFolder(next Config) bool {
-	o.mu.RLock()
-	defer o.mu.RUnlock()
-	isOfFolder := func(s Org) bool { return s.source != "" }
-	had := slices.ContainsFunc(slices.Collect(maps.Values(o.byID)), func(o *org) bool { return isOfFolder(o.settings) })
-	return next.OrgFolder != "" && had && !slices.ContainsFunc(next.Orgs, isOfFolder) && len(next.unusable) == 0
+	had := slices.ContainsFunc(slices.Collect(maps.Values(o.byID)), func(o *org) bool { return o.used.settings.ofFolder })
+	return next.OrgFolder != "" && had && !slices.ContainsFunc(next.Orgs, func(o Org) bool { return o.ofFolder })
 }
 
-// refuse keeps the orgs as they are, because the configuration cannot be read.
-func (o *Orgs) refuse(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.stale == nil || o.stale.Error() != err.Error() {
-		o.logger.Error("The configuration was not taken, the last good one is in use", zap.Error(err))
-	}
-	o.stale = err
+// isSeenTwice reports whether the same change of an org was read the last time.
+func (o *Orgs) isSeenTwice(id, change string) bool {
+	before := o.seen[id]
+	o.seen[id] = change
+	return before == change
 }
 
-func (o *Orgs) accept() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.stale != nil {
-		o.logger.Info("The configuration can be read again")
-	}
-	o.stale = nil
-}
-
-// apply takes the orgs of a configuration. It returns the ids of those whose login is new.
-func (o *Orgs) apply(config Config) (repaired []string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.applied = config.fingerprint()
-	o.report(config.unusable)
-	configured := map[string]bool{}
-	for _, settings := range config.Orgs {
-		configured[settings.OrgID] = true
-		if o.take(settings) {
-			repaired = append(repaired, settings.OrgID)
+// report shows the problems of the configuration, and logs those that are new or gone.
+func (o *Orgs) report(problems map[string]error) {
+	for _, place := range slices.Sorted(maps.Keys(problems)) {
+		if before := o.problems[place]; before == nil || before.Error() != problems[place].Error() {
+			o.logger.Error("Settings were not taken, the last good ones are in use",
+				zap.String("place", place), zap.Error(problems[place]))
 		}
 	}
+	for _, place := range slices.Sorted(maps.Keys(o.problems)) {
+		if problems[place] == nil {
+			o.logger.Info("Settings can be used again", zap.String("place", place))
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.problems = problems
+}
+
+// removeOthers removes the orgs that are not configured any more.
+func (o *Orgs) removeOthers(configured map[string]bool) {
 	for _, id := range slices.Sorted(maps.Keys(o.byID)) {
-		if source := o.byID[id].settings.source; !configured[id] && config.unusable[source] == nil {
-			delete(o.byID, id)
-			o.logger.Info("Org removed", zap.String("orgId", id))
+		if configured[id] || !o.isSeenTwice(id, "removed") {
+			continue
 		}
+		o.mu.Lock()
+		delete(o.byID, id)
+		o.mu.Unlock()
+		o.logger.Info("Org removed", zap.String("orgId", id))
 	}
-	return repaired
 }
 
-// report logs the files that cannot be used, and that can be used again.
-func (o *Orgs) report(unusable map[string]error) {
-	for _, file := range slices.Sorted(maps.Keys(unusable)) {
-		if before := o.unusable[file]; before == nil || before.Error() != unusable[file].Error() {
-			o.logger.Error("The settings of an org were not taken", zap.String("file", file), zap.Error(unusable[file]))
-		}
+// take uses the settings of an org. It reports whether the login is new.
+func (o *Orgs) take(r reading) (newLogin bool) {
+	id := r.settings.OrgID
+	before, next := o.byID[id], &org{used: r, taken: r.whole}
+	if before == nil {
+		before = &org{Org: activities.Org{Gate: o.newGate(id, r)}}
 	}
-	o.unusable = unusable
+	next.Org = before.Org
+	var err error
+	if before.API == nil || before.used.forClient != r.forClient || r.problem != nil {
+		next.API, err = r.client(o.version)
+	}
+	if err != nil {
+		next = before.refused(r, err)
+	}
+	next.Gate.Change(next.limits())
+	o.log(before, next)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.byID[id] = next
+	return err == nil && (before.API == nil || before.used.login != r.login)
 }
 
-// take uses the settings of an org. If they cannot be used, it keeps those that are in use;
-// if there are none, the calls of the org wait. It reports whether the login is new.
-func (o *Orgs) take(settings Org) (isNew bool) {
-	id, log := settings.OrgID, o.logger.With(zap.String("orgId", settings.OrgID))
-	found := o.byID[id]
-	// First, because the secret may change meanwhile. Then the next reading sees a new login.
-	login := settings.login()
-	client, err := settings.client(o.version)
-	switch {
-	case err != nil && found != nil:
-		if found.problem == nil || found.problem.Error() != err.Error() {
-			log.Error("The settings of an org were not taken, the last good ones are in use", zap.Error(err))
-		}
-		found.problem = err
-		return false
-	case err != nil:
-		log.Error("The settings of an org cannot be used, its calls wait", zap.Error(err))
-		o.byID[id] = &org{settings: settings, problem: err, Org: activities.Org{
-			Gate: o.newGate(id, gate.Settings{Paused: notUsable}),
-		}}
-		return false
+// refused is an org whose newer settings cannot be used. A pause and other limits count all
+// the same if only the secret is at fault: they need none.
+func (o *org) refused(r reading, err error) *org {
+	next := &org{Org: o.Org, used: o.used, taken: r.whole, problem: err}
+	if o.API == nil {
+		next.used = r
 	}
-	if found == nil {
-		o.byID[id] = &org{settings: settings, login: login, Org: activities.Org{
-			API: client, Gate: o.newGate(id, settings.gate()),
-		}}
-		log.Info("Org added", zap.String("apiBaseUrl", settings.APIBaseURL))
-		return true
+	if r.settings.problem == nil {
+		next.used.settings.limitsOf(r.settings)
 	}
-	isNew = found.login != login
-	if isNew {
-		found.API = client
-		log.Info("Org has a new login", zap.String("apiBaseUrl", settings.APIBaseURL))
+	return next
+}
+
+// limits are the limits of the org's calls. Without a client, all of them wait.
+func (o *org) limits() gate.Settings {
+	limits := o.used.limits()
+	if o.API == nil && limits.Paused == "" {
+		limits.Paused = notUsable
 	}
-	found.Gate.Change(settings.gate())
-	if found.problem != nil {
-		log.Info("The settings of an org can be used again")
-	}
-	if found.settings.gate() != settings.gate() {
-		log.Info("Org has new limits", zap.Int("callsInFlight", settings.CallsInFlight),
-			zap.Float64("callsPerSecond", settings.CallsPerSecond), zap.Bool("paused", settings.Paused))
-	}
-	found.settings, found.login, found.problem = settings, login, nil
-	return isNew
+	return limits
 }
 
 // newGate returns a gate that logs each new state of the org.
-func (o *Orgs) newGate(id string, settings gate.Settings) *gate.Gate {
-	return gate.New(gate.Options{Settings: settings, Changed: func(s gate.Status) {
+func (o *Orgs) newGate(id string, r reading) *gate.Gate {
+	return gate.New(gate.Options{Settings: r.limits(), Changed: func(s gate.Status) {
 		log := o.logger.Info
 		if s.State != gate.Ready {
 			log = o.logger.Warn
@@ -227,54 +242,30 @@ func (o *Orgs) newGate(id string, settings gate.Settings) *gate.Gate {
 	}})
 }
 
-// gate returns the settings of the org's gate.
-func (o Org) gate() gate.Settings {
-	s := gate.Settings{InFlight: o.CallsInFlight, PerSecond: o.CallsPerSecond}
-	if o.Paused {
-		s.Paused = o.PauseReason
-	}
-	return s
-}
-
-// login returns the fingerprint of what a call needs.
-func (o Org) login() string {
-	o.CallsInFlight, o.CallsPerSecond, o.Paused, o.PauseReason = 0, 0, false, ""
-	return fingerprintOf(o, o.secret())
-}
-
-// secret returns the secret of the org, or why it cannot be read.
-func (o Org) secret() string {
-	secret, err := "", error(nil)
+// log logs how the settings of an org have changed.
+func (o *Orgs) log(before, next *org) {
+	settings := next.used.settings
+	log := o.logger.With(zap.String("orgId", settings.OrgID))
 	switch {
-	case o.JWTBearer != nil:
-		secret, err = o.JWTBearer.Key.read()
-	case o.ClientCredentials != nil:
-		secret, err = o.ClientCredentials.Secret.read()
+	case next.problem != nil && next.API == nil:
+		log.Error("The settings of an org cannot be used, its calls wait", zap.Error(next.problem))
+		return
+	case next.problem != nil && (before.problem == nil || before.problem.Error() != next.problem.Error()):
+		log.Error("The settings of an org were not taken, the last good ones are in use", zap.Error(next.problem))
+	case next.problem == nil && before.problem != nil:
+		log.Info("The settings of an org can be used again")
 	}
-	if err != nil {
-		return "unreadable: " + err.Error()
+	switch {
+	case before.API == nil:
+		log.Info("Org added", zap.String("apiBaseUrl", settings.APIBaseURL))
+		return
+	case before.used.login != next.used.login:
+		log.Info("Org has a new login", zap.String("apiBaseUrl", settings.APIBaseURL))
+	case before.used.forClient != next.used.forClient:
+		log.Info("Org has new settings")
 	}
-	return secret
-}
-
-// fingerprint returns the fingerprint of all that concerns the orgs.
-func (c Config) fingerprint() string {
-	var all []any
-	for _, org := range c.Orgs {
-		all = append(all, org, org.source, org.secret(), fmt.Sprint(org.problem))
+	if before.used.limits() != next.used.limits() {
+		log.Info("Org has new limits", zap.Int("callsInFlight", settings.CallsInFlight),
+			zap.Float64("callsPerSecond", settings.CallsPerSecond), zap.Bool("paused", settings.Paused))
 	}
-	for _, file := range slices.Sorted(maps.Keys(c.unusable)) {
-		all = append(all, file, c.unusable[file].Error())
-	}
-	return fingerprintOf(all...)
-}
-
-// fingerprintOf returns a hash of values that JSON can encode.
-func fingerprintOf(values ...any) string {
-	hash := sha256.New()
-	for _, value := range values {
-		text, err := json.Marshal(value)
-		_, _ = fmt.Fprintf(hash, "%d %s %v\n", len(text), text, err)
-	}
-	return hex.EncodeToString(hash.Sum(nil)[:16])
 }

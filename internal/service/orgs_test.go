@@ -127,7 +127,7 @@ func TestOrgsFollowTheConfiguration(t *testing.T) {
 	require.Equal(t, "maintenance", f.status(2).Reason)
 	f.writeOrg(2, "")
 	_, logged = f.change()
-	require.Equal(t, []string{"Org is open", "Org has new limits"}, logged)
+	require.Equal(t, []string{"Org is ready", "Org has new limits"}, logged)
 
 	require.NoError(t, os.Remove(f.file("orgs.d/2.yaml")))
 	logins, logged = f.change()
@@ -183,7 +183,7 @@ func TestSettingsThatCannotBeUsed(t *testing.T) {
 			} else {
 				require.Contains(t, strings.Join(f.list().Problems, "\n"), test.want)
 			}
-			require.Positive(t, f.problems())
+			require.Positive(t, f.countProblems())
 			ready := readiness{orgs: f.Orgs}
 			front := newFrontend()
 			front.serve(t, "127.0.0.1:0")
@@ -198,7 +198,7 @@ func TestSettingsThatCannotBeUsed(t *testing.T) {
 			f.writeOrg(2, "")
 			_ = os.Remove(f.file("orgs.d/0.yaml"))
 			f.change()
-			require.Zero(t, f.problems())
+			require.Zero(t, f.countProblems())
 			require.Empty(t, f.status(1).Problem)
 		})
 	}
@@ -227,6 +227,111 @@ func TestWorkerStartsWithTheOrgsThatAreGood(t *testing.T) {
 	require.Equal(t, gate.Ready, f.status(1).State)
 	repaired, _ := f.Org(id(1))
 	require.NotNil(t, repaired.API)
+}
+
+// A pause needs no secret.
+func TestPauseOfAnOrgWithoutItsSecret(t *testing.T) {
+	f := newFolder(t)
+	require.NoError(t, os.Remove(f.file("secret1")))
+	f.change()
+	f.writeOrg(1, "paused: true\npauseReason: a new secret\n")
+	logins, logged := f.change()
+	require.Empty(t, logins)
+	require.Equal(t, []string{"Org is paused", "Org has new limits"}, logged)
+	require.Equal(t, "a new secret", f.status(1).Reason)
+	require.Contains(t, f.status(1).Problem, "secret1: no such file")
+
+	f.writeOrg(1, "paused: true\npauseReason: a new secret\ncallTimeout: 1h\n")
+	f.change()
+	f.writeOrg(1, "callTimeout: 1h\n")
+	f.change()
+	require.Equal(t, gate.Paused, f.status(1).State, "nobody knows what settings with a mistake mean")
+	f.writeOrg(1, "")
+	f.change()
+	require.Equal(t, gate.Ready, f.status(1).State)
+	require.Contains(t, f.status(1).Problem, "secret1: no such file")
+}
+
+// Other settings than the login need another client, and retry nothing.
+func TestNewSettingsAreNoNewLogin(t *testing.T) {
+	f := newFolder(t)
+	before, _ := f.Org(id(1))
+	f.writeOrg(1, "callTimeout: 2s\n")
+	logins, logged := f.change()
+	require.Empty(t, logins)
+	require.Equal(t, []string{"Org has new settings"}, logged)
+	after, _ := f.Org(id(1))
+	require.NotSame(t, before.API, after.API)
+}
+
+// A mistake in one place of the configuration does not hold up what is said elsewhere.
+func TestMistakesElsewhere(t *testing.T) {
+	inFile := func(f *folder, n int, settings string) string {
+		f.t.Helper()
+		f.write(fmt.Sprintf("secret%d", n), "first")
+		f.writeOrg(n, settings)
+		text, err := os.ReadFile(f.file(fmt.Sprintf("orgs.d/%d.yaml", n)))
+		require.NoError(f.t, err)
+		require.NoError(f.t, os.Remove(f.file(fmt.Sprintf("orgs.d/%d.yaml", n))))
+		return "  - " + strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "\n    ") + "\n"
+	}
+	for name, test := range map[string]struct {
+		mistake func(f *folder) string // returns an org of the file
+		problem string
+	}{
+		"a value": {
+			func(f *folder) string { return inFile(f, 3, "callTimeout: 1h\n") }, "orgs[0].callTimeout: must be between",
+		},
+		"an id": {
+			func(f *folder) string { return strings.ReplaceAll(inFile(f, 3, ""), id(3), "3") },
+			"orgs[0].orgId: want the org's 15-character id",
+		},
+		"no secret": {
+			func(f *folder) string { text := inFile(f, 3, ""); f.write("secret3", ""); return text }, "secret3 is empty",
+		},
+		"an empty folder": {
+			func(f *folder) string {
+				require.NoError(f.t, os.Remove(f.file("orgs.d/1.yaml")))
+				require.NoError(f.t, os.Remove(f.file("orgs.d/2.yaml")))
+				return ""
+			}, "orgFolder has no file any more",
+		},
+		"another name": {
+			func(f *folder) string {
+				require.NoError(f.t, os.Rename(f.file("orgs.d/1.yaml"), f.file("orgs.d/1.yml")))
+				return ""
+			}, "1.yml: name the file .yaml, or it is not read",
+		},
+		"moved and broken": {
+			func(f *folder) string {
+				require.NoError(f.t, os.Remove(f.file("orgs.d/1.yaml")))
+				f.write("orgs.d/one.yaml", "orgId: [")
+				return ""
+			}, "one.yaml:\n  the file is not valid YAML",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolder(t)
+			f.write("orgs.d/.1.yaml.swp", "not yaml: [")
+			f.write("orgs.d/.draft.yaml", "not yaml: [")
+			_, logged := f.change()
+			require.Empty(t, logged)
+			mistaken := test.mistake(f)
+			f.write("worker.yaml", "orgFolder: orgs.d\norgs:\n"+mistaken+inFile(f, 4, ""))
+			logins, _ := f.change()
+			require.Equal(t, []string{id(4)}, logins)
+			list := f.list()
+			require.Equal(t, 1, f.countProblems())
+			require.Contains(t, strings.Join(append(list.Problems, f.status(3).Problem), "\n"), test.problem)
+			for _, n := range []int{1, 2, 4} {
+				require.Equal(t, gate.Ready, f.status(n).State)
+			}
+			_, err := CheckConfig(f.path)
+			if name != "an empty folder" {
+				require.Error(t, err)
+			}
+		})
+	}
 }
 
 func TestMetricsOfOrgs(t *testing.T) {

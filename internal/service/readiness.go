@@ -27,7 +27,7 @@ func (r *readiness) check(ctx context.Context) (degraded string, err error) {
 	if temporal == nil {
 		return "", errors.New("not connected to Temporal, or stopping")
 	}
-	if n := r.orgs.problems(); n > 0 {
+	if n := r.orgs.countProblems(); n > 0 {
 		degraded = fmt.Sprintf("settings that cannot be used: %d, see /orgs", n)
 	}
 	return degraded, telemetry.Reach(ctx, *temporal)

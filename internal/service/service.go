@@ -83,8 +83,8 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("start worker: %w", err)
 	}
 	ready.started(temporal)
-	r := repairs{temporal.WorkflowService(), o.Temporal.Namespace, o.Logger}
-	r.added(ctx)
+	r := repairs{temporal.WorkflowService(), o.Temporal.Namespace, o.Logger, repairDelay}
+	r.added(ctx, orgs.usable())
 	if o.ConfigFile != "" {
 		orgs.Watch(ctx, o.ConfigFile, func(orgs []string) { r.repaired(ctx, orgs) })
 	}

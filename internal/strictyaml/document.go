@@ -77,6 +77,10 @@ func (d *Document) Add(p Path, format string, args ...any) {
 	d.problems = append(d.problems, problem{line: line, text: p.String() + ": " + fmt.Sprintf(format, args...)})
 }
 
+// Part returns the same document without the problems that were found so far, to check a
+// part of it on its own.
+func (d *Document) Part() *Document { return &Document{root: d.root} }
+
 // AddErr adds an error as a problem of a setting. Nil is none.
 func (d *Document) AddErr(p Path, err error) {
 	if err != nil {
