@@ -105,7 +105,7 @@ func TestPausedOrg(t *testing.T) {
 	require.Empty(t, f.s.Sandbox.Journal(), "no call and no token request")
 
 	f.write("")
-	f.untilLogged("Org is open")
+	f.untilLogged("Org is ready")
 	for _, k := range talks {
 		outcome := k.ended()
 		require.Equal(t, conversation.Closed, outcome.Why)
@@ -136,7 +136,7 @@ func TestOrgThatIsAddedAndRepaired(t *testing.T) {
 	require.Contains(t, fail(t, f.s.TemporalAddress, "starter", "orgs", "-worker", f.worker), "key.pem: no such file or directory")
 
 	require.NoError(t, os.WriteFile(f.key, key, 0o600))
-	f.untilLogged("Org has a new login")
+	f.untilLogged("Org added")
 	require.Equal(t, conversation.Closed, blocked.ended().Why)
 	require.Equal(t, 1, f.logs.FilterMessage("Blocked conversations are retried").Len())
 	require.Len(t, blocked.calls(), 1)
