@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -41,15 +42,21 @@ type Orgs interface {
 // Activities makes the calls to Salesforce. Register it with a worker: its methods are the
 // activity types "Inactivate" and "End".
 type Activities struct {
-	orgs      Orgs
-	workflows func(context.Context) signaler
+	orgs     Orgs
+	temporal func(context.Context) temporalClient
+}
+
+// temporalClient is the part of Temporal's client that an attempt needs.
+type temporalClient interface {
+	SignalWorkflow(ctx context.Context, workflowID, runID, signalName string, arg any) error
+	RecordActivityHeartbeat(ctx context.Context, taskToken []byte, details ...any) error
 }
 
 // New returns the activities for these orgs.
 func New(orgs Orgs) *Activities {
 	return &Activities{
-		orgs:      orgs,
-		workflows: func(ctx context.Context) signaler { return activity.GetClient(ctx) },
+		orgs:     orgs,
+		temporal: func(ctx context.Context) temporalClient { return activity.GetClient(ctx) },
 	}
 }
 
@@ -76,8 +83,9 @@ type Request struct {
 // If the org's gate lets no call go, nothing is sent, and the error says when the next
 // attempt asks again: see [IsWait]. Such an attempt counts as none.
 //
-// A cancelled activity finishes the attempt in flight. It needs no heartbeat
-// timeout: heartbeat details only carry what the next attempt has to know.
+// A cancelled activity finishes the attempt in flight. Only a call that lasts sends
+// heartbeats: the request of a worker that cannot reach Temporal ends before
+// [HeartbeatTimeout]. Heartbeat details carry what the next attempt has to know.
 func (a *Activities) Inactivate(ctx context.Context, r Request) (conversation.Answer, error) {
 	return a.call(ctx, conversation.Inactivate, r)
 }
@@ -93,7 +101,7 @@ func (a *Activities) call(ctx context.Context, op conversation.Operation, r Requ
 	progress := readProgress(ctx, info.Attempt)
 	answer := conversation.Answer{Operation: op, By: r.By, Attempt: progress.Attempt(info.Attempt)}
 	began := time.Now()
-	response, wait, err := a.send(ctx, op, r, info, progress.Turn)
+	response, wait, err := a.send(ctx, op, r, info, progress)
 	// By Temporal's clock, because the workflow compares it with its own time.
 	answer.At = info.StartedTime.Add(time.Since(began)).UTC()
 	switch {
@@ -124,7 +132,7 @@ func (a *Activities) call(ctx context.Context, op conversation.Operation, r Requ
 // abort the call: Salesforce may have executed a request that was sent, and only its answer
 // says so.
 func (a *Activities) send(
-	ctx context.Context, op conversation.Operation, r Request, info activity.Info, turn time.Time,
+	ctx context.Context, op conversation.Operation, r Request, info activity.Info, progress Progress,
 ) (interaction.Response, *gate.Wait, error) {
 	// Any client of the namespace can start workflows and name this task queue.
 	if info.WorkflowType == nil || info.WorkflowType.Name != conversation.WorkflowType ||
@@ -135,7 +143,7 @@ func (a *Activities) send(
 	if !ok {
 		return interaction.Response{}, nil, errOrgNotConfigured
 	}
-	pass, wait := org.Gate.Enter(gate.Call{HangUp: info.Priority.PriorityKey == HangUpPriority, Turn: turn})
+	pass, wait := org.Gate.Enter(gate.Call{HangUp: info.Priority.PriorityKey == HangUpPriority, Turn: progress.Turn})
 	if wait != nil {
 		return interaction.Response{}, wait, nil
 	}
@@ -144,9 +152,17 @@ func (a *Activities) send(
 	if org, ok = a.orgs.Org(r.OrgID); !ok || org.API == nil {
 		return interaction.Response{}, nil, errOrgNotConfigured
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), info.Deadline.Add(-signalTimeout-reportMargin))
+	deadline, cancel := context.WithDeadline(context.WithoutCancel(ctx), info.Deadline.Add(-signalTimeout-reportMargin))
 	defer cancel()
-	response, err := org.API.MessagingSession(ctx, interaction.Request{
+	client := a.temporal(ctx)
+	held, err := newClaim(deadline, info.StartedTime, cmp.Or(info.HeartbeatTimeout, AttemptTimeout), func(ctx context.Context) error {
+		return client.RecordActivityHeartbeat(ctx, info.TaskToken, progress)
+	})
+	if err != nil {
+		return interaction.Response{}, nil, err
+	}
+	defer held.release()
+	response, err := org.API.MessagingSession(held, interaction.Request{
 		OrgID:                    r.OrgID,
 		AuthorizationContext:     r.AuthorizationContext,
 		ChannelAddressIdentifier: r.ChannelAddressIdentifier,
@@ -157,6 +173,9 @@ func (a *Activities) send(
 		OperationBy:              interaction.OperationBy(r.By),
 		RequestID:                RequestID(info),
 	})
+	if held.wasLost() {
+		err = interrupted(err)
+	}
 	return response, pass.Done(GateOutcome(err)), err
 }
 

@@ -44,6 +44,7 @@ const (
 	ReasonSessionIDMissing = "SESSION_ID_MISSING"
 	ReasonOrgNotConfigured = "ORG_NOT_CONFIGURED"
 	ReasonForeignWorkflow  = "FOREIGN_WORKFLOW"
+	ReasonInterrupted      = "INTERRUPTED"
 	ReasonUnknown          = "UNKNOWN"
 )
 
@@ -177,6 +178,9 @@ func Decide(err error) Decision {
 }
 
 func decide(err error) Decision {
+	if errors.Is(err, ErrInterrupted) {
+		return Decision{Verdict: Retry, Reason: ReasonInterrupted}
+	}
 	apiErr, ok := errors.AsType[*interaction.Error](err)
 	if !ok || errors.Is(err, interaction.ErrInvalidRequest) {
 		return decideUnsent(err)

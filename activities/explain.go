@@ -39,6 +39,8 @@ func explain(op conversation.Operation, d Decision, err error) string {
 func failureText(err error) string {
 	apiErr, ok := errors.AsType[*interaction.Error](err)
 	switch {
+	case errors.Is(err, ErrInterrupted):
+		return ErrInterrupted.Error()
 	case !ok:
 		return err.Error()
 	case apiErr.Err != nil && apiErr.Message != "":

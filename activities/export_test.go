@@ -2,14 +2,19 @@ package activities
 
 import "context"
 
-// Signaler is the part of Temporal's client that sends signals.
-type Signaler = signaler
+// TemporalClient is the part of Temporal's client that an attempt needs.
+type TemporalClient = temporalClient
 
-// NewWithSignaler returns activities for tests: the SDK's test environment has no
-// client that could send the signals.
-func NewWithSignaler(orgs Orgs, of func(context.Context) Signaler) *Activities {
-	return &Activities{orgs: orgs, workflows: of}
+// NewWithClient returns activities for tests: the SDK's test environment has no client.
+func NewWithClient(orgs Orgs, of func(context.Context) TemporalClient) *Activities {
+	return &Activities{orgs: orgs, temporal: of}
 }
 
 // Explain is the message of an activity's error.
 var Explain = explain
+
+// NewClaim is newClaim.
+var NewClaim = newClaim
+
+// Release is release.
+func (c *claim) Release() { c.release() }

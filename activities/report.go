@@ -16,11 +16,6 @@ const (
 	signalTimeout = 2 * time.Second
 )
 
-// signaler is the part of Temporal's client that sends signals.
-type signaler interface {
-	SignalWorkflow(ctx context.Context, workflowID, runID, signalName string, arg any) error
-}
-
 // reportFailure passes the progress on to the next attempt. It logs the first
 // failure of a call and its last one, and reports to the workflow a call that
 // keeps failing. It logs no call that was refused because there were too many: the
@@ -53,7 +48,7 @@ func (a *Activities) signalFailing(ctx context.Context, answer conversation.Answ
 	defer cancel()
 	info := activity.GetInfo(ctx)
 	run := info.WorkflowExecution
-	return a.workflows(ctx).SignalWorkflow(ctx, run.ID, run.RunID, conversation.SignalCallFailing,
+	return a.temporal(ctx).SignalWorkflow(ctx, run.ID, run.RunID, conversation.SignalCallFailing,
 		conversation.CallFailing{ActivityID: info.ActivityID, Since: since, Attempts: answer.Attempt, Answer: answer})
 }
 

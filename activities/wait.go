@@ -59,6 +59,9 @@ func GateOutcome(err error) gate.Outcome {
 	if err == nil {
 		return gate.Outcome{Kind: gate.Answered}
 	}
+	if errors.Is(err, ErrInterrupted) {
+		return gate.Outcome{Kind: gate.NotSent} // it was not Salesforce that did not answer
+	}
 	if token, ok := errors.AsType[*interaction.TokenError](err); ok {
 		return outcomeOf(token.HTTPStatus, token.Err, token.RetryAfter, gate.Reachable)
 	}

@@ -22,7 +22,7 @@ func TestAttemptThatOnlyWaits(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, time.Second)
 	paused := gate.New(gate.Options{Settings: gate.Settings{Paused: "maintenance until six"}})
-	l.do = activities.NewWithSignaler(oneOrg{api: failingAPI{}, gate: paused}, receiver)
+	l.do = activities.NewWithClient(oneOrg{api: failingAPI{}, gate: paused}, receiver)
 	before := &progress{FailingSince: time.Now().Add(-time.Hour).UTC(), Capped: 1}
 	got := attempt(t, l.do, conversation.End, request(), before)
 	require.Equal(t, "WAITS_FOR_ORG_PAUSED", got.failure.Type())
@@ -68,7 +68,7 @@ func TestWaitsDoNotSlowRetries(t *testing.T) {
 func TestAttemptsAfterAReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, time.Second)
-	l.do = activities.NewWithSignaler(oneOrg{api: failingAPI{}, gate: gate.New(gate.Options{})}, receiver)
+	l.do = activities.NewWithClient(oneOrg{api: failingAPI{}, gate: gate.New(gate.Options{})}, receiver)
 	got := attempt(t, l.do, conversation.End, request(), &progress{Waits: 7})
 	require.Equal(t, 1, got.answer.Attempt)
 	require.Zero(t, got.heartbeat.Waits)
@@ -86,7 +86,7 @@ func TestRateLimitedCallWaitsForItsTurn(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 	}
 	g := gate.New(gate.Options{})
-	l.do = activities.NewWithSignaler(oneOrg{api: l.client, gate: g}, receiver)
+	l.do = activities.NewWithClient(oneOrg{api: l.client, gate: g}, receiver)
 	got := attempt(t, l.do, conversation.End, request(), nil)
 	require.Equal(t, activities.ReasonRateLimited, got.failure.Type())
 	require.Greater(t, got.failure.NextRetryDelay(), 30*time.Second)

@@ -123,6 +123,7 @@ func callOptions(c call) workflow.ActivityOptions {
 	}
 	return workflow.ActivityOptions{
 		StartToCloseTimeout: activities.AttemptTimeout,
+		HeartbeatTimeout:    activities.HeartbeatTimeout,
 		WaitForCancellation: true,
 		Priority:            temporal.Priority{PriorityKey: priority, FairnessKey: c.OrgID},
 		RetryPolicy: &temporal.RetryPolicy{

@@ -49,10 +49,10 @@ func (c Coverage) Missing() []string {
 	} {
 		want("step", string(k))
 	}
-	for _, k := range []FaultKind{TemporalDown, AnswersLost, Slow, WorkerDown, SalesforceFails, OrgPaused, OrgBusy} {
+	for _, k := range []FaultKind{TemporalDown, AnswersLost, Slow, WorkerDown, WorkerCutOff, SalesforceFails, OrgPaused, OrgBusy} {
 		want("fault", string(k))
 	}
-	want("fault", killedInACall)
+	want("fault", killedInACall, cutOffInACall)
 	for _, s := range []gate.State{gate.Paused, gate.Unreachable, gate.RateLimited, gate.Busy} {
 		want("wait", string(s))
 	}

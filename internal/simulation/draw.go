@@ -216,13 +216,14 @@ func (d drawing) event(s *Story, at time.Duration, kind StepKind, session int) S
 func (d drawing) faults(s *Story) {
 	last := s.Steps[len(s.Steps)-1].At + 30*time.Minute
 	for range pick(d, 0, 0, 1, 2, 3) {
-		kind := pick(d, TemporalDown, AnswersLost, Slow, WorkerDown, SalesforceFails, SalesforceFails, SalesforceFails,
+		kind := pick(d, TemporalDown, AnswersLost, Slow, WorkerDown, WorkerCutOff, SalesforceFails, SalesforceFails, SalesforceFails,
 			OrgPaused, OrgBusy)
-		if s.Calm && kind == WorkerDown {
+		inACall := kind == WorkerDown || kind == WorkerCutOff
+		if s.Calm && inACall {
 			continue
 		}
 		from := d.between(0, last)
-		if kind == WorkerDown && d.once(2) { // when a call may be in flight
+		if inACall && d.once(2) { // when a call may be in flight
 			call := pick(d, 0, time.Duration(*s.Policies[0].InactivateAfter))
 			from = pick(d, s.Steps...).At + call + d.between(0, 2*time.Second)
 		}

@@ -65,8 +65,9 @@ const (
 	// brief is how long a session must last, so that its order is clear: the product allows
 	// for conversation.ClockTolerance, and the clocks may be wrong besides.
 	brief = conversation.ClockTolerance + 2*clockError
-	// attemptTime is the longest time of an attempt of a call.
-	attemptTime = 45 * time.Second
+	// attemptTime is the longest time until the end of an attempt is known: a slow answer, and
+	// the heartbeat timeout if its worker dies then.
+	attemptTime = 20 * time.Second
 	// leaseGrace is how long a conversation waits for a report after a lease has ended.
 	leaseGrace = 30 * time.Second
 	// longestBackoff is the longest pause of a sender between two attempts.

@@ -143,7 +143,9 @@ func (s *salesforce) call(a *activity, run string, done func(conversation.Answer
 			delay = 10 * time.Second
 		}
 		s.after(delay, func() {
-			record.Answered = time.Now()
+			if record.Answered.IsZero() { // else the worker has ended the request
+				record.Answered = time.Now()
+			}
 			if answer.make == nil {
 				done(conversation.Answer{HTTPStatus: http.StatusOK}, nil)
 				return

@@ -113,6 +113,9 @@ const (
 	Slow FaultKind = "requests are slow"
 	// WorkerDown: no worker runs. A call in flight is not reported.
 	WorkerDown FaultKind = "no worker"
+	// WorkerCutOff: the worker of a call in flight cannot reach Temporal. Another one does
+	// what comes next.
+	WorkerCutOff FaultKind = "worker cut off"
 	// SalesforceFails: Salesforce answers with Fault.Answer.
 	SalesforceFails FaultKind = "Salesforce fails"
 	// OrgPaused: the org is paused in the worker's settings.

@@ -263,8 +263,11 @@ func (r *run) cancelCall() {
 	}
 }
 
-// killedInACall is what coverage calls an attempt whose worker was killed.
-const killedInACall = "worker killed in a call"
+// What coverage calls an attempt whose worker was killed, or could not reach Temporal.
+const (
+	killedInACall = "worker killed in a call"
+	cutOffInACall = "worker cut off in a call"
+)
 
 // attempt makes one attempt of a call.
 func (r *run) attempt(a *activity) {
@@ -279,26 +282,112 @@ func (r *run) attempt(a *activity) {
 		r.waits(a, wait)
 		return
 	}
-	crashes := false
+	l := &loss{run: r, activity: a, attempt: a.attempt}
 	a.record = r.world.salesforce.call(a, r.id, func(answer conversation.Answer, err error) {
-		if a.done || crashes {
+		if l.ended {
 			return
 		}
+		l.ended = true
 		if pass != nil {
 			wait = pass.Done(activities.GateOutcome(err))
 		}
-		r.answered(a, answer, err, began, wait)
+		l.whenConnected(func() { r.answered(a, answer, err, began, wait) })
 	})
-	if down, ok := r.world.crashesWithin(activities.AttemptTimeout); ok && !r.world.story.Calm {
-		// The worker is killed during the attempt, if Salesforce has not answered by then.
-		attempt := a.attempt
-		r.world.after(down, func() { crashes = crashes || a.running && a.attempt == attempt })
-		r.world.after(activities.AttemptTimeout, func() {
-			if crashes && !a.done {
-				r.world.history.count("fault", killedInACall)
-				r.retry(a, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_START_TO_CLOSE, nil), 0)
+	l.interrupt = func() {
+		if l.ended {
+			return
+		}
+		l.ended, a.record.Answered = true, time.Now()
+		if pass != nil {
+			pass.Return()
+		}
+		l.whenConnected(func() { r.answered(a, conversation.Answer{}, activities.ErrInterrupted, began, nil) })
+	}
+	if !r.world.story.Calm {
+		l.play()
+	}
+}
+
+// loss is what happens to an attempt whose worker is killed, or cannot reach Temporal.
+type loss struct {
+	run      *run
+	activity *activity
+	attempt  int32
+	// ended: the request to Salesforce has ended.
+	ended     bool
+	interrupt func()
+	// killed and cutOff say what has happened to the worker.
+	killed, cutOff bool
+	report         func()
+}
+
+// isOver reports whether Temporal has a result of the attempt, or has given it up.
+func (l *loss) isOver() bool {
+	return l.activity.done || !l.activity.running || l.activity.attempt != l.attempt
+}
+
+// whenConnected reports a result to Temporal, if the worker can do that before Temporal gives
+// the attempt up.
+func (l *loss) whenConnected(report func()) {
+	switch {
+	case l.killed || l.isOver():
+	case l.cutOff:
+		l.report = report
+	default:
+		report()
+	}
+}
+
+// play plays the faults that begin while the attempt may last. The worker's last heartbeat
+// was sent before. A worker that is cut off ends its request in time.
+func (l *loss) play() {
+	w, began := l.run.world, l.run.world.since()
+	for _, f := range w.story.Faults {
+		after := f.From - began
+		if f.Kind != WorkerDown && f.Kind != WorkerCutOff || after <= 0 || after >= activities.AttemptTimeout {
+			continue
+		}
+		heartbeat := after.Truncate(activities.HeartbeatInterval)
+		givenUp := heartbeat + activities.HeartbeatTimeout
+		w.after(after, func() {
+			if l.isOver() || l.killed {
+				return
 			}
+			if f.Kind == WorkerDown {
+				l.killed = true
+				if !l.ended {
+					l.ended, l.activity.record.Answered = true, time.Now()
+				}
+			}
+			l.cutOff = true
+			w.after(givenUp-activities.ClaimMargin-after, func() {
+				if l.cutOff {
+					l.interrupt()
+				}
+			})
+			w.after(givenUp-after, l.giveUp)
+			w.after(f.To-f.From, l.reconnect)
 		})
+	}
+}
+
+// giveUp is Temporal's heartbeat timeout.
+func (l *loss) giveUp() {
+	if !l.cutOff && !l.killed || l.isOver() {
+		return
+	}
+	if l.killed {
+		l.run.world.history.count("fault", killedInACall)
+	} else {
+		l.run.world.history.count("fault", cutOffInACall)
+	}
+	l.run.retry(l.activity, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil), 0)
+}
+
+func (l *loss) reconnect() {
+	l.cutOff = false
+	if report := l.report; report != nil && !l.isOver() && !l.killed {
+		report()
 	}
 }
 
@@ -315,16 +404,6 @@ func (r *run) waits(a *activity, wait *gate.Wait) {
 		}
 		r.retry(a, err, wait.Delay)
 	})
-}
-
-// crashesWithin returns when the next crash of the worker is.
-func (w *world) crashesWithin(d time.Duration) (time.Duration, bool) {
-	for _, f := range w.story.Faults {
-		if left := f.From - w.since(); f.Kind == WorkerDown && left > 0 && left < d {
-			return left, true
-		}
-	}
-	return 0, false
 }
 
 // answered is the rest of an attempt, as package activities does it.
