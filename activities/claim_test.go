@@ -133,6 +133,22 @@ func TestOldTaskAsksTemporalFirst(t *testing.T) {
 	}
 }
 
+// The timer of a process that was stopped may be late. The clock is not.
+func TestClaimEndsByTheClock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		held, err := activities.NewClaim(t.Context(), time.Now(), activities.HeartbeatTimeout,
+			func(context.Context) error { return serviceerror.NewUnavailable("away") })
+		require.NoError(t, err)
+		defer held.Release()
+		held.StopTimer()
+		time.Sleep(8*time.Second - 1)
+		require.NoError(t, held.Err())
+		time.Sleep(1)
+		require.ErrorIs(t, held.Err(), context.Canceled)
+	})
+}
+
 // slowAPI answers after the call was interrupted.
 type slowAPI struct{}
 

@@ -18,3 +18,6 @@ var NewClaim = newClaim
 
 // Release is release.
 func (c *claim) Release() { c.release() }
+
+// StopTimer makes the claim's timer late.
+func (c *claim) StopTimer() { c.timer.Stop() }

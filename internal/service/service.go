@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
@@ -126,6 +127,9 @@ func newWorker(temporal client.Client, config Config, version string, onFatal fu
 	worker.SetStickyWorkflowCacheSize(config.CachedConversations)
 	return worker.New(temporal, config.TaskQueue, worker.Options{
 		WorkerStopTimeout: config.StopTimeout,
+		// A conversation that is cached on a worker which has died waits so long for its next
+		// task. The default is five seconds.
+		StickyScheduleToStartTimeout: time.Second,
 		// With a fixed number of pollers, conversations that started in a burst
 		// waited up to 30 seconds for their first task, on an idle machine.
 		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),

@@ -73,7 +73,7 @@ func startPostgres(t *testing.T) database {
 	l := connectLink(t, port)
 	return database{
 		options: embedded.Options{Postgres: &embedded.Postgres{
-			Address: l.address(), User: server.User, Password: server.Password,
+			Address: l.Address(), User: server.User, Password: server.Password,
 		}},
 		process: process, link: l,
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"sessionkeeper/local/internal/link"
 )
 
 // fault is what happens to a process.
@@ -67,13 +69,13 @@ func (s *subject) suffer(f fault, rng *rand.Rand) error {
 		<-time.After(lasts)
 		return errors.Join(err, s.signal(syscall.SIGCONT))
 	default:
-		state := []linkState{stalled, cut}[rng.IntN(2)]
+		state := []link.State{link.Stalled, link.Cut}[rng.IntN(2)]
 		for _, l := range s.links {
-			l.set(state)
+			l.Set(state)
 		}
 		<-time.After(lasts)
 		for _, l := range s.links {
-			l.set(open)
+			l.Set(link.Open)
 		}
 		return nil
 	}

@@ -20,6 +20,7 @@ import (
 
 	"sessionkeeper/internal/inprocess"
 	"sessionkeeper/local/embedded"
+	"sessionkeeper/local/internal/link"
 	"sessionkeeper/local/stack"
 )
 
@@ -43,7 +44,7 @@ type world struct {
 // subject is a process that fails, with the links that reach it.
 type subject struct {
 	*process
-	links []*link
+	links []*link.Link
 	// counts says how often it failed in each way.
 	counts map[fault]int
 }
@@ -52,7 +53,7 @@ type subject struct {
 type database struct {
 	options embedded.Options
 	process *process
-	link    *link
+	link    *link.Link
 }
 
 func newWorld(t *testing.T, db database) *world {
@@ -65,10 +66,10 @@ func newWorld(t *testing.T, db database) *world {
 	t.Cleanup(w.salesforce.Close)
 
 	temporal, sandbox, receiver := freePort(t), freePort(t), freePort(t)
-	connect := func(port int) *link { return connectLink(t, port) }
+	connect := func(port int) *link.Link { return connectLink(t, port) }
 	toSandbox, toReceiver := connect(sandbox), connect(receiver)
 	fromReceiver := connect(temporal)
-	config := w.writeConfig(t, "http://"+toSandbox.address())
+	config := w.writeConfig(t, "http://"+toSandbox.Address())
 	db.options.FrontendPort = temporal
 
 	server := w.add(t, "Temporal", asRole(role{Temporal: &db.options}))
@@ -76,29 +77,29 @@ func newWorld(t *testing.T, db database) *world {
 		l := connect(temporal)
 		worker := w.add(t, fmt.Sprintf("worker %d", i+1), onTemporal(l, filepath.Join(programs, "worker"),
 			"-config", config, "-listen", "127.0.0.1:0"))
-		worker.links = []*link{l}
+		worker.links = []*link.Link{l}
 		server.links = append(server.links, l)
 	}
 	w.add(t, "receiver", onTemporal(fromReceiver, filepath.Join(programs, "starter"), "serve", "-no-auth",
 		"-listen", loopback(receiver), "-metrics-listen", "127.0.0.1:0",
 		"-inactivate-after", inactivateAfter.String(), "-window", window.String(), "-accept-timeout", "5s",
-	)).links = []*link{toReceiver, fromReceiver}
+	)).links = []*link.Link{toReceiver, fromReceiver}
 	server.links = append(server.links, fromReceiver)
-	w.add(t, "sandbox", asRole(role{Listen: loopback(sandbox), Simulator: w.salesforce.URL})).links = []*link{toSandbox}
+	w.add(t, "sandbox", asRole(role{Listen: loopback(sandbox), Simulator: w.salesforce.URL})).links = []*link.Link{toSandbox}
 	if db.process != nil {
-		w.subjects = append(w.subjects, &subject{process: db.process, links: []*link{db.link}, counts: map[fault]int{}})
+		w.subjects = append(w.subjects, &subject{process: db.process, links: []*link.Link{db.link}, counts: map[fault]int{}})
 	}
-	w.receiver = "http://" + toReceiver.address()
+	w.receiver = "http://" + toReceiver.Address()
 	w.temporal = connectTo(t, loopback(temporal))
 	return w
 }
 
 // connectLink returns a link to a port of this machine.
-func connectLink(t *testing.T, port int) *link {
+func connectLink(t *testing.T, port int) *link.Link {
 	t.Helper()
-	l, err := newLink(context.WithoutCancel(t.Context()), loopback(port))
+	l, err := link.New(context.WithoutCancel(t.Context()), loopback(port))
 	require.NoError(t, err)
-	t.Cleanup(l.close)
+	t.Cleanup(l.Close)
 	return l
 }
 
@@ -149,10 +150,10 @@ func asRole(r role) func() *exec.Cmd {
 }
 
 // onTemporal is one of our programs, which reaches Temporal through a link.
-func onTemporal(l *link, program string, args ...string) func() *exec.Cmd {
+func onTemporal(l *link.Link, program string, args ...string) func() *exec.Cmd {
 	return func() *exec.Cmd {
 		cmd := exec.CommandContext(context.Background(), program, args...)
-		cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+l.address(), "TEMPORAL_NAMESPACE="+stack.Namespace)
+		cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+l.Address(), "TEMPORAL_NAMESPACE="+stack.Namespace)
 		return cmd
 	}
 }

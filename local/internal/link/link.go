@@ -1,4 +1,5 @@
-package outages_test
+// Package link passes on TCP connections, until a test cuts them.
+package link
 
 import (
 	"context"
@@ -7,34 +8,39 @@ import (
 	"sync"
 )
 
-// link passes on TCP connections to an address, until it is cut. While it is stalled, the
+// Link passes on TCP connections to an address, until it is cut. While it is stalled, the
 // connections stay open and nothing is passed on; afterwards what was sent arrives, as
 // with TCP. (Toxiproxy drops it, which breaks the stream.)
-type link struct {
+type Link struct {
 	listener net.Listener
 	target   string
 
 	mu    sync.Mutex
-	state linkState
+	state State
 	// changed is closed when the state changes.
 	changed     chan struct{}
 	connections map[net.Conn]struct{}
 }
 
-type linkState int
+// State says whether a link passes on what is sent.
+type State int
 
+// The states.
 const (
-	open linkState = iota
-	stalled
-	cut // connections are closed, and new ones are refused
+	Open State = iota
+	// Stalled: connections stay open, and nothing is passed on.
+	Stalled
+	// Cut: connections are closed, and new ones are refused.
+	Cut
 )
 
-func newLink(ctx context.Context, target string) (*link, error) {
+// New returns an open link to an address. It stops accepting connections when it is closed.
+func New(ctx context.Context, target string) (*Link, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	l := &link{
+	l := &Link{
 		listener: listener, target: target,
 		changed: make(chan struct{}), connections: map[net.Conn]struct{}{},
 	}
@@ -42,27 +48,30 @@ func newLink(ctx context.Context, target string) (*link, error) {
 	return l, nil
 }
 
-func (l *link) address() string { return l.listener.Addr().String() }
+// Address is where the link listens.
+func (l *Link) Address() string { return l.listener.Addr().String() }
 
-func (l *link) close() {
+// Close closes the link and its connections.
+func (l *Link) Close() {
 	_ = l.listener.Close()
-	l.set(cut)
+	l.Set(Cut)
 }
 
-func (l *link) set(s linkState) {
+// Set changes the state.
+func (l *Link) Set(s State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.state = s
 	close(l.changed)
 	l.changed = make(chan struct{})
-	if s == cut {
+	if s == Cut {
 		for c := range l.connections {
 			_ = c.Close()
 		}
 	}
 }
 
-func (l *link) accept(ctx context.Context) {
+func (l *Link) accept(ctx context.Context) {
 	for {
 		from, err := l.listener.Accept()
 		if err != nil {
@@ -86,10 +95,10 @@ func (l *link) accept(ctx context.Context) {
 }
 
 // add takes a connection, unless the link is cut.
-func (l *link) add(c net.Conn) bool {
+func (l *Link) add(c net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.state == cut {
+	if l.state == Cut {
 		_ = c.Close()
 		return false
 	}
@@ -97,7 +106,7 @@ func (l *link) add(c net.Conn) bool {
 	return true
 }
 
-func (l *link) remove(c net.Conn) {
+func (l *Link) remove(c net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_ = c.Close()
@@ -105,7 +114,7 @@ func (l *link) remove(c net.Conn) {
 }
 
 // pass copies what one side sends, until one of the connections is closed.
-func (l *link) pass(from, to net.Conn) {
+func (l *Link) pass(from, to net.Conn) {
 	defer l.remove(from)
 	defer l.remove(to)
 	_, _ = io.Copy(gate{link: l, Writer: to}, from)
@@ -114,7 +123,7 @@ func (l *link) pass(from, to net.Conn) {
 // gate writes only while the link is not stalled.
 type gate struct {
 	io.Writer
-	link *link
+	link *Link
 }
 
 func (g gate) Write(p []byte) (int, error) {
@@ -122,7 +131,7 @@ func (g gate) Write(p []byte) (int, error) {
 		g.link.mu.Lock()
 		state, changed := g.link.state, g.link.changed
 		g.link.mu.Unlock()
-		if state != stalled {
+		if state != Stalled {
 			return g.Writer.Write(p)
 		}
 		<-changed
