@@ -150,6 +150,9 @@ func loadConfig(path string, strict bool) (Config, error) {
 	if err != nil {
 		return Config{}, problemsOf(path, err)
 	}
+	if err := config.readEnvironment(); err != nil {
+		return Config{}, err
+	}
 	if config.OrgFolder != "" {
 		if !filepath.IsAbs(config.OrgFolder) {
 			config.OrgFolder = filepath.Join(filepath.Dir(path), config.OrgFolder)
@@ -159,6 +162,36 @@ func loadConfig(path string, strict bool) (Config, error) {
 		}
 	}
 	return config, nil
+}
+
+// These variables name the version of the worker, as Temporal's Worker Controller for
+// Kubernetes sets them.
+const (
+	DeploymentNameVariable = "TEMPORAL_DEPLOYMENT_NAME"
+	BuildIDVariable        = "TEMPORAL_WORKER_BUILD_ID"
+)
+
+// reservedByTemporal are characters that the name of a deployment must not have.
+const reservedByTemporal = ".:"
+
+// readEnvironment takes the version of the worker from the environment, which goes before
+// the file: whoever starts the worker knows its version best.
+func (c *Config) readEnvironment() error {
+	name, buildID := os.Getenv(DeploymentNameVariable), os.Getenv(BuildIDVariable)
+	if strings.ContainsAny(name, reservedByTemporal) {
+		return fmt.Errorf(`%s: must not contain "." or ":"`, DeploymentNameVariable)
+	}
+	if name != "" {
+		c.Deployment = &Deployment{Name: name}
+	}
+	if buildID == "" {
+		return nil
+	}
+	if c.Deployment == nil {
+		return fmt.Errorf("%s needs %s, or deployment in the configuration", BuildIDVariable, DeploymentNameVariable)
+	}
+	c.Deployment.BuildID = buildID
+	return nil
 }
 
 func problemsOf(path string, err error) error {

@@ -315,6 +315,36 @@ func TestHostsAreSalesforcesUnlessAllowed(t *testing.T) {
 		"line 1: allowHosts[1]: want a host name, such as sandbox or *.my.example.com")
 }
 
+// The environment names the version of a worker, and goes before the file.
+func TestVersionFromTheEnvironment(t *testing.T) {
+	for name, test := range map[string]struct {
+		file, deployment, buildID string
+		want                      *Deployment
+		problem                   string
+	}{
+		"none":             {},
+		"file":             {file: "deployment: {name: a, buildId: '1'}", want: &Deployment{"a", "1"}},
+		"environment":      {deployment: "b", buildID: "2", want: &Deployment{"b", "2"}},
+		"both":             {file: "deployment: {name: a, buildId: '1'}", deployment: "b", buildID: "2", want: &Deployment{"b", "2"}},
+		"name only":        {file: "deployment: {name: a, buildId: '1'}", deployment: "b", want: &Deployment{"b", ""}},
+		"build id only":    {file: "deployment: {name: a}", buildID: "2", want: &Deployment{"a", "2"}},
+		"build id of none": {buildID: "2", problem: "TEMPORAL_WORKER_BUILD_ID needs TEMPORAL_DEPLOYMENT_NAME"},
+		"reserved":         {deployment: "a.b", problem: `TEMPORAL_DEPLOYMENT_NAME: must not contain "." or ":"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(DeploymentNameVariable, test.deployment)
+			t.Setenv(BuildIDVariable, test.buildID)
+			config, err := LoadConfig(write(t, "worker.yaml", "orgFolder: .\n"+test.file))
+			if test.problem != "" {
+				require.ErrorContains(t, err, test.problem)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, test.want, config.Deployment)
+		})
+	}
+}
+
 func TestLoadConfigErrorHasTheFileName(t *testing.T) {
 	_, err := LoadConfig("/no/such/worker.yaml")
 	require.EqualError(t, err, "read configuration: open /no/such/worker.yaml: no such file or directory")

@@ -61,7 +61,7 @@ func (v validator) orgs(orgs []Org) {
 
 func (v validator) deployment(p path, d Deployment) {
 	v.required(p.Child("name"), d.Name)
-	if strings.ContainsAny(d.Name, ".:") {
+	if strings.ContainsAny(d.Name, reservedByTemporal) {
 		v.Add(p.Child("name"), `must not contain "." or ":"`)
 	}
 }

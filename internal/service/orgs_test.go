@@ -187,7 +187,7 @@ func TestSettingsThatCannotBeUsed(t *testing.T) {
 			ready := readiness{orgs: f.Orgs}
 			front := newFrontend()
 			front.serve(t, "127.0.0.1:0")
-			ready.started(front.connect(t))
+			ready.started(front.connect(t), nil)
 			degraded, err := ready.check(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, "settings that cannot be used: 1, see /orgs", degraded)

@@ -52,7 +52,7 @@ func TestReadyWhileTemporalIsHealthy(t *testing.T) {
 		require.EqualError(t, err, url+"/readyz answered 503: "+want[:len(want)-1])
 	}
 	expect(http.StatusServiceUnavailable, "not ready: not connected to Temporal, or stopping\n")
-	ready.started(f.connect(t))
+	ready.started(f.connect(t), nil)
 	expect(http.StatusOK, "ready\n")
 	f.health.SetServingStatus(frontendService, grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	expect(http.StatusServiceUnavailable,

@@ -83,7 +83,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}
-	ready.started(temporal)
+	v := watchVersion(ctx, temporal, o.Config.Deployment.options(o.Version), o.Logger)
+	if v != nil {
+		registry.MustRegister(v)
+	}
+	ready.started(temporal, v)
 	r := repairs{temporal.WorkflowService(), o.Temporal.Namespace, o.Logger, repairDelay}
 	r.added(ctx, orgs.usable())
 	if o.ConfigFile != "" {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,10 +50,16 @@ type program struct {
 // run starts a program with Temporal's address in its environment.
 func run(t *testing.T, temporal, name string, args ...string) *program {
 	t.Helper()
+	return runIn(t, nil, temporal, name, args...)
+}
+
+// runIn is run with more variables of the environment.
+func runIn(t *testing.T, env []string, temporal, name string, args ...string) *program {
+	t.Helper()
 	require.NoError(t, build())
 	p := &program{t: t, exited: make(chan struct{})}
 	p.cmd = exec.CommandContext(t.Context(), filepath.Join(directory, name), args...)
-	p.cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+temporal, "TEMPORAL_NAMESPACE="+stack.Namespace)
+	p.cmd.Env = slices.Concat(os.Environ(), env, []string{"TEMPORAL_ADDRESS=" + temporal, "TEMPORAL_NAMESPACE=" + stack.Namespace})
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.errs
 	var err error
 	p.in, err = p.cmd.StdinPipe()
