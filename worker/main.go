@@ -32,6 +32,9 @@ func main() {
 	if err == nil {
 		return
 	}
+	if status, ok := errors.AsType[errChecks](err); ok {
+		os.Exit(int(status))
+	}
 	if !errors.Is(err, errLogged) {
 		fmt.Fprintln(os.Stderr, "worker:", err)
 	}
@@ -54,25 +57,26 @@ func app() *cli.Command {
 				Value: "worker.yaml", Sources: cli.EnvVars("SESSIONKEEPER_CONFIG"),
 			},
 			&cli.BoolFlag{
-				Name: "check-config", Usage: "check the flags, the configuration file and the secrets it names, then exit",
+				Name: "check-config", Local: true, Usage: "check the flags, the configuration file and the secrets it names, then exit",
 			},
 			&cli.BoolFlag{
-				Name: "healthcheck", Usage: "ask the worker that listens on -listen whether it is ready, then exit",
+				Name: "healthcheck", Local: true, Usage: "ask the worker that listens on -listen whether it is ready, then exit",
 			},
 			&cli.StringFlag{
-				Name: "listen", Usage: "`ADDRESS` of /healthz, /readyz, /metrics and /orgs",
+				Name: "listen", Local: true, Usage: "`ADDRESS` of /healthz, /readyz, /metrics and /orgs",
 				Value: "127.0.0.1:9090", Sources: cli.EnvVars("SESSIONKEEPER_LISTEN"),
 			},
 			&cli.StringFlag{
-				Name: "log-format", Usage: "`json or console`",
+				Name: "log-format", Local: true, Usage: "`json or console`",
 				Value: "json", Sources: cli.EnvVars("SESSIONKEEPER_LOG_FORMAT"),
 			},
 			&cli.StringFlag{
-				Name: "log-level", Usage: "`debug, info, warn or error`",
+				Name: "log-level", Local: true, Usage: "`debug, info, warn or error`",
 				Value: "info", Sources: cli.EnvVars("SESSIONKEEPER_LOG_LEVEL"),
 			},
 		},
-		Action: run,
+		Commands: []*cli.Command{checkCommand()},
+		Action:   run,
 		// main prints the error, so cli must not.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
 		OnUsageError:   func(_ context.Context, _ *cli.Command, err error, _ bool) error { return err },

@@ -2,26 +2,28 @@ package service
 
 import (
 	"fmt"
+	"net/http"
 
 	"sessionkeeper/internal/interaction"
 )
 
-// client returns the API client of the org with its secret. It sends no requests.
-func (o Org) client(version, secret string) (*interaction.Client, error) {
-	tokens, err := o.tokens(secret)
+// client returns the API client of the org with its secret. It sends no requests. A transport
+// of nil is the usual one.
+func (o Org) client(version, secret string, transport http.RoundTripper) (*interaction.Client, error) {
+	tokens, err := o.tokens(secret, transport)
 	if err != nil {
 		return nil, fmt.Errorf("org %s: %w", o.OrgID, err)
 	}
 	return interaction.NewClient(o.APIBaseURL, tokens, interaction.ClientOptions{
-		Timeout: o.CallTimeout, Version: version, PlainHTTP: o.PlainHTTP,
+		Timeout: o.CallTimeout, Version: version, PlainHTTP: o.PlainHTTP, Transport: transport,
 	})
 }
 
-func (o Org) tokens(secret string) (interaction.TokenSource, error) {
+func (o Org) tokens(secret string, transport http.RoundTripper) (interaction.TokenSource, error) {
 	if cc := o.ClientCredentials; cc != nil {
 		return interaction.NewClientCredentials(interaction.ClientCredentialsConfig{
 			ClientID: cc.ConsumerKey, ClientSecret: secret, TokenURL: cc.TokenURL,
-			TokenLifetime: o.TokenLifetime, Timeout: o.CallTimeout, PlainHTTP: o.PlainHTTP,
+			TokenLifetime: o.TokenLifetime, Timeout: o.CallTimeout, PlainHTTP: o.PlainHTTP, Transport: transport,
 		})
 	}
 	if err := o.JWTBearer.checkKey(secret); err != nil {
@@ -30,7 +32,7 @@ func (o Org) tokens(secret string) (interaction.TokenSource, error) {
 	return interaction.NewJWTBearer(interaction.JWTBearerConfig{
 		ConsumerKey: o.JWTBearer.ConsumerKey, Username: o.JWTBearer.Username, PrivateKey: []byte(secret),
 		Audience: o.JWTBearer.Audience, TokenURL: o.JWTBearer.TokenURL,
-		TokenLifetime: o.TokenLifetime, Timeout: o.CallTimeout, PlainHTTP: o.PlainHTTP,
+		TokenLifetime: o.TokenLifetime, Timeout: o.CallTimeout, PlainHTTP: o.PlainHTTP, Transport: transport,
 	})
 }
 

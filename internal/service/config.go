@@ -132,7 +132,7 @@ func CheckConfig(path string) (Config, error) {
 		problems = append(problems, config.unusable[place])
 	}
 	for _, org := range config.Orgs {
-		if _, err := newReading(org).client("check"); err != nil {
+		if _, err := newReading(org).client("check", nil); err != nil {
 			problems = append(problems, err)
 		}
 	}

@@ -47,7 +47,7 @@ func parseStrictly(text []byte) (Config, error) { return parseConfig(text, true)
 func clientsOf(config Config) (map[string]activities.API, error) {
 	clients := map[string]activities.API{}
 	for _, org := range config.Orgs {
-		client, err := newReading(org).client("1.2.3")
+		client, err := newReading(org).client("1.2.3", nil)
 		if err != nil {
 			return nil, err
 		}

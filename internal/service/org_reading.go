@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 
 	"sessionkeeper/internal/gate"
 	"sessionkeeper/internal/interaction"
@@ -37,12 +38,13 @@ func newReading(settings Org) reading {
 	return r
 }
 
-// client returns the API client of the org. It sends no requests.
-func (r reading) client(version string) (*interaction.Client, error) {
+// client returns the API client of the org. It sends no requests. A transport of nil is the
+// usual one.
+func (r reading) client(version string, transport http.RoundTripper) (*interaction.Client, error) {
 	if r.problem != nil {
 		return nil, r.problem
 	}
-	return r.settings.client(version, r.secret)
+	return r.settings.client(version, r.secret, transport)
 }
 
 // limits returns the settings of the org's gate.

@@ -196,7 +196,7 @@ func (o *Orgs) take(r reading) (newLogin bool) {
 	next.Org = before.Org
 	var err error
 	if before.API == nil || before.used.forClient != r.forClient || r.problem != nil {
-		next.API, err = r.client(o.version)
+		next.API, err = r.client(o.version, nil)
 	}
 	if err != nil {
 		next = before.refused(r, err)

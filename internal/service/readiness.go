@@ -24,7 +24,7 @@ func (r *readiness) started(c client.Client, v *version) {
 	r.temporal.Store(&c)
 }
 
-func (r *readiness) stopping()               { r.temporal.Store(nil) }
+func (r *readiness) stopping() { r.temporal.Store(nil) }
 
 // check is the readiness check of /readyz. A worker with an org whose settings cannot be
 // used is ready, and degraded. So is one whose version gets no tasks: a rollout that waits

@@ -20,12 +20,19 @@ import (
 func checkSearchAttributes(
 	ctx context.Context, operator operatorservice.OperatorServiceClient, namespace string, logger *zap.Logger,
 ) error {
-	request := &operatorservice.ListSearchAttributesRequest{Namespace: namespace}
-	registered, err := operator.ListSearchAttributes(ctx, request)
+	err := findSearchAttributes(ctx, operator, namespace)
 	if isForbidden(err) {
 		logger.Warn("Search attributes not checked: the server does not allow to list them", zap.Error(err))
 		return nil
 	}
+	return err
+}
+
+// findSearchAttributes is checkSearchAttributes with the error of a server that does not
+// allow to list them.
+func findSearchAttributes(ctx context.Context, operator operatorservice.OperatorServiceClient, namespace string) error {
+	request := &operatorservice.ListSearchAttributesRequest{Namespace: namespace}
+	registered, err := operator.ListSearchAttributes(ctx, request)
 	if notFound, ok := errors.AsType[*serviceerror.NamespaceNotFound](err); ok {
 		return fmt.Errorf("namespace %q does not exist, or Temporal cannot reach its database; "+
 			"create a namespace with: temporal operator namespace create --namespace %s: %w", namespace, namespace, notFound)
