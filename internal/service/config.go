@@ -26,6 +26,15 @@ type Config struct {
 	// about 25 KB each. The others are replayed from their history when they have
 	// a task. Default 10,000.
 	CachedConversations int `yaml:"cachedConversations"`
+	// CallSlots is how many attempts of calls the process works on at once, those that only
+	// wait for their org included. Default 1000.
+	CallSlots int `yaml:"callSlots"`
+	// WorkflowTaskSlots is how many workflow tasks the process works on at once. Default
+	// 1000.
+	WorkflowTaskSlots int `yaml:"workflowTaskSlots"`
+	// MaxPollers is how many requests for tasks of each kind wait at Temporal at most. Their
+	// number adapts to the load. Default 100.
+	MaxPollers int `yaml:"maxPollers"`
 	// StopTimeout is how long a stopping worker waits for the calls in flight.
 	// Default 25s.
 	StopTimeout time.Duration `yaml:"stopTimeout"`
@@ -299,6 +308,9 @@ func readOrg(file string, allowHosts []string) (org Org) {
 func (c *Config) setDefaults() {
 	c.TaskQueue = cmp.Or(c.TaskQueue, conversation.DefaultTaskQueue)
 	c.CachedConversations = cmp.Or(c.CachedConversations, 10_000)
+	c.CallSlots = cmp.Or(c.CallSlots, 1000)
+	c.WorkflowTaskSlots = cmp.Or(c.WorkflowTaskSlots, 1000)
+	c.MaxPollers = cmp.Or(c.MaxPollers, 100)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 25*time.Second)
 	for i := range c.Orgs {
 		c.Orgs[i].setDefaults()

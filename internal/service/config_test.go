@@ -72,6 +72,7 @@ func TestConfigDefaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "sessionkeeper", config.TaskQueue)
 	require.Equal(t, 10_000, config.CachedConversations)
+	require.Equal(t, []int{1000, 1000, 100}, []int{config.CallSlots, config.WorkflowTaskSlots, config.MaxPollers})
 	require.Equal(t, 25*time.Second, config.StopTimeout)
 	require.Equal(t, 10*time.Second, config.Orgs[0].CallTimeout)
 	require.Equal(t, 10*time.Minute, config.Orgs[0].TokenLifetime)
@@ -148,6 +149,8 @@ line 11: want settings, each as "name: value"`,
 allowHosts: [a b]
 stopTimeout: -1s
 deployment: {buildId: x}
+callSlots: 1
+maxPollers: 100001
 ` + validConfig + `    callTimeout: 11s
     tokenLifetime: 25h
 `,
@@ -155,8 +158,10 @@ deployment: {buildId: x}
 line 2: allowHosts[0]: want a host name, such as sandbox or *.my.example.com
 line 3: stopTimeout: must not be negative
 line 4: deployment.name: is missing
-line 12: orgs[0].callTimeout: must be between 1ms and 10s
-line 13: orgs[0].tokenLifetime: must be between 1s and 24h0m0s`,
+line 5: callSlots: must be between 2 and 100000
+line 6: maxPollers: must be between 2 and 100000
+line 14: orgs[0].callTimeout: must be between 1ms and 10s
+line 15: orgs[0].tokenLifetime: must be between 1s and 24h0m0s`,
 		},
 		"every required field is missing": {
 			"orgs:\n  - {}\n  - jwtBearer: {}\n  -\n    clientCredentials:\n      consumerKey:\n",

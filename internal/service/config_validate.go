@@ -29,6 +29,9 @@ func (v validator) config(config Config) {
 	if config.CachedConversations < 0 {
 		v.Add(path{"cachedConversations"}, "must not be negative")
 	}
+	v.slots(path{"callSlots"}, config.CallSlots)
+	v.slots(path{"workflowTaskSlots"}, config.WorkflowTaskSlots)
+	v.slots(path{"maxPollers"}, config.MaxPollers)
 	if config.StopTimeout < 0 {
 		v.Add(path{"stopTimeout"}, "must not be negative")
 	}
@@ -56,6 +59,13 @@ func (v validator) orgs(orgs []Org) {
 			seen[org.OrgID] = i
 		}
 		v.org(p, org)
+	}
+}
+
+// slots checks a number that the SDK needs to be 2 at least.
+func (v validator) slots(p path, n int) {
+	if n < 2 || n > 100_000 {
+		v.Add(p, "must be between 2 and 100000")
 	}
 }
 

@@ -40,7 +40,7 @@ func TestExampleConfigurationIsValid(t *testing.T) {
 	// The settings in comments must exist, and show the defaults.
 	uncommented := string(text)
 	for _, field := range []string{
-		"taskQueue", "cachedConversations", "stopTimeout", "deployment", "callTimeout", "tokenLifetime",
+		"taskQueue", "cachedConversations", "callSlots", "workflowTaskSlots", "maxPollers", "stopTimeout", "deployment", "callTimeout", "tokenLifetime",
 		"callsInFlight", "callsPerSecond",
 		"audience", "tokenUrl", "  name", "  buildId",
 	} {

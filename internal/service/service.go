@@ -129,15 +129,20 @@ func warnOfExposure(o Options) {
 
 func newWorker(temporal client.Client, config Config, version string, onFatal func(error)) worker.Worker {
 	worker.SetStickyWorkflowCacheSize(config.CachedConversations)
+	pollers := worker.PollerBehaviorAutoscalingOptions{
+		InitialNumberOfPollers: min(5, config.MaxPollers), MaximumNumberOfPollers: config.MaxPollers,
+	}
 	return worker.New(temporal, config.TaskQueue, worker.Options{
+		MaxConcurrentActivityExecutionSize:     config.CallSlots,
+		MaxConcurrentWorkflowTaskExecutionSize: config.WorkflowTaskSlots,
 		WorkerStopTimeout: config.StopTimeout,
 		// A conversation that is cached on a worker which has died waits so long for its next
 		// task. The default is five seconds.
 		StickyScheduleToStartTimeout: time.Second,
 		// With a fixed number of pollers, conversations that started in a burst
 		// waited up to 30 seconds for their first task, on an idle machine.
-		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
-		ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(pollers),
+		ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(pollers),
 		DeploymentOptions:          config.Deployment.options(version),
 		OnFatalError:               onFatal,
 	})

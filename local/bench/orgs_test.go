@@ -154,6 +154,45 @@ func (r orgRig) report(b *testing.B, orgs []int, began time.Time) {
 	b.ReportMetric(float64(r.logs.Len()), "log-lines")
 }
 
+// BenchmarkSlots closes 600 chats of ten orgs at once, whose calls take a quarter of a
+// second. It measures how long that takes with few and many slots for calls.
+func BenchmarkSlots(b *testing.B) {
+	const orgs, chats = 10, 60
+	for _, slots := range []int{10, 50, 200, 1000} {
+		b.Run(fmt.Sprint(slots), func(b *testing.B) {
+			r := newOrgRig(b, orgs, 0, func(*simulator.Config) {}, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					if req.Header.Get("Orgid") != "" {
+						<-time.After(250 * time.Millisecond)
+					}
+					next.ServeHTTP(w, req)
+				})
+			})
+			r.Config.CallSlots = slots
+			for n := range r.Config.Orgs {
+				r.Config.Orgs[n].CallsInFlight, r.Config.Orgs[n].CallsPerSecond = 100, 2000
+			}
+			_, stop, err := r.StartWorker(b.Context(), 0)
+			require.NoError(b, err)
+			b.Cleanup(stop)
+			var all []conversation.Start
+			for org := range orgs {
+				all = append(all, r.starts(b, org, chats)...)
+			}
+			for b.Loop() {
+				forEach(b, all, r.sender.Start)
+				began := time.Now()
+				forEach(b, all, r.hangUp)
+				for _, s := range all {
+					require.NoError(b, r.Temporal.GetWorkflow(b.Context(), s.WorkflowID(), "").Get(b.Context(), nil))
+				}
+				b.ReportMetric(time.Since(began).Seconds(), "s-until-all-ended")
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
 // BenchmarkHangingOrg measures how long calls of two orgs wait while a third one hangs ten
 // seconds with each call and has thousands of closes waiting.
 func BenchmarkHangingOrg(b *testing.B) {
