@@ -2,8 +2,12 @@ package bench_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +17,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"sessionkeeper/conversation"
+	"sessionkeeper/internal/inprocess"
+	"sessionkeeper/internal/service"
 	"sessionkeeper/local/stack"
 	"sessionkeeper/sandbox/simulator"
 	"sessionkeeper/sender"
@@ -23,6 +29,7 @@ type orgRig struct {
 	*stack.Stack
 	sender *sender.Sender
 	logs   *observer.ObservedLogs
+	logger *zap.Logger
 }
 
 func newOrgRig(b *testing.B, orgs, workers int, behaviour func(*simulator.Config), wrap func(http.Handler) http.Handler) orgRig {
@@ -52,7 +59,7 @@ func newOrgRig(b *testing.B, orgs, workers int, behaviour func(*simulator.Config
 		require.NoError(b, err)
 		b.Cleanup(stop)
 	}
-	return orgRig{s, sender.New(s.Temporal, sender.Options{Window: new(conversation.Duration(0))}), logs}
+	return orgRig{s, sender.New(s.Temporal, sender.Options{Window: new(conversation.Duration(0))}), logs, zap.New(core)}
 }
 
 // orgID is the id of an org; 0 is the demo org.
@@ -214,12 +221,12 @@ func BenchmarkHangingOrg(b *testing.B) {
 	})
 	var quiet, beside []time.Duration
 	for b.Loop() {
-		quiet = append(quiet, r.closeSteadily(b, 600)...)
+		quiet = append(quiet, r.closeSteadily(b, 2, 600)...)
 		hangs.Store(true)
 		ill := r.starts(b, 2, 3000)
 		forEach(b, ill, r.sender.Start)
 		forEach(b, ill, r.hangUp)
-		beside = append(beside, r.closeSteadily(b, 600)...)
+		beside = append(beside, r.closeSteadily(b, 2, 600)...)
 	}
 	for name, all := range map[string][]time.Duration{"quiet": quiet, "beside": beside} {
 		b.ReportMetric(percentile(all, 0.5).Seconds()*1000, name+"-p50-ms")
@@ -229,11 +236,117 @@ func BenchmarkHangingOrg(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// closeSteadily closes chats of two orgs, 20 a second, and returns how long each took from
-// the hang-up to its call.
-func (r orgRig) closeSteadily(b *testing.B, chats int) (took []time.Duration) {
+// orgFiles are the settings of a rig's orgs as files that its worker follows.
+type orgFiles struct {
+	orgRig
+	config string
+}
+
+// followFiles starts a worker that follows files.
+func (r orgRig) followFiles(b *testing.B) orgFiles {
 	b.Helper()
-	all := append(r.starts(b, 0, chats/2), r.starts(b, 1, chats/2)...)
+	f := orgFiles{r, filepath.Join(b.TempDir(), "worker.yaml")}
+	require.NoError(b, os.Mkdir(filepath.Join(filepath.Dir(f.config), "orgs.d"), 0o700))
+	require.NoError(b, os.WriteFile(f.config, []byte("orgFolder: orgs.d\n"), 0o600))
+	for n := range r.Config.Orgs[:len(r.Config.Orgs)-1] {
+		f.write(b, n, "")
+	}
+	config, err := service.LoadConfig(f.config)
+	require.NoError(b, err)
+	_, stop, err := inprocess.StartWorker(b.Context(), 0, service.Options{
+		Config: config, ConfigFile: f.config, Temporal: r.Connection(), Logger: r.logger, Version: "bench",
+	})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, stop()) })
+	return f
+}
+
+func (f orgFiles) file(n int) string {
+	return filepath.Join(filepath.Dir(f.config), "orgs.d", fmt.Sprint(n, ".yaml"))
+}
+
+func (f orgFiles) write(b *testing.B, n int, more string) {
+	b.Helper()
+	org := f.Config.Orgs[n]
+	text := fmt.Sprintf("orgId: %s\napiBaseUrl: %s\njwtBearer:\n  consumerKey: %s\n  username: %s\n"+
+		"  audience: %s\n  tokenUrl: %s\n  key: {file: %s}\n%s", org.OrgID, org.APIBaseURL, org.JWTBearer.ConsumerKey,
+		org.JWTBearer.Username, org.JWTBearer.Audience, org.JWTBearer.TokenURL, org.JWTBearer.Key.File, more)
+	require.NoError(b, os.WriteFile(f.file(n), []byte(text), 0o600))
+}
+
+// untilLogged waits for a line of the worker about an org.
+func (f orgFiles) untilLogged(b *testing.B, n int, message string) {
+	b.Helper()
+	require.Eventually(b, func() bool {
+		return f.logs.FilterMessage(message).FilterField(zap.String("orgId", orgID(n))).Len() > 0
+	}, time.Minute, 100*time.Millisecond, message)
+}
+
+// BenchmarkOrgsThatComeAndGo closes 1,000 chats of 299 orgs, 20 a second, while another org is
+// added, gets a new login, breaks, is repaired, and is removed. It measures how long the
+// calls of the others take.
+func BenchmarkOrgsThatComeAndGo(b *testing.B) {
+	const orgs, chats = 300, 1000
+	f := newOrgRig(b, orgs, 0, func(*simulator.Config) {}, nil).followFiles(b)
+	last := orgs - 1
+	for b.Loop() {
+		quiet := f.closeSteadily(b, last, chats)
+		var changes sync.WaitGroup
+		changes.Go(func() {
+			f.write(b, last, "")
+			f.untilLogged(b, last, "Org added")
+			f.write(b, last, "callTimeout: 5s\n")
+			f.untilLogged(b, last, "Org has new settings")
+			f.write(b, last, "callTimeout: 1h\n")
+			f.untilLogged(b, last, "The settings of an org were not taken, the last good ones are in use")
+			f.write(b, last, "paused: true\npauseReason: repair\n")
+			f.untilLogged(b, last, "The settings of an org can be used again")
+			require.NoError(b, os.Remove(f.file(last)))
+			f.untilLogged(b, last, "Org removed")
+		})
+		beside := f.closeSteadily(b, last, chats)
+		changes.Wait()
+		for name, all := range map[string][]time.Duration{"quiet": quiet, "beside": beside} {
+			b.ReportMetric(percentile(all, 0.5).Seconds()*1000, name+"-p50-ms")
+			b.ReportMetric(percentile(all, 0.99).Seconds()*1000, name+"-p99-ms")
+			b.ReportMetric(percentile(all, 1).Seconds()*1000, name+"-max-ms")
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkPausedOrg closes 500 chats of a paused org. It measures how long the last one
+// takes when the org is not paused any more.
+func BenchmarkPausedOrg(b *testing.B) {
+	f := newOrgRig(b, 2, 0, func(*simulator.Config) {}, nil).followFiles(b)
+	for b.Loop() {
+		f.write(b, 0, "paused: true\npauseReason: maintenance\n")
+		f.untilLogged(b, 0, "Org is paused")
+		all := f.starts(b, 0, 500)
+		forEach(b, all, f.sender.Start)
+		forEach(b, all, f.hangUp)
+		<-time.After(*pause)
+		f.write(b, 0, "")
+		f.untilLogged(b, 0, "Org is ready")
+		began := time.Now()
+		for _, s := range all {
+			require.NoError(b, f.Temporal.GetWorkflow(b.Context(), s.WorkflowID(), "").Get(b.Context(), nil))
+		}
+		b.ReportMetric(time.Since(began).Seconds(), "s-until-all-ended")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+var pause = flag.Duration("bench.pause", time.Minute, "how long an org is paused")
+
+// closeSteadily closes chats of the first orgs, 20 a second, and returns how long each took
+// from the hang-up to its call.
+func (r orgRig) closeSteadily(b *testing.B, orgs, chats int) (took []time.Duration) {
+	b.Helper()
+	var all []conversation.Start
+	for n := range chats {
+		all = append(all, r.starts(b, n%orgs, 1)...)
+	}
 	forEach(b, all, r.sender.Start)
 	hungUp := map[string]time.Time{}
 	ticker := time.NewTicker(50 * time.Millisecond)
