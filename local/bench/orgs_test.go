@@ -34,9 +34,17 @@ type orgRig struct {
 
 func newOrgRig(b *testing.B, orgs, workers int, behaviour func(*simulator.Config), wrap func(http.Handler) http.Handler) orgRig {
 	b.Helper()
+	return newOrgRigOn(b, "", orgs, workers, behaviour, wrap)
+}
+
+// newOrgRigOn has a database file, or none if it is empty.
+func newOrgRigOn(
+	b *testing.B, database string, orgs, workers int, behaviour func(*simulator.Config), wrap func(http.Handler) http.Handler,
+) orgRig {
+	b.Helper()
 	core, logs := observer.New(zap.InfoLevel)
 	s, err := stack.Start(b.Context(), stack.Options{
-		NoWorker: true, Logger: zap.New(core), Wrap: wrap, Behaviour: func(c *simulator.Config) {
+		DBFile: database, NoWorker: true, Logger: zap.New(core), Wrap: wrap, Behaviour: func(c *simulator.Config) {
 			for n := 1; n < orgs; n++ {
 				org := c.Orgs[0]
 				org.OrgID, org.ConsumerKey = orgID(n), fmt.Sprint("key-", n)
@@ -242,15 +250,22 @@ type orgFiles struct {
 	config string
 }
 
-// followFiles starts a worker that follows files.
-func (r orgRig) followFiles(b *testing.B) orgFiles {
+// files writes the first orgs as files, and other settings.
+func (r orgRig) files(b *testing.B, orgs int, settings string) orgFiles {
 	b.Helper()
 	f := orgFiles{r, filepath.Join(b.TempDir(), "worker.yaml")}
 	require.NoError(b, os.Mkdir(filepath.Join(filepath.Dir(f.config), "orgs.d"), 0o700))
-	require.NoError(b, os.WriteFile(f.config, []byte("orgFolder: orgs.d\n"), 0o600))
-	for n := range r.Config.Orgs[:len(r.Config.Orgs)-1] {
+	require.NoError(b, os.WriteFile(f.config, []byte("orgFolder: orgs.d\n"+settings), 0o600))
+	for n := range orgs {
 		f.write(b, n, "")
 	}
+	return f
+}
+
+// followFiles starts a worker that follows files, with all orgs but the last one.
+func (r orgRig) followFiles(b *testing.B) orgFiles {
+	b.Helper()
+	f := r.files(b, len(r.Config.Orgs)-1, "")
 	config, err := service.LoadConfig(f.config)
 	require.NoError(b, err)
 	_, stop, err := inprocess.StartWorker(b.Context(), 0, service.Options{
