@@ -23,15 +23,12 @@ const (
 	CallPriority   = 4
 )
 
-// waitPrefix begins the error types of attempts that only waited for the org.
-const waitPrefix = "WAITS_FOR_ORG_"
-
 // IsWait reports whether an error of an activity says that the attempt has sent nothing,
 // because its org lets no call go. An errorReason of Salesforce that begins like our own is
 // no wait: what needs an operator is not retryable.
 func IsWait(err error) bool {
 	failed, ok := errors.AsType[*temporal.ApplicationError](err)
-	return ok && !failed.NonRetryable() && strings.HasPrefix(failed.Type(), waitPrefix)
+	return ok && !failed.NonRetryable() && strings.HasPrefix(failed.Type(), conversation.ErrorWaitsForOrg)
 }
 
 // Wait counts an attempt that only waited for the org, and returns its error. The details
@@ -42,7 +39,7 @@ func (p *Progress) Wait(answer conversation.Answer, orgID string, w *gate.Wait) 
 	p.Turn = w.Turn
 	answer.Attempt--
 	state := string(w.State)
-	reason := waitPrefix + strings.ToUpper(strings.ReplaceAll(state, " ", "_"))
+	reason := conversation.ErrorWaitsForOrg + strings.ToUpper(strings.ReplaceAll(state, " ", "_"))
 	if w.Reason != "" {
 		state += " (" + w.Reason + ")"
 	}

@@ -39,6 +39,11 @@ const (
 	ErrorNextRun = "NEXT_RUN"
 	// QueryStatus answers with a [Status].
 	QueryStatus = "status"
+
+	// ErrorWaitsForOrg begins the type of the failure of an activity that has sent nothing,
+	// because its org lets no call go: "WAITS_FOR_ORG_PAUSED", for example. The next
+	// attempt asks again.
+	ErrorWaitsForOrg = "WAITS_FOR_ORG_"
 )
 
 // Search attributes, all of type Keyword. SessionPhase and OrgId have a value as

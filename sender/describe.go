@@ -49,11 +49,15 @@ type Failure struct {
 // Retrying is a call to Salesforce that has failed and is tried again.
 type Retrying struct {
 	Operation conversation.Operation `json:"operation"`
-	// Attempt is the number of the attempt that runs or is the next one.
+	// Attempt is the number of the attempt that runs or is the next one, by Temporal's
+	// count: attempts that only waited for the org are included.
 	Attempt int `json:"attempt"`
 	// LastReason is why the last attempt failed: an ErrorReason, or the worker's own
 	// name.
 	LastReason string `json:"lastReason,omitempty"`
+	// WaitsForOrg: the last attempt has sent nothing, because the org lets no call go.
+	// LastReason says why, such as "WAITS_FOR_ORG_PAUSED".
+	WaitsForOrg bool `json:"waitsForOrg,omitempty"`
 	// NextTryAt is zero while an attempt runs.
 	NextTryAt time.Time `json:"nextTryAt,omitzero"`
 	// Since is when the first attempt failed, if the workflow knows it: from the third
@@ -128,6 +132,7 @@ func retrying(pending *workflowpb.PendingActivityInfo, failing *conversation.Cal
 		Operation: conversation.Operation(pending.GetActivityType().GetName()), Attempt: int(pending.GetAttempt()),
 		LastReason: reasonOf(pending.GetLastFailure()),
 	}
+	r.WaitsForOrg = strings.HasPrefix(r.LastReason, conversation.ErrorWaitsForOrg)
 	at := pending.GetNextAttemptScheduleTime()
 	if at != nil && pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
 		r.NextTryAt = at.AsTime()

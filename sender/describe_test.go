@@ -55,6 +55,12 @@ func TestDescribeRetrying(t *testing.T) {
 			false,
 			&sender.Retrying{Operation: conversation.End, Attempt: 4, LastReason: "TIMEOUT"},
 		},
+		"it waits for its org": {
+			[]*workflowpb.PendingActivityInfo{pending(scheduled, applicationFailure("WAITS_FOR_ORG_PAUSED", "maintenance"))}, false,
+			&sender.Retrying{
+				Operation: conversation.End, Attempt: 4, LastReason: "WAITS_FOR_ORG_PAUSED", WaitsForOrg: true, NextTryAt: next,
+			},
+		},
 		"it is cancelled": {[]*workflowpb.PendingActivityInfo{pending(cancelled, busy)}, false, nil},
 		"another is cancelled": {
 			[]*workflowpb.PendingActivityInfo{pending(scheduled, busy), pending(cancelled, timeout)}, true, &waits,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"sessionkeeper/conversation"
 	"sessionkeeper/sender"
 )
 
@@ -66,6 +67,11 @@ func printStatus(c *cli.Command, s sender.Description) {
 		line("closing", "by %s since %s", s.Closing.By, s.Closing.At.UTC().Format(time.RFC3339))
 	}
 	switch r := s.Retrying; {
+	case r != nil && r.WaitsForOrg:
+		state := strings.TrimPrefix(r.LastReason, conversation.ErrorWaitsForOrg)
+		line("waiting", "%s has not been sent: org %s is %s, see starter orgs", r.Operation, s.OrgID,
+			strings.ToLower(strings.ReplaceAll(state, "_", " ")))
+		at("next try", r.NextTryAt)
 	case r != nil:
 		line("retrying", "%s, attempt %d, last reason %s", r.Operation, r.Attempt, r.LastReason)
 		at("failing since", r.Since)

@@ -100,6 +100,8 @@ func TestPausedOrg(t *testing.T) {
 	require.Equal(t, simulator.DemoOrgID, pending.GetPriority().GetFairnessKey())
 	require.Equal(t, conversation.Active, talks[0].status().Phase, "nobody has to do anything")
 	require.Nil(t, talks[0].status().Failing)
+	require.Regexp(t, `waiting +End has not been sent: org 00D000000000001 is paused, see starter orgs\nnext try +20`,
+		succeed(t, f.s.TemporalAddress, "starter", "status", talks[0].id.WorkflowID()))
 	table := succeed(t, f.s.TemporalAddress, "starter", "orgs", "-worker", f.worker)
 	require.Regexp(t, `00D000000000001 +paused .* maintenance until six`, table)
 	require.Empty(t, f.s.Sandbox.Journal(), "no call and no token request")
