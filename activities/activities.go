@@ -155,14 +155,13 @@ func (a *Activities) send(
 	deadline, cancel := context.WithDeadline(context.WithoutCancel(ctx), info.Deadline.Add(-signalTimeout-reportMargin))
 	defer cancel()
 	client := a.temporal(ctx)
-	held, err := newClaim(deadline, info.StartedTime, cmp.Or(info.HeartbeatTimeout, AttemptTimeout), func(ctx context.Context) error {
-		return client.RecordActivityHeartbeat(ctx, info.TaskToken, progress)
-	})
+	heartbeat := func(ctx context.Context) error { return client.RecordActivityHeartbeat(ctx, info.TaskToken, progress) }
+	held, err := newClaim(deadline, info.StartedTime, cmp.Or(info.HeartbeatTimeout, AttemptTimeout), heartbeat)
 	if err != nil {
 		return interaction.Response{}, nil, err
 	}
 	defer held.release()
-	response, err := org.API.MessagingSession(held, interaction.Request{
+	response, err := org.API.MessagingSession(held, interaction.Request{ //nolint:contextcheck // a claim is a context
 		OrgID:                    r.OrgID,
 		AuthorizationContext:     r.AuthorizationContext,
 		ChannelAddressIdentifier: r.ChannelAddressIdentifier,

@@ -45,9 +45,10 @@ func newClaim(
 ) (*claim, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	now := time.Now()
-	c := &claim{Context: ctx, cancel: cancel, heartbeat: heartbeat, timeout: timeout, until: now.Add(timeout - ClaimMargin)}
+	c := &claim{Context: ctx, cancel: cancel, heartbeat: heartbeat, timeout: timeout}
+	c.until = now.Add(timeout - ClaimMargin)
 	if age := now.Sub(started); age < -startDelay || age > startDelay {
-		if !c.extend() {
+		if !c.extend() { //nolint:contextcheck // a claim is a context
 			cancel(nil)
 			return nil, ErrInterrupted
 		}

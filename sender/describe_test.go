@@ -56,7 +56,8 @@ func TestDescribeRetrying(t *testing.T) {
 			&sender.Retrying{Operation: conversation.End, Attempt: 4, LastReason: "TIMEOUT"},
 		},
 		"it waits for its org": {
-			[]*workflowpb.PendingActivityInfo{pending(scheduled, applicationFailure("WAITS_FOR_ORG_PAUSED", "maintenance"))}, false,
+			[]*workflowpb.PendingActivityInfo{pending(scheduled, applicationFailure("WAITS_FOR_ORG_PAUSED", "maintenance"))},
+			false,
 			&sender.Retrying{
 				Operation: conversation.End, Attempt: 4, LastReason: "WAITS_FOR_ORG_PAUSED", WaitsForOrg: true, NextTryAt: next,
 			},

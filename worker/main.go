@@ -57,7 +57,8 @@ func app() *cli.Command {
 				Value: "worker.yaml", Sources: cli.EnvVars("SESSIONKEEPER_CONFIG"),
 			},
 			&cli.BoolFlag{
-				Name: "check-config", Local: true, Usage: "check the flags, the configuration file and the secrets it names, then exit",
+				Name: "check-config", Local: true,
+				Usage: "check the flags, the configuration file and the secrets it names, then exit",
 			},
 			&cli.BoolFlag{
 				Name: "healthcheck", Local: true, Usage: "ask the worker that listens on -listen whether it is ready, then exit",

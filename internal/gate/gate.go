@@ -153,9 +153,8 @@ func (g *Gate) lock() (unlock func()) {
 	before := g.state
 	g.notice(time.Now())
 	return func() {
-		now := time.Now()
-		g.notice(now)
-		status := g.status(now)
+		g.notice(time.Now())
+		status := g.status()
 		g.mu.Unlock()
 		if status.State != before && g.changed != nil {
 			g.changed(status)

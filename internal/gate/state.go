@@ -42,10 +42,10 @@ type Status struct {
 // Status returns what the gate says of its org now.
 func (g *Gate) Status() Status {
 	defer g.lock()()
-	return g.status(time.Now())
+	return g.status()
 }
 
-func (g *Gate) status(now time.Time) Status {
+func (g *Gate) status() Status {
 	return Status{
 		State: g.state, Reason: g.settings.Paused, Since: g.since, InFlight: len(g.inFlight),
 		Pace: g.pace.current(), TurnsUntil: latest(g.pace.turns[hangUps], g.pace.turns[others]),

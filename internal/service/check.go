@@ -45,7 +45,8 @@ func Check(ctx context.Context, o CheckOptions) preflight.Report {
 		c.failed("all orgs can be used", config.unusable[place], "")
 	}
 	c.secretFiles(config)
-	orgs := slices.DeleteFunc(slices.Clone(config.Orgs), func(org Org) bool { return o.OrgID != "" && org.OrgID != o.OrgID })
+	isLeftOut := func(org Org) bool { return o.OrgID != "" && org.OrgID != o.OrgID }
+	orgs := slices.DeleteFunc(slices.Clone(config.Orgs), isLeftOut)
 	if len(orgs) == 0 && o.OrgID != "" {
 		c.failed("has org "+o.OrgID, nil, "Name one of the orgs of the configuration.")
 	}
@@ -74,7 +75,9 @@ type checks struct {
 }
 
 func (c *checks) add(status preflight.Status, check, detail, remedy string) {
-	c.report = append(c.report, preflight.Result{Group: c.group, Check: check, Status: status, Detail: detail, Remedy: remedy})
+	c.report = append(c.report, preflight.Result{
+		Group: c.group, Check: check, Status: status, Detail: detail, Remedy: remedy,
+	})
 }
 
 func (c *checks) ok(check, detail string) { c.add(preflight.OK, check, detail, "") }

@@ -133,7 +133,8 @@ func (c *checks) api(o CheckOptions, err error) {
 		}
 	case o.AuthorizationContext == "" && isAboutRights(failure):
 		c.ok(apiAnswers, "")
-		c.add(preflight.Note, acceptsToken, "It refuses a request with an authorization context that does not exist: "+err.Error(),
+		c.add(preflight.Note, acceptsToken,
+			"It refuses a request with an authorization context that does not exist: "+err.Error(),
 			"Name one that exists with -authorization-context, to see whether the user has the rights.")
 	default:
 		c.ok(apiAnswers, "")

@@ -65,8 +65,9 @@ func checkTemporal(ctx context.Context, o CheckOptions, config Config) preflight
 		c.version(ctx, temporal, config.Deployment.options(o.Version))
 	}
 	c.serverClock(serverAhead(ctx, temporal, o.Temporal.Namespace))
-	c.add(preflight.Note, isFair, "A client cannot see it. It is a setting of the server, or of the namespace on Temporal Cloud.",
-		"For a server of your own: matching.enableFairness in its dynamic configuration, as in deploy/temporal/dynamicconfig.yaml.")
+	c.add(preflight.Note, isFair,
+		"A client cannot see it. It is a setting of the server, or of the namespace on Temporal Cloud.",
+		"A server of your own has matching.enableFairness for it, see deploy/temporal/dynamicconfig.yaml.")
 	return c.report
 }
 
@@ -91,7 +92,8 @@ func serverVersion(ctx context.Context, temporal client.Client) string {
 func (c *checks) namespaceExists(ctx context.Context, temporal client.Client, namespace string) bool {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	_, err := temporal.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
+	request := &workflowservice.DescribeNamespaceRequest{Namespace: namespace}
+	_, err := temporal.WorkflowService().DescribeNamespace(ctx, request)
 	_, notFound := errors.AsType[*serviceerror.NamespaceNotFound](err)
 	switch {
 	case notFound:
@@ -174,7 +176,7 @@ func (c *checks) serverClock(skew time.Duration, err error) {
 		c.add(preflight.Note, clocksAgree, "It cannot be compared: "+err.Error(), "")
 	case skew.Abs() > clocksDiffer:
 		c.warning(clocksAgree, fmt.Sprintf("Temporal's clock is %s ahead.", skew.Round(100*time.Millisecond)),
-			"Synchronize the clocks of all machines (NTP). Otherwise each call sends a heartbeat first, and times are wrong by that.")
+			"Synchronize the clocks of all machines (NTP). Otherwise times are wrong, and each call sends a heartbeat first.")
 	default:
 		c.ok(clocksAgree, fmt.Sprintf("they differ by %s", skew.Abs().Round(10*time.Millisecond)))
 	}

@@ -135,7 +135,7 @@ func newWorker(temporal client.Client, config Config, version string, onFatal fu
 	return worker.New(temporal, config.TaskQueue, worker.Options{
 		MaxConcurrentActivityExecutionSize:     config.CallSlots,
 		MaxConcurrentWorkflowTaskExecutionSize: config.WorkflowTaskSlots,
-		WorkerStopTimeout: config.StopTimeout,
+		WorkerStopTimeout:                      config.StopTimeout,
 		// A conversation that is cached on a worker which has died waits so long for its next
 		// task. The default is five seconds.
 		StickyScheduleToStartTimeout: time.Second,

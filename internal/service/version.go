@@ -27,7 +27,9 @@ type version struct {
 }
 
 // watchVersion follows the version until ctx ends. It returns nil if Worker Versioning is off.
-func watchVersion(ctx context.Context, temporal client.Client, options worker.DeploymentOptions, logger *zap.Logger) *version {
+func watchVersion(
+	ctx context.Context, temporal client.Client, options worker.DeploymentOptions, logger *zap.Logger,
+) *version {
 	if !options.UseVersioning {
 		return nil
 	}
@@ -54,7 +56,9 @@ func watchVersion(ctx context.Context, temporal client.Client, options worker.De
 
 // describe asks whether a version gets tasks. A deployment that Temporal does not know yet
 // has no version that does.
-func describe(ctx context.Context, deployment client.WorkerDeploymentHandle, own worker.WorkerDeploymentVersion) (bool, error) {
+func describe(
+	ctx context.Context, deployment client.WorkerDeploymentHandle, own worker.WorkerDeploymentVersion,
+) (getsTasks bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, versionInterval)
 	defer cancel()
 	described, err := deployment.Describe(ctx, client.WorkerDeploymentDescribeOptions{})

@@ -49,7 +49,9 @@ func (c Coverage) Missing() []string {
 	} {
 		want("step", string(k))
 	}
-	for _, k := range []FaultKind{TemporalDown, AnswersLost, Slow, WorkerDown, WorkerCutOff, SalesforceFails, OrgPaused, OrgBusy} {
+	for _, k := range []FaultKind{
+		TemporalDown, AnswersLost, Slow, WorkerDown, WorkerCutOff, SalesforceFails, OrgPaused, OrgBusy,
+	} {
 		want("fault", string(k))
 	}
 	want("fault", killedInACall, cutOffInACall)

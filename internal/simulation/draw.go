@@ -216,8 +216,8 @@ func (d drawing) event(s *Story, at time.Duration, kind StepKind, session int) S
 func (d drawing) faults(s *Story) {
 	last := s.Steps[len(s.Steps)-1].At + 30*time.Minute
 	for range pick(d, 0, 0, 1, 2, 3) {
-		kind := pick(d, TemporalDown, AnswersLost, Slow, WorkerDown, WorkerCutOff, SalesforceFails, SalesforceFails, SalesforceFails,
-			OrgPaused, OrgBusy)
+		kind := pick(d, TemporalDown, AnswersLost, Slow, WorkerDown, WorkerCutOff,
+			SalesforceFails, SalesforceFails, SalesforceFails, OrgPaused, OrgBusy)
 		inACall := kind == WorkerDown || kind == WorkerCutOff
 		if s.Calm && inACall {
 			continue

@@ -110,7 +110,7 @@ func TestWorkerCheck(t *testing.T) {
 			status: preflight.Failed, check: usable, wantDetail: "key.pem: no such file",
 		},
 		"a key that others can read": {
-			breaks: func(t *testing.T) { require.NoError(t, os.Chmod(f.key, 0o644)) }, //nolint:gosec // that is the mistake
+			breaks: func(t *testing.T) { require.NoError(t, os.Chmod(f.key, 0o644)) },
 			status: preflight.Warning, check: "only the worker can read the files with secrets",
 			wantDetail: "key.pem", wantRemedy: "chmod 600 ",
 		},
