@@ -49,13 +49,16 @@ test-local: ## Test end to end on an embedded Temporal server
 
 # The race detector needs a second build of everything, which takes many minutes
 # for the Temporal server. It leaves SQLite out, because that would be a hundred
-# times slower. The tests that load the server run without it.
+# times slower. It also leaves out the visitor of payloads: the history service of server
+# 1.32.1 lets it write the pointers of an event back, unchanged, while another request
+# encodes the same event. The tests that load the server run without it.
+NO_RACE := -gcflags='modernc.org/...=-race=false' -gcflags='go.temporal.io/api/proxy=-race=false'
 LOAD := TestManyConversationsAtOnce|TestActions|TestKilled|TestOutages
 test-race: ## Test the root module and end to end, with the race detector
 	go test -race ./...
 	go test -C docs/contract ./...
 	go test -run TestSimulation ./workflows -args -simulate.conversations=20000
-	go test -C local -race -gcflags='modernc.org/...=-race=false' -timeout 30m -skip '$(LOAD)' ./...
+	go test -C local -race $(NO_RACE) -timeout 30m -skip '$(LOAD)' ./...
 	go test -C local -run '$(LOAD)' -timeout 10m -p 1 ./e2e ./outages
 
 # Stores that are not installed are left out.

@@ -23,6 +23,8 @@ type workers struct {
 	s             *stack.Stack
 	first, second *program
 	link          *link.Link
+	// firstMetrics is the address of the first worker's metrics.
+	firstMetrics string
 }
 
 // newWorkers starts the first worker alone, so that it gets all tasks.
@@ -33,13 +35,14 @@ func newWorkers(t *testing.T) (w *workers, startSecond func()) {
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
 	config := writeConfig(t, s)
-	start := func(temporal string) *program {
-		p := run(t, temporal, "worker", "-config", config, "-listen", "127.0.0.1:0")
+	start := func(temporal, listen string) *program {
+		p := run(t, temporal, "worker", "-config", config, "-listen", listen)
 		p.waitForStderr("Worker started")
 		return p
 	}
-	w = &workers{s: s, link: l, first: start(l.Address())}
-	return w, func() { w.second = start(s.TemporalAddress) }
+	w = &workers{s: s, link: l, firstMetrics: freeAddress(t)}
+	w.first = start(l.Address(), w.firstMetrics)
+	return w, func() { w.second = start(s.TemporalAddress, "127.0.0.1:0") }
 }
 
 // callOfFirst starts a conversation whose Inactivate the first worker makes, and waits until
@@ -125,7 +128,9 @@ func TestWorkerFrozenBeforeItsRequest(t *testing.T) {
 	require.Equal(t, conversation.Closed, k.ended().Why)
 	require.Equal(t, "End", k.operations())
 	require.NoError(t, w.first.cmd.Process.Signal(syscall.SIGCONT))
-	w.first.waitForStderr("INTERRUPTED")
+	until(t, "the first worker gives the call up", func() bool {
+		return strings.Contains(get(t, "http://"+w.firstMetrics+"/metrics"), `reason="INTERRUPTED"`)
+	})
 	require.Equal(t, "End", k.operations())
 }
 
